@@ -1,0 +1,1 @@
+"""Raw click logs to TFRecords with Apache Beam."""

@@ -1,0 +1,108 @@
+"""What every command shares: flags from settings, errors as one sentence."""
+
+import argparse
+import dataclasses
+import errno
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
+
+from hln_tf.errors import HlnError, UsageError
+from hln_tf.settings import describe_range, from_dict, value_type
+
+T = TypeVar("T")
+
+INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are `UsageError`s and whose flags are exact."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises a `UsageError` in place of printing the usage and exiting."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def add_settings(
+    parser: argparse.ArgumentParser,
+    cls: type,
+    title: str,
+    defaults: Mapping[str, Any] | None = None,
+) -> None:
+    """Adds one flag for each field of a settings dataclass.
+
+    Booleans become `--flag` and `--no-flag`. Flags that are not given stay out
+    of the parsed values, so that presets and files can stand below them.
+
+    Args:
+      parser: Where the flags go.
+      cls: The settings dataclass.
+      title: Heading of the group in `--help`.
+      defaults: Defaults to show in place of the fields' own.
+    """
+    group = parser.add_argument_group(title)
+    for field in dataclasses.fields(cls):
+        expected, _ = value_type(field, cls)
+        default = (defaults or {}).get(field.name, field.default)
+        notes = [describe_range(field), f"default: {default}"]
+        text = f"{field.metadata['help']} ({'; '.join(filter(None, notes))})".replace("%", "%%")
+        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
+        if expected is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        else:
+            options["type"] = expected
+            options["choices"] = field.metadata.get("choices")
+            options["metavar"] = None if options["choices"] else expected.__name__.upper()
+        group.add_argument(f"--{field.name}", **options)
+
+
+def settings_from(
+    cls: type[T], arguments: argparse.Namespace, base: Mapping[str, Any] | None = None
+) -> T:
+    """Builds settings from parsed flags laid over `base` (a preset or a file)."""
+    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    given = {name: value for name, value in vars(arguments).items() if name in names}
+    return from_dict(cls, {**(base or {}), **given}, source="the command line")
+
+
+def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | None = None) -> int:
+    """Runs a command's `main` and turns errors into one sentence and an exit code.
+
+    Args:
+      main: Takes the arguments after the program's name.
+      arguments: These arguments; the process's own by default.
+
+    Returns:
+      0 on success, 2 for a usage error, 1 for any other error that the user
+      can mend, 130 when interrupted.
+    """
+    try:
+        return main(sys.argv[1:] if arguments is None else arguments) or 0
+    except HlnError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has gone; there is nobody to tell.
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        print(f"error: {describe_os_error(error)}", file=sys.stderr)
+        return 1
+
+
+def describe_os_error(error: OSError) -> str:
+    """One sentence for an error of the operating system, with a remedy where there is one."""
+    where = f"{error.filename}: " if error.filename else ""
+    remedy = {
+        errno.ENOSPC: "; free some space and run the same command again",
+        errno.EFBIG: "; raise the file size limit (ulimit -f) and run the same command again",
+        errno.EACCES: "; check the permissions",
+    }.get(error.errno or 0, "")
+    return f"{where}{error.strerror or error}{remedy}"

@@ -1,0 +1,1 @@
+"""Reading a prepared data set: sessions from TFRecords, prefixes, batches."""

@@ -1,0 +1,122 @@
+"""The data set directory: the contract between preprocessing and the models.
+
+```
+DIR/
+  train/00000-of-00004.tfrecord ...   sessions in order of date
+  validation/...                      the latest sessions of the training part
+  test/...
+  vocabulary.txt                      line i is the raw id of item i, from 1
+  stats.json                          counts and every setting used
+  manifest.json                       written last: without it DIR is unfinished
+```
+
+A record is a `tf.train.Example` that holds up to 1,024 consecutive sessions in
+columns, all int64: `lengths` [sessions], `dates` [sessions] in seconds since
+1970 UTC, and `items` [sum of lengths], item numbers from 1.
+
+This module imports neither TensorFlow nor Beam, so both sides can use it.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from hln_tf import files
+from hln_tf.errors import HlnError
+
+FORMAT_VERSION = 1
+SPLITS = ("train", "validation", "test")
+SESSIONS_PER_RECORD = 1024
+MANIFEST = "manifest.json"
+STATS = "stats.json"
+VOCABULARY = "vocabulary.txt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """One part of a data set.
+
+    Attributes:
+      files: Paths of its shards relative to the directory, in order of date.
+      sessions: Number of sessions.
+      clicks: Number of clicks in them.
+      prefixes: Number of samples after prefix augmentation, clicks - sessions.
+    """
+
+    files: tuple[str, ...]
+    sessions: int
+    clicks: int
+    prefixes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a finished data set directory holds.
+
+    Attributes:
+      dataset: Name of the data set, such as `yoochoose4`.
+      separator: Joins item ids where a session is written as one string.
+      items: Number of items, which is the number of lines of the vocabulary.
+      vocabulary_sha256: Checksum of the vocabulary file.
+      splits: The parts by name, one for each of `SPLITS`.
+      settings: Every setting of the preprocessing, by name.
+      inputs: One `{"name", "bytes", "sha256"}` for each raw file.
+    """
+
+    dataset: str
+    separator: str
+    items: int
+    vocabulary_sha256: str
+    splits: dict[str, Split]
+    settings: dict[str, Any]
+    inputs: list[dict[str, Any]]
+
+    def write(self, directory: Path) -> None:
+        """Writes the manifest, which declares the directory finished."""
+        content = {"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
+        files.write_json(directory / MANIFEST, content)
+
+    @classmethod
+    def read(cls, directory: str | Path) -> "Manifest":
+        """Reads the manifest of a finished directory.
+
+        Raises:
+          HlnError: The directory is missing, unfinished, of another format
+            version or damaged.
+        """
+        directory = Path(directory)
+        remedy = f"run python -m beam_preprocess --output {directory} to write the data set"
+        if not directory.is_dir():
+            raise HlnError(f"there is no data set in {directory}: {remedy}")
+        content = files.read_json(directory / MANIFEST, remedy)
+        try:
+            version = content.pop("format_version")
+            if version != FORMAT_VERSION:
+                raise HlnError(
+                    f"{directory / MANIFEST} has format version {version}, "
+                    f"expected {FORMAT_VERSION}: {remedy}"
+                )
+            content["splits"] = {
+                name: Split(**{**split, "files": tuple(split["files"])})
+                for name, split in content["splits"].items()
+            }
+            return cls(**content)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise HlnError(
+                f"{directory / MANIFEST} is not a data set manifest ({error}): {remedy}"
+            ) from None
+
+
+def read_vocabulary(directory: str | Path, manifest: Manifest) -> list[str]:
+    """Raw item ids in order of item number; item i stands at index i - 1.
+
+    Raises:
+      HlnError: The file is missing or is not the one that the manifest names.
+    """
+    path = Path(directory) / VOCABULARY
+    remedy = "write the data set again with python -m beam_preprocess"
+    if not path.is_file():
+        raise HlnError(f"{path} does not exist: {remedy}")
+    if files.sha256(path) != manifest.vocabulary_sha256:
+        raise HlnError(f"{path} differs from the one that {MANIFEST} describes: {remedy}")
+    return path.read_text("utf-8").split("\n")[:-1]

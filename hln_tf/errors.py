@@ -1,0 +1,21 @@
+"""Errors that a user can mend, and the exit codes that report them.
+
+Every command turns these into one sentence on standard error. Anything else
+that escapes is a defect of the package and keeps its traceback.
+"""
+
+
+class HlnError(Exception):
+    """The work cannot be done: a bad file, a full disk, a directory in use.
+
+    The message is one clear sentence that names the file, row or value, says
+    what was expected and how to mend it. Commands exit with code 1.
+    """
+
+    exit_code = 1
+
+
+class UsageError(HlnError):
+    """The command or settings are wrong. Commands exit with code 2."""
+
+    exit_code = 2

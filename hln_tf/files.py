@@ -1,0 +1,90 @@
+"""Files that are either whole or absent: write beside, then rename."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hln_tf.errors import HlnError
+
+
+@contextlib.contextmanager
+def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary path beside `path` that takes its name on success.
+
+    Args:
+      path: The file to write or replace. Its directory is made when missing.
+
+    Yields:
+      The temporary path. When the block raises, it is removed and `path` is
+      left as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o666 & ~current_umask())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def directory_written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Like `written_whole` for a directory; `path` must not exist yet."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        yield temporary
+        os.chmod(temporary, 0o777 & ~current_umask())
+        os.rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def current_umask() -> int:
+    """The process's umask, which `mkstemp` and `mkdtemp` do not honour."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Writes `value` as indented JSON, whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
+    """Reads JSON.
+
+    Args:
+      path: The file.
+      remedy: What the user can do when it is missing or damaged.
+
+    Raises:
+      HlnError: `path` is missing or not JSON; the message ends with `remedy`.
+    """
+    try:
+        return json.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        raise HlnError(f"{path} does not exist: {remedy}") from None
+    except OSError as error:
+        raise HlnError(f"{path} cannot be read ({error.strerror}): {remedy}") from None
+    except ValueError as error:
+        raise HlnError(f"{path} is not valid JSON ({error}): {remedy}") from None
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The file's SHA-256 in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

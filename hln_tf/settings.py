@@ -1,0 +1,126 @@
+"""Typed settings: one frozen dataclass is the source of each setting.
+
+A field made with `setting` carries its help text and its allowed values or
+range. Command-line flags, search spaces, checkpoints and exported metadata all
+derive from these fields; an unknown or out-of-range setting is an error.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from hln_tf.errors import UsageError
+
+T = TypeVar("T")
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[Any, ...] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """Declares a field of a settings dataclass.
+
+    Args:
+      default: Default value.
+      help: One line for `--help`, with the paper's symbol or the unit.
+      choices: The allowed values, where they are few.
+      minimum: Smallest allowed value.
+      maximum: Largest allowed value.
+      above: Exclusive lower bound.
+      below: Exclusive upper bound.
+    """
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "minimum": minimum,
+        "maximum": maximum,
+        "above": above,
+        "below": below,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def value_type(field: dataclasses.Field[Any], owner: type) -> tuple[type, bool]:
+    """The plain type of a field and whether it may be `None`."""
+    hint = typing.get_type_hints(owner)[field.name]
+    if isinstance(hint, types.UnionType):
+        plain = [arm for arm in typing.get_args(hint) if arm is not type(None)]
+        return plain[0], True
+    return hint, False
+
+
+def checked(settings: T) -> T:
+    """Checks every field against its declaration; call from `__post_init__`.
+
+    Raises:
+      UsageError: A value has the wrong type or lies outside its range; the
+        message names the flag, the value and what was expected.
+    """
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, field.name)
+        expected, optional = value_type(field, type(settings))
+        if value is None and optional:
+            continue
+        if expected is float and type(value) is int:
+            value = float(value)
+            object.__setattr__(settings, field.name, value)
+        if type(value) is not expected:
+            raise UsageError(
+                f"--{field.name} is {value!r}, expected a value of type {expected.__name__}"
+            )
+        declared = field.metadata
+        failed = {
+            "minimum": lambda v, bound: not v >= bound,
+            "maximum": lambda v, bound: not v <= bound,
+            "above": lambda v, bound: not v > bound,
+            "below": lambda v, bound: not v < bound,
+        }
+        if any(
+            declared.get(name) is not None and test(value, declared[name])
+            for name, test in failed.items()
+        ):
+            raise UsageError(f"--{field.name} is {value!r}, expected {describe_range(field)}")
+        if declared.get("choices") and value not in declared["choices"]:
+            allowed = ", ".join(map(str, declared["choices"]))
+            raise UsageError(f"--{field.name} is {value!r}, expected one of: {allowed}")
+    return settings
+
+
+def describe_range(field: dataclasses.Field[Any]) -> str:
+    """The allowed range of a field in words, or an empty string."""
+    words = {"minimum": "at least", "above": "more than", "maximum": "at most", "below": "below"}
+    bounds = [
+        f"{word} {field.metadata[name]}"
+        for name, word in words.items()
+        if field.metadata.get(name) is not None
+    ]
+    return " and ".join(bounds)
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any], source: str) -> T:
+    """Builds settings from plain values.
+
+    Args:
+      cls: The settings dataclass.
+      values: Field values by name; missing fields take their defaults.
+      source: Where the values come from, for the error.
+
+    Raises:
+      UsageError: A name is unknown (the message lists the known ones) or a
+        value is not allowed.
+    """
+    known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise UsageError(
+            f"{source} has the unknown setting {unknown[0]!r}; known are: {', '.join(known)}"
+        )
+    return cls(**values)

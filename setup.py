@@ -1,0 +1,39 @@
+"""Installs hln-tf: the model, its preprocessing, tuning and serving."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="hln-tf",
+    version="0.1.0",
+    description="Hierarchical Leaping Networks for session-based recommendation",
+    long_description=Path(__file__).with_name("README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["hln_tf*", "beam_preprocess*", "tuning*", "serving*"]),
+    package_data={"hln_tf": ["py.typed"]},
+    install_requires=[
+        "apache-beam>=2.77",
+        "keras-tuner>=1.4.8",
+        "numpy>=2.0",
+        "pyarrow>=18",
+        "tensorboard>=2.21",
+        "tensorflow>=2.21",
+        "tensorflow-probability[tf]>=0.25",
+        "tensorflow-recommenders>=0.7.7",
+        "tf-keras>=2.21",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "dev": [
+            "hypothesis>=6.100",
+            "mypy>=1.15",
+            "pytest>=8",
+            "ruff>=0.9",
+            "types-tqdm",
+        ],
+        "gpu": ["tensorflow[and-cuda]>=2.21"],
+    },
+)

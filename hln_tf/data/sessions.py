@@ -1,0 +1,101 @@
+"""Sessions in columns, and their TFRecords."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hln_tf.data.layout import Manifest
+from hln_tf.errors import HlnError
+
+
+@dataclasses.dataclass(frozen=True)
+class Sessions:
+    """Sessions as flat columns.
+
+    Attributes:
+      items: int32 [clicks], item numbers from 1, session after session.
+      offsets: int64 [sessions + 1]; session s is `items[offsets[s]:offsets[s + 1]]`.
+      dates: int64 [sessions], seconds since 1970 UTC.
+    """
+
+    items: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    dates: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.dates)
+
+    @property
+    def prefixes(self) -> int:
+        """Number of samples after prefix augmentation."""
+        return len(self.items) - len(self)
+
+    def __add__(self, later: "Sessions") -> "Sessions":
+        return Sessions(
+            items=np.concatenate([self.items, later.items]),
+            offsets=np.concatenate([self.offsets, later.offsets[1:] + self.offsets[-1]]),
+            dates=np.concatenate([self.dates, later.dates]),
+        )
+
+    @classmethod
+    def from_lists(cls, sessions: list[list[int]]) -> "Sessions":
+        """Sessions from lists of item numbers, dated 0, 1, 2, ..."""
+        lengths = np.array([len(session) for session in sessions], np.int64)
+        return cls(
+            items=np.array([item for session in sessions for item in session], np.int32),
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            dates=np.arange(len(sessions), dtype=np.int64),
+        )
+
+
+def read_split(directory: str | Path, split: str) -> Sessions:
+    """Reads one part of a finished data set into memory.
+
+    Args:
+      directory: The data set directory.
+      split: `train`, `validation` or `test`.
+
+    Raises:
+      HlnError: A shard is missing, corrupt or truncated, or the counts differ
+        from the manifest's.
+    """
+    import tensorflow as tf
+
+    directory = Path(directory)
+    manifest = Manifest.read(directory)
+    expected = manifest.splits[split]
+    features = {
+        name: tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)
+        for name in ("lengths", "items", "dates")
+    }
+    columns: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in features}
+    for name in expected.files:
+        path = directory / name
+        remedy = f"write the data set in {directory} again with python -m beam_preprocess"
+        if not path.is_file():
+            raise HlnError(f"{path} does not exist: {remedy}")
+        try:
+            for record in tf.data.TFRecordDataset(str(path)):
+                for column, values in tf.io.parse_single_example(record, features).items():
+                    columns[column].append(values.numpy())
+        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+            reason = error.message.split(" [Op:")[0]
+            raise HlnError(f"{path} is corrupt or truncated ({reason}): {remedy}") from None
+    flat = {
+        name: np.concatenate([np.empty(0, np.int64), *parts]) for name, parts in columns.items()
+    }
+    sessions = Sessions(
+        items=flat["items"].astype(np.int32),
+        offsets=np.concatenate([[0], np.cumsum(flat["lengths"])]).astype(np.int64),
+        dates=flat["dates"],
+    )
+    found = (len(sessions), len(sessions.items), int(sessions.offsets[-1]))
+    if found != (expected.sessions, expected.clicks, expected.clicks):
+        raise HlnError(
+            f"{directory / split} holds {found[0]} sessions and {found[1]} clicks where the "
+            f"manifest says {expected.sessions} and {expected.clicks}: "
+            f"write the data set again with python -m beam_preprocess"
+        )
+    return sessions

@@ -1,0 +1,87 @@
+"""The data sets that are known by name, and where their raw logs come from."""
+
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hln_tf.data.layout import MANIFEST, Manifest
+from hln_tf.errors import HlnError
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where a raw log is found.
+
+    Attributes:
+      file: Its name in the directory of raw files; `.gz` may follow.
+      origin: Where to get it, as the end of a sentence.
+    """
+
+    file: str
+    origin: str
+
+
+_YOOCHOOSE = Source(
+    "yoochoose-clicks.dat",
+    "download the RecSys Challenge 2015 data (https://2015.recsyschallenge.com/challenge.html)",
+)
+SOURCES = {
+    "sample": Source(
+        "sample-clicks.dat", "write it with python -m beam_preprocess.sample generate --output {}"
+    ),
+    "yoochoose64": _YOOCHOOSE,
+    "yoochoose4": _YOOCHOOSE,
+    "lastfm": Source(
+        "userid-timestamp-artid-artname-traid-traname.tsv",
+        "download LastFM-1K (http://ocelma.net/MusicRecommendationDataset/lastfm-1K.html)",
+    ),
+}
+
+
+def prepare(
+    dataset: str, data_dir: Path, raw_dir: Path, is_explicit: bool, options: Sequence[str] = ()
+) -> Manifest:
+    """Makes sure that a data set is prepared; preprocesses its raw log if need be.
+
+    Args:
+      dataset: A name in `SOURCES`.
+      data_dir: The data set directory.
+      raw_dir: Where raw files are looked for.
+      is_explicit: Whether the user named `data_dir`; then a finished data set
+        there is used whatever its name and fraction.
+      options: More options for the preprocessing.
+
+    Raises:
+      HlnError: There is neither a data set nor a raw file, or the data set in
+        the default directory is another one, or the preprocessing failed.
+    """
+    if not (data_dir / MANIFEST).is_file():
+        _preprocess(dataset, data_dir, raw_dir, options)
+    manifest = Manifest.read(data_dir)
+    if manifest.dataset != dataset and not is_explicit:
+        raise HlnError(
+            f"{data_dir} holds the data set {manifest.dataset!r}, expected {dataset!r}: "
+            f"remove it, or name the directory to use with --data_dir"
+        )
+    return manifest
+
+
+def _preprocess(dataset: str, data_dir: Path, raw_dir: Path, options: Sequence[str]) -> None:
+    source = SOURCES[dataset]
+    candidates = [raw_dir / source.file, raw_dir / f"{source.file}.gz"]
+    raw = next((path for path in candidates if path.is_file()), None)
+    if raw is None:
+        raise HlnError(
+            f"there is no prepared data set in {data_dir} and no raw file {candidates[0]}: "
+            f"{source.origin.format(raw_dir)} and put {source.file} (or {source.file}.gz) "
+            f"into {raw_dir}, or name its directory with --raw_dir"
+        )
+    # A process of its own: Beam's memory is given back before training starts.
+    command = [sys.executable, "-m", "beam_preprocess", "--dataset", dataset]
+    command += ["--input", str(raw), "--output", str(data_dir), *options]
+    print(f"preparing {data_dir} from {raw}", file=sys.stderr)
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        raise HlnError(f"the preprocessing of {raw} failed with exit code {code}, see above")

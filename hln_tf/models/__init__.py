@@ -1,0 +1,1 @@
+"""The models: scorers of sessions against all items."""

@@ -1,0 +1,35 @@
+"""Popularity: every session gets the items clicked most often in training."""
+
+import tensorflow as tf
+
+from hln_tf.models.base import SessionScorer
+from hln_tf.models.settings import PopularitySettings
+
+
+class Popularity(SessionScorer):
+    """Scores an item by its clicks in the training sessions.
+
+    Of items with equal counts the one numbered first stands first, so that
+    ranks are deterministic and no tie is ever broken in a target's favour.
+    """
+
+    settings_class = PopularitySettings
+
+    def scores(self, items: tf.Tensor) -> tf.Tensor:
+        """See `SessionScorer`."""
+        scores = popularity_scores(self.item_counts)
+        return tf.repeat(scores[None], tf.shape(items)[0], axis=0)
+
+
+def popularity_scores(item_counts: tf.Tensor) -> tf.Tensor:
+    """Scores in [0, 1) that order items by count, ties by item number.
+
+    Args:
+      item_counts: int64 [items].
+
+    Returns:
+      float32 [items], (items - rank) / items.
+    """
+    order = tf.argsort(item_counts, direction="DESCENDING", stable=True)
+    rank = tf.argsort(order, stable=True) + 1
+    return 1 - tf.cast(rank, tf.float32) / tf.cast(tf.size(rank), tf.float32)

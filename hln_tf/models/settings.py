@@ -1,0 +1,91 @@
+"""The models' settings, and which models there are. Imports no TensorFlow."""
+
+import dataclasses
+import importlib
+from typing import Any
+
+from hln_tf.errors import UsageError
+from hln_tf.settings import checked, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class HLNSettings:
+    """Hierarchical Leaping Networks; the defaults are the paper's."""
+
+    embedding_dim: int = setting(100, "size d of the item vectors", minimum=1)
+    hidden_dim: int = setting(200, "size n of a preference", minimum=1)
+    num_groups: int = setting(3, "number L of preference groups", minimum=1)
+    aggregation: str = setting(
+        "sum", "how the preference manager aggregates", choices=("sum", "max", "attention")
+    )
+    temperature: float = setting(
+        1.0, "temperature of the relaxed leap gate", minimum=0.01, maximum=100.0
+    )
+    leap_bias: float = setting(0.0, "start value of b in eq. 2; below 0 starts by keeping")
+    inference_gate: str = setting(
+        "hard", "leap gate at inference", choices=("hard", "expected", "sampled")
+    )
+
+    def __post_init__(self) -> None:
+        checked(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class PopularitySettings:
+    """Popularity has no settings."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MarkovSettings:
+    """The Markov chain has no settings."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelEntry:
+    """A registered model.
+
+    Attributes:
+      settings: Its settings dataclass.
+      implementation: `module:class`, imported when the model is made.
+      presets: Settings by preset name, of the model and of the training.
+    """
+
+    settings: type
+    implementation: str
+    presets: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+
+    def create(self, num_items: int, settings: Any, **arguments: Any) -> Any:
+        """Makes the model; imports TensorFlow."""
+        module, _, name = self.implementation.partition(":")
+        return getattr(importlib.import_module(module), name)(num_items, settings, **arguments)
+
+    @property
+    def is_encoder(self) -> bool:
+        """Whether the model is trained by gradients; presets exist for these only."""
+        return bool(self.presets)
+
+
+MODELS: dict[str, ModelEntry] = {
+    "hln": ModelEntry(
+        HLNSettings,
+        "hln_tf.models.hln:HLN",
+        presets={
+            "paper": {},
+            "paper_eq8": {"loss": "equation_8"},
+            "demo": {},
+        },
+    ),
+    "popularity": ModelEntry(PopularitySettings, "hln_tf.models.popularity:Popularity"),
+    "markov": ModelEntry(MarkovSettings, "hln_tf.models.markov:Markov"),
+}
+
+
+def model_entry(name: str) -> ModelEntry:
+    """The registered model of that name.
+
+    Raises:
+      UsageError: There is none; the message lists those that exist.
+    """
+    if name not in MODELS:
+        raise UsageError(f"--model is {name!r}, expected one of: {', '.join(MODELS)}")
+    return MODELS[name]

@@ -1,0 +1,83 @@
+"""From raw item ids to recommendations: one graph for Python and for serving."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from hln_tf.models.popularity import popularity_scores
+
+if TYPE_CHECKING:
+    from hln_tf.models.base import SessionScorer
+
+
+class Recommender(tf.Module):
+    """Recommends items by their raw ids.
+
+    Unknown items of a session are skipped; a session with no known item gets
+    the most popular items. Of long sessions the last clicks are used.
+
+    Args:
+      model: A trained model.
+      vocabulary: Raw item ids; item i stands at index i - 1.
+      max_length: Clicks of a session that are used.
+    """
+
+    def __init__(self, model: "SessionScorer", vocabulary: Sequence[str], max_length: int) -> None:
+        super().__init__()
+        self.vocabulary = tuple(vocabulary)
+        self.max_length = max_length
+        ids = tf.constant(self.vocabulary)
+        self._numbers = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(ids, tf.range(1, len(vocabulary) + 1)), 0
+        )
+        self._ids = tf.Variable(ids, trainable=False, name="item_ids")
+        self._popularity = popularity_scores(model.item_counts)
+        # The variables are tracked, for a SavedModel; the Keras model is not: saving it
+        # would trace every call signature it has ever seen.
+        self._weights = model.variables
+        self._scores = model.scores
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None], tf.string), tf.TensorSpec([], tf.int32)]
+    )
+    def top_k(self, items: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Recommends the k items that score highest.
+
+        Args:
+          items: string [batch, time], raw ids, padded with "".
+          k: int32 [].
+
+        Returns:
+          Raw ids, string [batch, k], and scores, float32 [batch, k], highest
+          first; all items where there are fewer than k.
+        """
+        numbers = self._numbers.lookup(items)
+        known = tf.ragged.boolean_mask(numbers, numbers > 0)[:, -self.max_length :].to_tensor()
+        # At least one column, so that no model meets sessions without time.
+        known = tf.pad(known, [[0, 0], [0, tf.cast(tf.shape(known)[1] == 0, tf.int32)]])
+        fallback = tf.reduce_all(known == 0, axis=1, keepdims=True)
+        scores = tf.where(fallback, self._popularity, self._scores(known))
+        values, indices = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))
+        return tf.gather(self._ids, indices), values
+
+    def recommend(
+        self, sessions: Sequence[Sequence[str]], k: int = 20
+    ) -> list[list[tuple[str, float]]]:
+        """Recommends items for sessions.
+
+        Args:
+          sessions: Raw item ids of each session, oldest first.
+          k: Number of items for each.
+
+        Returns:
+          For each session, pairs of raw id and score, highest first.
+        """
+        if not sessions:
+            return []
+        items = tf.ragged.constant(sessions, tf.string, ragged_rank=1).to_tensor()
+        ids, scores = self.top_k(items, k)
+        return [
+            [(item.decode(), float(score)) for item, score in zip(*row, strict=True)]
+            for row in zip(ids.numpy(), scores.numpy(), strict=True)
+        ]

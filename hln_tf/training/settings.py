@@ -1,0 +1,140 @@
+"""Settings of a training run and the record of them in a workdir."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from hln_tf import __version__
+from hln_tf.errors import HlnError
+from hln_tf.models.settings import model_entry
+from hln_tf.settings import checked, from_dict, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """How a model is trained; the defaults are the paper's."""
+
+    epochs: int = setting(20, "passes over the training prefixes at most", minimum=1)
+    batch_size: int = setting(64, "prefixes in a step", minimum=1)
+    max_length: int = setting(50, "last clicks of a session that are used", minimum=1)
+    loss: str = setting(
+        "softmax",
+        "cross-entropy over the catalogue, or eq. 8 to the letter",
+        choices=("softmax", "equation_8"),
+    )
+    optimizer: str = setting("adam", "optimiser", choices=("adam", "sgd"))
+    learning_rate: float = setting(0.001, "initial learning rate", above=0.0)
+    momentum: float = setting(0.9, "momentum of sgd", minimum=0.0, below=1.0)
+    decay: float = setting(
+        0.1, "factor on the learning rate every decay_epochs", above=0.0, maximum=1.0
+    )
+    decay_epochs: int = setting(3, "epochs between decays of the learning rate", minimum=1)
+    clip_norm: float = setting(0.0, "largest global norm of the gradients, 0 for none", minimum=0.0)
+    patience: int = setting(
+        3, "epochs without a better validation MRR@20 before training stops", minimum=1
+    )
+    refit: bool = setting(
+        False, "train afresh on all of train for the epochs that validation chose, before the test"
+    )
+    seed: int = setting(1, "fixes initial weights, batches and noise", minimum=0)
+    deterministic: bool = setting(False, "only operations that repeat bit for bit")
+    evaluation_batch_size: int = setting(512, "prefixes ranked at a time", minimum=1)
+    checkpoint_minutes: float = setting(5.0, "minutes between saved states at most", minimum=0.0)
+
+    def __post_init__(self) -> None:
+        checked(self)
+
+    def learning_rate_at(self, epoch: int) -> float:
+        """The learning rate in an epoch, counted from 0."""
+        return self.learning_rate * self.decay ** (epoch // self.decay_epochs)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataDescription:
+    """The data set that a model belongs to.
+
+    Attributes:
+      dataset: Its name.
+      directory: Where it was when the model was trained.
+      separator: Joins item ids where a session is written as one string.
+      items: Size of the catalogue.
+      vocabulary_sha256: Checksum of the item vocabulary.
+    """
+
+    dataset: str
+    directory: str
+    separator: str
+    items: int
+    vocabulary_sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Everything that defines a run; `config.json` holds it.
+
+    Attributes:
+      model: Name of the model.
+      model_settings: Its settings.
+      training: How it is trained.
+      data: On what.
+      init_from: Workdir whose weights it starts from, or None.
+      version: Version of the package that made the run.
+    """
+
+    model: str
+    model_settings: Any
+    training: TrainingSettings
+    data: DataDescription
+    init_from: str | None = None
+    version: str = __version__
+
+    # These may change when a run is taken up again: they do not change its result.
+    RESUMABLE = ("data.directory", "training.checkpoint_minutes", "version")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str) -> "RunConfig":
+        """Reads what `to_dict` wrote.
+
+        Raises:
+          HlnError: A setting is unknown, missing or not allowed.
+        """
+        try:
+            parts = {
+                "model_settings": model_entry(values["model"]).settings,
+                "training": TrainingSettings,
+                "data": DataDescription,
+            }
+            typed: dict[str, Any] = {
+                name: from_dict(part, values[name], source) for name, part in parts.items()
+            }
+        except (KeyError, TypeError) as error:
+            raise HlnError(f"{source} is not a run's config ({error})") from None
+        return from_dict(cls, {**values, **typed}, source)
+
+    def flat(self) -> dict[str, Any]:
+        """All settings by dotted name, such as `training.batch_size`."""
+        values: dict[str, Any] = {}
+        for name, value in self.to_dict().items():
+            if isinstance(value, dict):
+                values.update({f"{name}.{key}": inner for key, inner in value.items()})
+            else:
+                values[name] = value
+        return values
+
+    def first_difference(self, other: "RunConfig") -> tuple[str, Any, Any] | None:
+        """The first setting in which two runs differ in what they compute."""
+        mine, theirs = self.flat(), other.flat()
+        for name in sorted({*mine, *theirs} - set(self.RESUMABLE)):
+            if mine.get(name) != theirs.get(name):
+                return name, mine.get(name), theirs.get(name)
+        return None
+
+    def create_model(self) -> Any:
+        """Makes the model with fresh weights; imports TensorFlow."""
+        entry = model_entry(self.model)
+        arguments = {"loss": self.training.loss} if entry.is_encoder else {}
+        return entry.create(self.data.items, self.model_settings, **arguments)

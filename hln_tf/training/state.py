@@ -1,0 +1,113 @@
+"""The state of a training, saved so that it can be taken up at any step."""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from hln_tf.errors import HlnError
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a training has come.
+
+    Attributes:
+      epoch: The epoch under way, from 0.
+      step: Steps of it that are done.
+      history: One entry for each finished epoch.
+      best_epoch: Index in `history` of the best validation MRR@20, or None.
+      finished: Whether the training has ended.
+      seconds: Time spent in training steps.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    best_epoch: int | None = None
+    finished: bool = False
+    seconds: float = 0.0
+
+
+class _SavedProgress(tf.train.experimental.PythonState):
+    """Makes `Progress` a part of a TensorFlow checkpoint: one file, one truth."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = Progress()
+
+    def serialize(self) -> str:
+        """Called by TensorFlow when a checkpoint is written."""
+        return json.dumps(dataclasses.asdict(self.value))
+
+    def deserialize(self, string_value: str) -> None:
+        """Called by TensorFlow when a checkpoint is read."""
+        self.value = Progress(**json.loads(string_value))
+
+
+class TrainingState:
+    """Weights, optimiser, running loss and progress, saved together.
+
+    TensorFlow writes each checkpoint under a temporary name, and the file that
+    names the newest one last, so a kill at any moment leaves a whole state.
+
+    Args:
+      directory: Where the states go.
+      minutes: Time between saved states.
+      parts: The trackable objects to save, by name.
+    """
+
+    def __init__(self, directory: Path, minutes: float, **parts: Any) -> None:
+        self._progress = _SavedProgress()
+        self._minutes = minutes
+        checkpoint = tf.train.Checkpoint(progress=self._progress, **parts)
+        self._latest = tf.train.CheckpointManager(checkpoint, str(directory / "latest"), 1)
+        self._best = tf.train.CheckpointManager(
+            tf.train.Checkpoint(model=parts["model"]), str(directory / "best"), 1
+        )
+        self._saved_at = time.monotonic()
+
+    @property
+    def progress(self) -> Progress:
+        """How far the training has come."""
+        return self._progress.value
+
+    def restore(self) -> bool:
+        """Takes up the newest saved state, if there is one.
+
+        Raises:
+          HlnError: The saved state is damaged.
+        """
+        return _restore(self._latest)
+
+    def restore_best(self) -> None:
+        """Gives the model its best weights."""
+        _restore(self._best)
+
+    def save(self) -> None:
+        """Saves the state now."""
+        self._latest.save()
+        self._saved_at = time.monotonic()
+
+    def save_if_due(self) -> None:
+        """Saves the state where the last save lies long enough back."""
+        if time.monotonic() - self._saved_at >= 60 * self._minutes:
+            self.save()
+
+    def save_best(self) -> None:
+        """Keeps the model's weights as the best so far."""
+        self._best.save()
+
+
+def _restore(manager: tf.train.CheckpointManager) -> bool:
+    try:
+        return manager.restore_or_initialize() is not None
+    except (ValueError, tf.errors.OpError) as error:
+        reason = str(error).split("\n")[0]
+        raise HlnError(
+            f"the saved state {manager.latest_checkpoint} is damaged ({reason}): "
+            f"remove {manager.directory} to train from the start"
+        ) from None

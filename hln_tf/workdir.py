@@ -1,0 +1,162 @@
+"""The directory of a run: settings, saved states, the model, results.
+
+```
+WORKDIR/
+  config.json       every setting
+  vocabulary.txt    the items, as in the data set
+  selection/        state of the training that validation judges
+  refit/            state of the training on all of train, with --refit
+  model/            weights of the chosen model, written when it is chosen
+  metrics.json      results, written when all is done
+  events/           TensorBoard
+  export/1/         SavedModel
+```
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hln_tf import files
+from hln_tf.data.layout import VOCABULARY
+from hln_tf.errors import HlnError
+from hln_tf.training.settings import RunConfig
+
+if TYPE_CHECKING:
+    from hln_tf.models.base import SessionScorer
+
+CONFIG = "config.json"
+METRICS = "metrics.json"
+
+
+class Workdir:
+    """A run's directory.
+
+    Args:
+      path: The directory; made by `begin`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.weights = self.path / "model" / "weights"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the directory against other processes; a killed one lets go.
+
+        Raises:
+          HlnError: Another process holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / ".lock", "a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise HlnError(
+                    f"{self.path} is in use by process {lock.read().strip() or 'unknown'}: "
+                    f"wait for it to end, or choose another --workdir"
+                ) from None
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            yield
+
+    def begin(self, config: RunConfig, vocabulary: Path) -> None:
+        """Starts a run here, or checks that the one here is the same.
+
+        Raises:
+          HlnError: The directory holds a run with other settings, or files
+            that are not a run's.
+        """
+        if (self.path / CONFIG).is_file():
+            difference = config.first_difference(self.config())
+            if difference:
+                name, wanted, found = difference
+                raise HlnError(
+                    f"{self.path} holds a run with {name} = {found!r}, not {wanted!r}: "
+                    f"choose another --workdir, or remove this one"
+                )
+        elif any(entry.name != ".lock" for entry in self.path.iterdir()):
+            raise HlnError(f"{self.path} is not empty and holds no run: choose another --workdir")
+        else:
+            with files.written_whole(self.path / VOCABULARY) as temporary:
+                shutil.copyfile(vocabulary, temporary)
+            files.write_json(self.path / CONFIG, config.to_dict())
+
+    def config(self) -> RunConfig:
+        """The run's settings.
+
+        Raises:
+          HlnError: There is no run here, or its settings cannot be read.
+        """
+        path = self.path / CONFIG
+        remedy = "name the --workdir of a run of python -m hln_tf.train"
+        return RunConfig.from_dict(files.read_json(path, remedy), str(path))
+
+    def vocabulary(self) -> list[str]:
+        """Raw item ids; item i stands at index i - 1.
+
+        Raises:
+          HlnError: The file is missing or damaged.
+        """
+        path = self.path / VOCABULARY
+        remedy = "train again in another --workdir"
+        if not path.is_file():
+            raise HlnError(f"{path} does not exist: {remedy}")
+        if files.sha256(path) != self.config().data.vocabulary_sha256:
+            raise HlnError(f"{path} differs from the one that {CONFIG} describes: {remedy}")
+        return path.read_text("utf-8").split("\n")[:-1]
+
+    def metrics(self) -> dict[str, Any] | None:
+        """The results of a finished run, or None."""
+        path = self.path / METRICS
+        return files.read_json(path, "train again") if path.is_file() else None
+
+    def save_model(self, model: "SessionScorer") -> None:
+        """Writes the weights, whole or not at all."""
+        import tensorflow as tf
+
+        shutil.rmtree(self.weights.parent, ignore_errors=True)
+        with files.directory_written_whole(self.weights.parent) as temporary:
+            tf.train.Checkpoint(model=model).write(str(temporary / self.weights.name))
+
+    def model(self) -> "SessionScorer":
+        """The run's model with its weights.
+
+        Raises:
+          HlnError: There is no model here yet, or its weights are damaged or
+            of other settings.
+        """
+        import tensorflow as tf
+
+        model = self.config().create_model()
+        if not self.weights.with_suffix(".index").is_file():
+            raise HlnError(
+                f"{self.path} holds no trained model yet: run python -m hln_tf.train with the "
+                f"same settings and --workdir {self.path} to finish the training"
+            )
+        model(tf.zeros([1, 1], tf.int32))
+        try:
+            restored = tf.train.Checkpoint(model=model).read(str(self.weights))
+            restored.assert_existing_objects_matched()
+        except (ValueError, AssertionError, tf.errors.OpError) as error:
+            reason = str(error).split("\n")[0]
+            raise HlnError(
+                f"{self.weights} is damaged or was written with other settings than {CONFIG} "
+                f"says ({reason}): train again in another --workdir"
+            ) from None
+        return model
+
+
+def load_model(workdir: str | os.PathLike[str]) -> "SessionScorer":
+    """The trained model of a workdir.
+
+    Raises:
+      HlnError: The workdir holds no finished model.
+    """
+    return Workdir(workdir).model()

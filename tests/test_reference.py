@@ -1,0 +1,135 @@
+"""The reference against results worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import reference
+
+# d = n = 1. z = s(0) = 1/2 and r = s(0) = 1/2 always, so a step halves the way to the candidate:
+# h' = h / 2 + tanh(x + (h + 1) / 2) / 2, the recurrent bias 1 standing inside the reset.
+ONE = {
+    "W_p": [[0.0]],
+    "U_p": [[1.0]],
+    "w_q": [-2.0],
+    "u_q": [3.0],
+    "b": -1.0,
+    "kernel": [[0.0, 0.0, 1.0]],
+    "recurrent_kernel": [[0.0, 0.0, 1.0]],
+    "bias": [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]],
+    "W": [[4.0]],
+    "v_att": [2.0],
+    "W_att": [[1.0]],
+}
+
+
+def s(x):
+    return 1.0 / (1.0 + math.exp(-x))
+
+
+def test_gru_step_follows_keras_order_and_bias_inside_the_reset():
+    weights = {
+        "kernel": np.array([[math.log(3.0), 0.0, 1.0]]),
+        "recurrent_kernel": np.array([[0.0, math.log(2.0), 1.0]]),
+        "bias": np.array([[0.0, math.log(2.0), 0.25], [0.0, 0.0, 0.5]]),
+    }
+    # z = s(log 3) = 3/4, r = s(log 2 + log 2) = 4/5, candidate = tanh(1.25 + 4/5 * 1.5).
+    expected = 0.75 * 1.0 + 0.25 * math.tanh(2.45)
+    h = reference.gru_step(np.array([1.0]), np.array([1.0]), weights)
+    np.testing.assert_allclose(h, [expected], rtol=1e-12)
+
+
+def test_hln_of_one_dimension_by_hand():
+    # Two clicks, two groups; the first group skips the second click, the second the first.
+    result = reference.hln([[1.0], [-1.0]], ONE, gates=[[0, 1], [1, 0]])
+
+    h_1 = math.tanh(1.0 + 0.5) / 2
+    h_2 = math.tanh(-1.0 + 0.5) / 2
+    p = [
+        # g_p = s(0) = 1/2: nothing has been learnt yet.
+        [s(3.0 * 0.5 * 1.0 - 1.0), s(-2.0 * h_1 + 3.0 * 0.5 * -1.0 - 1.0)],
+        # g_p = s(a_1) = s(h_1), and the skip leaves the state at 0.
+        [s(3.0 * s(h_1) * 1.0 - 1.0), s(3.0 * s(h_1) * -1.0 - 1.0)],
+    ]
+    np.testing.assert_allclose(result["h"], [[h_1], [h_2]], rtol=1e-12)
+    np.testing.assert_allclose(result["a"], [[h_1], [h_1 + h_2]], rtol=1e-12)
+    np.testing.assert_allclose(result["p"], p, rtol=1e-12)
+    np.testing.assert_allclose(result["x_ideal"], [4.0 * (h_1 + h_2)], rtol=1e-12)
+    np.testing.assert_array_equal(result["g"], [[0, 1], [1, 0]])
+
+
+def test_aggregations_by_hand():
+    clicks, gates = [[1.0], [-1.0]], [[0, 1], [1, 0]]
+    h_1, h_2 = math.tanh(1.5) / 2, math.tanh(-0.5) / 2
+
+    largest = reference.hln(clicks, ONE, gates, "max")
+    np.testing.assert_allclose(largest["a"], [[h_1], [h_1]], rtol=1e-12)
+
+    attended = reference.hln(clicks, ONE, gates, "attention")
+    # A softmax over two is a sigmoid of the difference; over one it is 1.
+    alpha = s(2.0 * math.tanh(h_1) - 2.0 * math.tanh(h_2))
+    expected = alpha * h_1 + (1.0 - alpha) * h_2
+    np.testing.assert_allclose(attended["a"], [[h_1], [expected]], rtol=1e-12)
+
+
+def test_without_gates_a_step_is_skipped_where_p_exceeds_one_half():
+    # p = s(1/2) > 1/2 skips the click 1, p = s(-5/2) < 1/2 takes the click -1 in.
+    result = reference.hln([[1.0], [-1.0]], ONE, groups=1)
+    np.testing.assert_array_equal(result["g"], [[1, 0]])
+    np.testing.assert_allclose(result["p"], [[s(0.5), s(-2.5)]], rtol=1e-12)
+    np.testing.assert_allclose(result["h"], [[math.tanh(-0.5) / 2]], rtol=1e-12)
+
+    even = reference.hln([[1.0]], {**ONE, "u_q": [0.0], "b": 0.0}, groups=1)
+    np.testing.assert_array_equal(even["g"], [[0]])
+
+    with pytest.raises(ValueError, match="groups"):
+        reference.hln([[1.0]], ONE)
+
+
+def test_matrices_stand_as_the_paper_writes_them():
+    # d = 2, n = 1: a transposed W_p would swap the two gates.
+    weights = {
+        **ONE,
+        "W_p": [[0.0, 1.0], [0.0, 0.0]],
+        "U_p": [[0.0], [0.0]],
+        "u_q": [1.0, 10.0],
+        "b": 0.0,
+        "kernel": [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]],
+        "W": [[1.0], [2.0]],
+    }
+    result = reference.hln([[1.0, 2.0]], weights, gates=[[0]])
+    h = math.tanh(1.5) / 2
+    np.testing.assert_allclose(result["p"], [[s(s(2.0) * 1.0 + 10.0 * 0.5 * 2.0)]], rtol=1e-12)
+    np.testing.assert_allclose(result["x_ideal"], [h, 2.0 * h], rtol=1e-12)
+
+
+def test_losses_by_hand():
+    # Softmaxes (1/2, 1/4, 1/4) and (1/8, 1/8, 3/4).
+    scores = np.log([[2.0, 1.0, 1.0], [1.0, 1.0, 6.0]])
+    targets = [0, 1]
+    assert reference.softmax_cross_entropy(scores, targets) == pytest.approx(
+        (math.log(2.0) + math.log(8.0)) / 2
+    )
+    first = -(math.log(1 / 2) + math.log(3 / 4) + math.log(3 / 4))
+    second = -(math.log(7 / 8) + math.log(1 / 8) + math.log(1 / 4))
+    assert reference.equation_8(scores, targets) == pytest.approx((first + second) / 2)
+
+
+def test_losses_stay_finite_far_out():
+    # y_hat = (1, e^-800): float64 cannot tell the first from 1.
+    scores = [[800.0, 0.0]]
+    assert reference.softmax_cross_entropy(scores, [1]) == pytest.approx(800.0)
+    assert reference.equation_8(scores, [1]) == pytest.approx(1600.0)
+
+
+def test_metrics_by_hand():
+    scores = [[0.1, 0.9, 0.5, 0.2], [0.1, 0.9, 0.5, 0.2], [0.5, 0.5, 0.5, 0.5]]
+    ranks = reference.ranks(scores, [1, 3, 0])
+    np.testing.assert_array_equal(ranks, [1, 3, 4])
+    assert reference.recall_at(ranks, 1) == pytest.approx(1 / 3)
+    assert reference.recall_at(ranks, 3) == pytest.approx(2 / 3)
+    assert reference.mrr_at(ranks, 3) == pytest.approx((1 + 1 / 3) / 3)
+    assert reference.mrr_at(ranks, 10) == pytest.approx((1 + 1 / 3 + 1 / 4) / 3)
+    np.testing.assert_array_equal(
+        reference.ranks([[np.nan, np.nan], [0.0, np.nan]], [0, 0]), [2, 2]
+    )

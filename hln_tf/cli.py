@@ -3,7 +3,10 @@
 import argparse
 import dataclasses
 import errno
+import importlib
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -95,6 +98,28 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
     except OSError as error:
         print(f"error: {describe_os_error(error)}", file=sys.stderr)
         return 1
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without the lines that its libraries print on loading.
+
+    They are written before its log level is read. Where the import fails, what
+    was printed is shown.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as banner:
+        terminal = os.dup(2)
+        os.dup2(banner.fileno(), 2)
+        try:
+            importlib.import_module("tensorflow").config.list_logical_devices()
+        except BaseException:
+            banner.seek(0)
+            os.write(terminal, banner.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 def describe_os_error(error: OSError) -> str:

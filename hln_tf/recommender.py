@@ -1,14 +1,12 @@
 """From raw item ids to recommendations: one graph for Python and for serving."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from hln_tf.models.base import SessionScorer
 from hln_tf.models.popularity import popularity_scores
-
-if TYPE_CHECKING:
-    from hln_tf.models.base import SessionScorer
+from hln_tf.workdir import Workdir
 
 
 class Recommender(tf.Module):
@@ -21,13 +19,16 @@ class Recommender(tf.Module):
       model: A trained model.
       vocabulary: Raw item ids; item i stands at index i - 1.
       max_length: Clicks of a session that are used.
+
+    Attributes:
+      known: The raw ids that the model knows.
     """
 
-    def __init__(self, model: "SessionScorer", vocabulary: Sequence[str], max_length: int) -> None:
+    def __init__(self, model: SessionScorer, vocabulary: Sequence[str], max_length: int) -> None:
         super().__init__()
-        self.vocabulary = tuple(vocabulary)
+        self.known = frozenset(vocabulary)
         self.max_length = max_length
-        ids = tf.constant(self.vocabulary)
+        ids = tf.constant(vocabulary)
         self._numbers = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(ids, tf.range(1, len(vocabulary) + 1)), 0
         )
@@ -37,6 +38,16 @@ class Recommender(tf.Module):
         # would trace every call signature it has ever seen.
         self._weights = model.variables
         self._scores = model.scores
+
+    @classmethod
+    def load(cls, workdir: Workdir) -> "Recommender":
+        """The recommender of a finished run.
+
+        Raises:
+          HlnError: The workdir holds no finished model.
+        """
+        max_length = workdir.config().training.max_length
+        return cls(workdir.model(), workdir.vocabulary(), max_length)
 
     @tf.function(
         input_signature=[tf.TensorSpec([None, None], tf.string), tf.TensorSpec([], tf.int32)]

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -96,8 +95,8 @@ def main(arguments: Sequence[str]) -> int:
     with workdir.locked():
         workdir.begin(config, data_dir / VOCABULARY)
         if workdir.metrics() is None:
-            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-            from hln_tf.training.loop import TrainingInterrupt
+            cli.import_tensorflow()
+            from hln_tf.training.interrupt import TrainingInterrupt
             from hln_tf.training.run import train_and_evaluate
 
             try:

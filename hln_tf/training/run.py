@@ -16,9 +16,11 @@ from hln_tf.errors import UsageError
 from hln_tf.export import export
 from hln_tf.models.base import SessionEncoder, SessionScorer
 from hln_tf.recommender import Recommender
+from hln_tf.training.evaluation import describe, evaluate
 from hln_tf.training.events import Events
-from hln_tf.training.loop import StopOnSignal, describe, evaluate, fit
+from hln_tf.training.interrupt import StopOnSignal
 from hln_tf.training.settings import RunConfig
+from hln_tf.training.trainer import Trainer
 from hln_tf.workdir import METRICS, Workdir
 
 
@@ -91,9 +93,9 @@ def _train(
     prefixes = Prefixes.of(train, settings.max_length)
     held_out = Prefixes.of(validation, settings.max_length)
     path, events = workdir.path, Events(workdir.path / "events")
-    progress = fit(
-        model, settings, prefixes, held_out, path / "selection", events, settings.epochs, stop
-    )
+    progress = Trainer(
+        model, settings, prefixes, held_out, settings.epochs, path / "selection", events, stop
+    ).run()
     best = progress.best_epoch or 0
     results: dict[str, Any] = {
         "best_epoch": best + 1,
@@ -108,17 +110,17 @@ def _train(
     everything = train + validation
     refit = new_model(config, workdir, everything)
     prefixes = Prefixes.of(everything, settings.max_length)
-    progress = fit(
+    progress = Trainer(
         refit,
         settings,
         prefixes,
         None,
+        best + 1,
         path / "refit",
         Events(path / "events" / "refit"),
-        best + 1,
         stop,
         label="refit epoch",
-    )
+    ).run()
     results["refit_history"] = progress.history
     results["timing"]["refit_seconds"] = progress.seconds
     return refit, results

@@ -1,0 +1,44 @@
+"""Recall and MRR of a trained model: `python -m hln_tf.evaluate --workdir DIR`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hln_tf import cli
+from hln_tf.data.layout import SPLITS, Manifest
+from hln_tf.errors import HlnError
+from hln_tf.workdir import Workdir
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Ranks a split's targets and prints the metrics in percent."""
+    parser = cli.Parser(prog="python -m hln_tf.evaluate", description=__doc__)
+    add = parser.add_argument
+    add("--workdir", required=True, type=Path, help="directory of a finished run")
+    add("--data_dir", type=Path, help="prepared data set (default: the one of the training)")
+    add("--split", choices=SPLITS, default="test", help="part to rank (default: %(default)s)")
+    flags = parser.parse_args(arguments)
+    workdir = Workdir(flags.workdir)
+    config = workdir.config()
+    data_dir = flags.data_dir or Path(config.data.directory)
+    if Manifest.read(data_dir).vocabulary_sha256 != config.data.vocabulary_sha256:
+        raise HlnError(
+            f"{data_dir} has other items than the data set of {workdir.path}: "
+            f"name the data set that the model was trained on with --data_dir"
+        )
+    cli.import_tensorflow()
+    from hln_tf.data.prefixes import Prefixes
+    from hln_tf.data.sessions import read_split
+    from hln_tf.training.evaluation import evaluate
+    from hln_tf.training.interrupt import StopOnSignal
+
+    prefixes = Prefixes.of(read_split(data_dir, flags.split), config.training.max_length)
+    batch_size = config.training.evaluation_batch_size
+    metrics = evaluate(workdir.model(), prefixes, batch_size, flags.split, StopOnSignal())
+    print(f"{flags.split}: {len(prefixes)} prefixes, {config.data.items} items")
+    for name, value in metrics.items():
+        print(f"{name:10} {100 * value:6.2f} %")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

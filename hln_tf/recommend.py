@@ -1,0 +1,165 @@
+"""Recommendations for sessions of raw item ids: `python -m hln_tf.recommend`."""
+
+import dataclasses
+import itertools
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hln_tf import cli, files
+from hln_tf.errors import HlnError, UsageError
+from hln_tf.workdir import Workdir
+
+if TYPE_CHECKING:
+    from hln_tf.recommender import Recommender
+
+SESSIONS_AT_A_TIME = 512
+
+EXAMPLES = """examples:
+  python -m hln_tf.recommend --workdir runs/yoochoose64/hln --session "214536502 214536500" -k 10
+  python -m hln_tf.recommend --workdir runs/yoochoose64/hln --input sessions.txt --output recs.jsonl
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recommendation:
+    """What a session gets.
+
+    Attributes:
+      session: Its raw item ids.
+      unknown: Those that the model does not know and skips.
+      items: Pairs of raw id and score, highest first.
+      is_fallback: Whether no item was known, so that these are the most popular.
+    """
+
+    session: list[str]
+    unknown: list[str]
+    items: list[tuple[str, float]]
+    is_fallback: bool
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        items = [{"item": item, "score": score} for item, score in self.items]
+        content: dict[str, Any] = {**dataclasses.asdict(self), "items": items}
+        return json.dumps(content, ensure_ascii=False)
+
+
+def split_session(text: str, separator: str) -> list[str]:
+    """The item ids of a session written as one string; separators may repeat."""
+    return [item for item in text.split(separator) if item]
+
+
+def recommend(
+    recommender: "Recommender", sessions: Sequence[list[str]], k: int
+) -> list[Recommendation]:
+    """Recommends k items for each session and tells what was unknown."""
+    known = recommender.known
+    results = recommender.recommend(sessions, k)
+    return [
+        Recommendation(
+            session=session,
+            unknown=[item for item in session if item not in known],
+            items=items,
+            is_fallback=known.isdisjoint(session),
+        )
+        for session, items in zip(sessions, results, strict=True)
+    ]
+
+
+def read_sessions(path: Path, separator: str) -> Iterator[list[str]]:
+    """Reads sessions, one on each line.
+
+    Raises:
+      HlnError: The file cannot be read or a line is not UTF-8.
+    """
+    try:
+        file = open(path, "rb")
+    except OSError as error:
+        raise HlnError(
+            f"--input {path} cannot be read ({error.strerror}): name a file with one session, "
+            f"item ids joined by {separator!r}, on each line"
+        ) from None
+    with file:
+        for number, line in enumerate(file, start=1):
+            try:
+                text = line.decode("utf-8")
+            except UnicodeDecodeError:
+                raise HlnError(
+                    f"{path}, line {number} is not valid UTF-8: write the sessions as UTF-8 text"
+                ) from None
+            yield split_session(text.rstrip("\r\n"), separator)
+
+
+def write_recommendations(
+    recommender: "Recommender", sessions: Iterator[list[str]], k: int, output: Path
+) -> tuple[int, int]:
+    """Scores sessions in batches into a file of JSON lines.
+
+    Returns:
+      The number of sessions, and of those that got the most popular items.
+    """
+    from tqdm import tqdm
+
+    total = fallbacks = 0
+    with (
+        files.written_whole(output) as temporary,
+        open(temporary, "w", encoding="utf-8") as file,
+        tqdm(unit=" sessions", unit_scale=True, disable=None) as bar,
+    ):
+        while batch := list(itertools.islice(sessions, SESSIONS_AT_A_TIME)):
+            for result in recommend(recommender, batch, k):
+                file.write(result.to_json() + "\n")
+                fallbacks += result.is_fallback
+            total += len(batch)
+            bar.update(len(batch))
+    return total, fallbacks
+
+
+def show(result: Recommendation) -> None:
+    """Prints a recommendation for a reader at a terminal."""
+    if result.unknown:
+        print(f"unknown items, skipped: {', '.join(result.unknown)}", file=sys.stderr)
+    if result.is_fallback:
+        print("the session has no known item; these are the most popular", file=sys.stderr)
+    width = max(len(item) for item, _ in result.items)
+    for rank, (item, score) in enumerate(result.items, start=1):
+        print(f"{rank:3}  {item:{width}}  {score:9.4f}")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Recommends for the session or the file that is named."""
+    parser = cli.Parser(prog="python -m hln_tf.recommend", description=__doc__, epilog=EXAMPLES)
+    add = parser.add_argument
+    add("--workdir", required=True, type=Path, help="directory of a finished run")
+    add("-k", type=int, default=20, help="items to recommend (default: %(default)s)")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--session", help="raw item ids, oldest first, joined by the separator")
+    what.add_argument("--input", type=Path, help="file with one session on each line")
+    add("--output", type=Path, help="file of JSON lines to write, with --input")
+    flags = parser.parse_args(arguments)
+    if flags.k < 1:
+        raise UsageError(f"-k is {flags.k}, expected at least 1")
+    if (flags.input is None) != (flags.output is None):
+        raise UsageError("--input and --output go together: name both or use --session")
+    workdir = Workdir(flags.workdir)
+    separator = workdir.config().data.separator
+    cli.import_tensorflow()
+    from hln_tf.recommender import Recommender
+
+    recommender = Recommender.load(workdir)
+    if flags.session is not None:
+        show(recommend(recommender, [split_session(flags.session, separator)], flags.k)[0])
+        return
+    total, fallbacks = write_recommendations(
+        recommender, read_sessions(flags.input, separator), flags.k, flags.output
+    )
+    print(
+        f"wrote {flags.output}: {total} sessions, {fallbacks} of them without a known item",
+        file=sys.stderr,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,48 @@
+"""Recall@k and MRR@k of a model over the full catalogue."""
+
+import tensorflow as tf
+from tqdm import tqdm
+
+from hln_tf.data.prefixes import Prefixes
+from hln_tf.models.base import SessionScorer
+from hln_tf.training.interrupt import StopOnSignal
+
+
+def evaluate(
+    model: SessionScorer, prefixes: Prefixes, batch_size: int, label: str, stop: StopOnSignal
+) -> dict[str, float]:
+    """Ranks the target of each prefix among all items.
+
+    Args:
+      model: The model.
+      prefixes: Samples to rank.
+      batch_size: Samples ranked at a time.
+      label: What the progress bar shows.
+      stop: Says when to stop.
+
+    Returns:
+      The metrics by name, as fractions of 1.
+
+    Raises:
+      TrainingInterrupt: `stop` asked for it.
+    """
+    test_step = tf.function(
+        lambda items, target: model.test_step({"items": items, "target": target}),
+        input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)],
+    )
+    model.ranking.reset_states()
+    with tqdm(
+        total=len(prefixes), desc=label, unit=" sequences", unit_scale=True, disable=None
+    ) as bar:
+        for batch in prefixes.batches(prefixes.by_length(), batch_size):
+            test_step(batch["items"], batch["target"])
+            bar.update(len(batch["target"]))
+            stop.check()
+    return model.ranking.results()
+
+
+def describe(entry: dict[str, float]) -> str:
+    """An epoch's figures on one line."""
+    parts = [f"loss {entry['loss']:.4f}"] if "loss" in entry else []
+    shown = [name for name in ("recall@20", "mrr@20") if name in entry]
+    return ", ".join(parts + [f"{name} {100 * entry[name]:.2f} %" for name in shown])

@@ -1,0 +1,215 @@
+"""The training loop."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+from tqdm import tqdm
+
+from hln_tf.data.prefixes import Prefixes
+from hln_tf.errors import HlnError
+from hln_tf.models.base import SessionEncoder
+from hln_tf.training.evaluation import describe, evaluate
+from hln_tf.training.events import Events
+from hln_tf.training.interrupt import StopOnSignal, TrainingInterrupt
+from hln_tf.training.settings import TrainingSettings
+from hln_tf.training.state import Progress, TrainingState
+
+OBJECTIVE = "mrr@20"
+STEPS_PER_EVENT = 100
+
+
+class Trainer:
+    """Trains a model, from the start or from where a saved state left off.
+
+    The batches, the noise and the learning rate of a step are functions of the
+    seed, the epoch and the step, so a resumed training does what an
+    uninterrupted one does.
+
+    Args:
+      model: The model.
+      settings: How to train.
+      train: Samples to train on.
+      validation: Samples that choose the best epoch and stop early; None to
+        train for exactly `epochs`.
+      epochs: Passes over `train` at most.
+      directory: Where the state is saved.
+      events: Where TensorBoard's scalars go.
+      stop: Says when to stop.
+      label: What the progress bar calls an epoch.
+    """
+
+    def __init__(
+        self,
+        model: SessionEncoder,
+        settings: TrainingSettings,
+        train: Prefixes,
+        validation: Prefixes | None,
+        epochs: int,
+        directory: Path,
+        events: Events,
+        stop: StopOnSignal,
+        label: str = "epoch",
+    ) -> None:
+        self._model = model
+        self._settings = settings
+        self._train = train
+        self._validation = validation
+        self._epochs = epochs
+        self._events = events
+        self._stop = stop
+        self._label = label
+        self._optimizer = make_optimizer(settings)
+        self._loss = keras.metrics.Mean(name="loss")
+        self._step = compile_step(model, self._optimizer, self._loss)
+        self._steps = train.steps(settings.batch_size)
+        self._state = TrainingState(
+            directory,
+            settings.checkpoint_minutes,
+            model=model,
+            optimizer=self._optimizer,
+            loss=self._loss,
+        )
+
+    def run(self) -> Progress:
+        """Trains to the end.
+
+        Returns:
+          The history. The model holds its best weights where there is
+          validation, its last ones otherwise.
+
+        Raises:
+          TrainingInterrupt: A signal asked to stop; the state is saved.
+          HlnError: The loss is not finite, or a saved state is damaged.
+        """
+        if self._state.restore() and not self._state.progress.finished:
+            progress = self._state.progress
+            print(
+                f"resuming {self._label} {progress.epoch + 1} after step {progress.step}",
+                file=sys.stderr,
+            )
+        try:
+            while not self._state.progress.finished:
+                self._train_epoch()
+                self._judge_epoch()
+                self._state.save()
+        except TrainingInterrupt:
+            self._state.save()
+            raise
+        if self._validation is not None:
+            self._state.restore_best()
+        return self._state.progress
+
+    def _train_epoch(self) -> None:
+        """Runs the steps of the epoch under way that are not done yet."""
+        settings, progress = self._settings, self._state.progress
+        epoch = progress.epoch
+        self._optimizer.learning_rate = settings.learning_rate_at(epoch)
+        order = self._train.shuffled(settings.batch_size, settings.seed, epoch)
+        batches = self._train.batches(order, settings.batch_size, progress.step)
+        noise_seed = np.random.SeedSequence([settings.seed, epoch]).generate_state(1).view(np.int32)
+        with tqdm(
+            total=len(self._train),
+            initial=min(progress.step * settings.batch_size, len(self._train)),
+            desc=f"{self._label} {epoch + 1}/{self._epochs}",
+            unit=" sequences",
+            unit_scale=True,
+            mininterval=0.5,
+            disable=None,
+        ) as bar:
+            started = time.monotonic()
+            for batch in batches:
+                seed = tf.stack([noise_seed[0], batch["step"]])
+                self._step(batch["items"], batch["target"], seed)
+                progress.step += 1
+                if bar.update(len(batch["target"])) or progress.step == self._steps:
+                    bar.set_postfix(loss=f"{self._finite_loss():.4f}", refresh=False)
+                if progress.step % STEPS_PER_EVENT == 0:
+                    self._events.scalars(
+                        {"loss": self._finite_loss()}, epoch * self._steps + progress.step
+                    )
+                now = time.monotonic()
+                progress.seconds, started = progress.seconds + now - started, now
+                self._stop.check()
+                self._state.save_if_due()
+
+    def _judge_epoch(self) -> None:
+        """Records the epoch whose steps are done, and whether it is the best or the last."""
+        settings, progress = self._settings, self._state.progress
+        learning_rate = settings.learning_rate_at(progress.epoch)
+        entry = {"loss": self._finite_loss(), "learning_rate": learning_rate}
+        if self._validation is not None:
+            entry |= evaluate(
+                self._model,
+                self._validation,
+                settings.evaluation_batch_size,
+                "validation",
+                self._stop,
+            )
+            best = progress.best_epoch
+            if best is None or entry[OBJECTIVE] > progress.history[best][OBJECTIVE]:
+                progress.best_epoch = progress.epoch
+                self._state.save_best()
+        progress.history.append(entry)
+        by_epoch = {f"epoch/{name}": value for name, value in entry.items()}
+        self._events.scalars(by_epoch, progress.epoch + 1)
+        print(f"{self._label} {progress.epoch + 1}: {describe(entry)}", file=sys.stderr)
+        progress.epoch, progress.step = progress.epoch + 1, 0
+        self._loss.reset_state()
+        stale = progress.epoch - 1 - (progress.best_epoch or 0)
+        stopped_early = self._validation is not None and stale >= settings.patience
+        progress.finished = progress.epoch >= self._epochs or stopped_early
+
+    def _finite_loss(self) -> float:
+        value = float(self._loss.result())
+        if not np.isfinite(value):
+            progress = self._state.progress
+            raise HlnError(
+                f"the loss is {value} in epoch {progress.epoch + 1} at step {progress.step}: "
+                f"lower --learning_rate, or limit the gradients with --clip_norm"
+            )
+        return value
+
+
+def compile_step(model: SessionEncoder, optimizer: Any, loss: Any) -> Callable[..., None]:
+    """One optimiser step as one graph for all lengths.
+
+    Args:
+      model: The model to train.
+      optimizer: Its optimiser.
+      loss: Running mean of the loss over samples.
+
+    Returns:
+      A function of `items` int32 [batch, time], `target` int32 [batch] and
+      `seed` int32 [2].
+    """
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None], tf.int32),
+            tf.TensorSpec([None], tf.int32),
+            tf.TensorSpec([2], tf.int32),
+        ]
+    )
+    def train_step(items: tf.Tensor, target: tf.Tensor, seed: tf.Tensor) -> None:
+        with tf.GradientTape() as tape:
+            batch = {"items": items, "target": target, "seed": seed}
+            batch_loss = model.compute_loss(batch, training=True)
+        gradients = tape.gradient(batch_loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        loss.update_state(batch_loss, sample_weight=tf.shape(target)[0])
+
+    return train_step
+
+
+def make_optimizer(settings: TrainingSettings) -> Any:
+    """The optimiser; Keras' older classes run each update as one fused operation."""
+    clip = {"global_clipnorm": settings.clip_norm} if settings.clip_norm else {}
+    if settings.optimizer == "adam":
+        return keras.optimizers.legacy.Adam(settings.learning_rate, **clip)
+    return keras.optimizers.legacy.SGD(settings.learning_rate, momentum=settings.momentum, **clip)

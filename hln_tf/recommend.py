@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hln_tf import cli, files
 from hln_tf.errors import HlnError, UsageError
+from hln_tf.progress import progress_bar
 from hln_tf.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -100,13 +101,11 @@ def write_recommendations(
     Returns:
       The number of sessions, and of those that got the most popular items.
     """
-    from tqdm import tqdm
-
     total = fallbacks = 0
     with (
         files.written_whole(output) as temporary,
         open(temporary, "w", encoding="utf-8") as file,
-        tqdm(unit=" sessions", unit_scale=True, disable=None) as bar,
+        progress_bar("recommending", "sessions") as bar,
     ):
         while batch := list(itertools.islice(sessions, SESSIONS_AT_A_TIME)):
             for result in recommend(recommender, batch, k):

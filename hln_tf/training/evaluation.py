@@ -1,10 +1,10 @@
 """Recall@k and MRR@k of a model over the full catalogue."""
 
 import tensorflow as tf
-from tqdm import tqdm
 
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.models.base import SessionScorer
+from hln_tf.progress import progress_bar
 from hln_tf.training.interrupt import StopOnSignal
 
 
@@ -31,9 +31,7 @@ def evaluate(
         input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)],
     )
     model.ranking.reset_states()
-    with tqdm(
-        total=len(prefixes), desc=label, unit=" sequences", unit_scale=True, disable=None
-    ) as bar:
+    with progress_bar(label, "sequences", len(prefixes)) as bar:
         for batch in prefixes.batches(prefixes.by_length(), batch_size):
             test_step(batch["items"], batch["target"])
             bar.update(len(batch["target"]))

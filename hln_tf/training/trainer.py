@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
-from tqdm import tqdm
 
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.errors import HlnError
 from hln_tf.models.base import SessionEncoder
+from hln_tf.progress import progress_bar
 from hln_tf.training.evaluation import describe, evaluate
 from hln_tf.training.events import Events
 from hln_tf.training.interrupt import StopOnSignal, TrainingInterrupt
@@ -113,15 +113,9 @@ class Trainer:
         order = self._train.shuffled(settings.batch_size, settings.seed, epoch)
         batches = self._train.batches(order, settings.batch_size, progress.step)
         noise_seed = np.random.SeedSequence([settings.seed, epoch]).generate_state(1).view(np.int32)
-        with tqdm(
-            total=len(self._train),
-            initial=min(progress.step * settings.batch_size, len(self._train)),
-            desc=f"{self._label} {epoch + 1}/{self._epochs}",
-            unit=" sequences",
-            unit_scale=True,
-            mininterval=0.5,
-            disable=None,
-        ) as bar:
+        label = f"{self._label} {epoch + 1}/{self._epochs}"
+        done = min(progress.step * settings.batch_size, len(self._train))
+        with progress_bar(label, "sequences", len(self._train), done) as bar:
             started = time.monotonic()
             for batch in batches:
                 seed = tf.stack([noise_seed[0], batch["step"]])

@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import importlib
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -12,10 +13,9 @@ from typing import Any, NoReturn, TypeVar
 
 from hln_tf.errors import HlnError, UsageError
 from hln_tf.settings import describe_range, from_dict, value_type
+from hln_tf.training.interrupt import TrainingInterrupt
 
 T = TypeVar("T")
-
-INTERRUPTED = 130
 
 
 class Parser(argparse.ArgumentParser):
@@ -81,7 +81,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
 
     Returns:
       0 on success, 2 for a usage error, 1 for any other error that the user
-      can mend, 130 when interrupted.
+      can mend, 128 + the signal's number when a signal stopped it.
     """
     try:
         return main(sys.argv[1:] if arguments is None else arguments) or 0
@@ -90,7 +90,10 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return 128 + signal.SIGINT
+    except TrainingInterrupt as stopped:
+        print(f"stopped by {stopped}; run the same command again to go on", file=sys.stderr)
+        return 128 + stopped.number
     except BrokenPipeError:
         # The reader of our output (`| head`) has gone; there is nobody to tell.
         sys.stderr.close()

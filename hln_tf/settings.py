@@ -16,6 +16,21 @@ from hln_tf.errors import UsageError
 T = TypeVar("T")
 
 
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """What a search draws a setting from.
+
+    Attributes:
+      low: Smallest value.
+      high: Largest value.
+      log: Whether to draw its logarithm evenly.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+
 def setting(
     default: Any,
     help: str,
@@ -25,6 +40,7 @@ def setting(
     maximum: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    search: Range | tuple[Any, ...] | None = None,
 ) -> Any:
     """Declares a field of a settings dataclass.
 
@@ -36,6 +52,7 @@ def setting(
       maximum: Largest allowed value.
       above: Exclusive lower bound.
       below: Exclusive upper bound.
+      search: The range or the values that a search tries; None to leave it alone.
     """
     metadata = {
         "help": help,
@@ -44,6 +61,7 @@ def setting(
         "maximum": maximum,
         "above": above,
         "below": below,
+        "search": search,
     }
     return dataclasses.field(default=default, metadata=metadata)
 

@@ -5,7 +5,7 @@ import importlib
 from typing import Any
 
 from hln_tf.errors import UsageError
-from hln_tf.settings import checked, setting
+from hln_tf.settings import Range, checked, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,14 +14,23 @@ class HLNSettings:
 
     embedding_dim: int = setting(100, "size d of the item vectors", minimum=1)
     hidden_dim: int = setting(200, "size n of a preference", minimum=1)
-    num_groups: int = setting(3, "number L of preference groups", minimum=1)
+    num_groups: int = setting(3, "number L of preference groups", minimum=1, search=(1, 2, 3, 4))
     aggregation: str = setting(
-        "sum", "how the preference manager aggregates", choices=("sum", "max", "attention")
+        "sum",
+        "how the preference manager aggregates",
+        choices=("sum", "max", "attention"),
+        search=("sum", "max", "attention"),
     )
     temperature: float = setting(
-        1.0, "temperature of the relaxed leap gate", minimum=0.01, maximum=100.0
+        1.0,
+        "temperature of the relaxed leap gate",
+        minimum=0.01,
+        maximum=100.0,
+        search=Range(0.2, 2.0, log=True),
     )
-    leap_bias: float = setting(0.0, "start value of b in eq. 2; below 0 starts by keeping")
+    leap_bias: float = setting(
+        0.0, "start value of b in eq. 2; below 0 starts by keeping", search=Range(-2.0, 2.0)
+    )
     inference_gate: str = setting(
         "hard", "leap gate at inference", choices=("hard", "expected", "sampled")
     )
@@ -72,7 +81,7 @@ MODELS: dict[str, ModelEntry] = {
         presets={
             "paper": {},
             "paper_eq8": {"loss": "equation_8"},
-            "demo": {},
+            "demo": {"batch_size": 256, "learning_rate": 0.003, "decay": 0.3, "epochs": 8},
         },
     ),
     "popularity": ModelEntry(PopularitySettings, "hln_tf.models.popularity:Popularity"),

@@ -4,8 +4,11 @@ import signal
 from types import FrameType
 
 
-class TrainingInterrupt(Exception):  # noqa: N818, it is no error
+class TrainingInterrupt(BaseException):
     """A signal asked the training to stop; its state is saved.
+
+    Like `KeyboardInterrupt` it is no `Exception`, so that nothing on the way
+    takes it for a failure.
 
     Attributes:
       number: The signal.

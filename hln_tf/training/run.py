@@ -12,7 +12,7 @@ import tf_keras as keras
 from hln_tf import files
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions, read_split
-from hln_tf.errors import UsageError
+from hln_tf.errors import HlnError, UsageError
 from hln_tf.export import export
 from hln_tf.models.base import SessionEncoder, SessionScorer
 from hln_tf.recommender import Recommender
@@ -45,85 +45,133 @@ def train_and_evaluate(config: RunConfig, workdir: Workdir, data_dir: Path) -> d
     """
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
-    stop = StopOnSignal()
-    train, validation = read_split(data_dir, "train"), read_split(data_dir, "validation")
-    everything = train + validation
-    counted = everything if config.training.refit else train
-    started = time.monotonic()
-    model = new_model(config, workdir, counted)
-    results: dict[str, Any] = {
+    started, stop = time.monotonic(), StopOnSignal()
+    train, validation = read_sessions(data_dir, "train"), read_sessions(data_dir, "validation")
+    model, results = select(config, workdir, train, validation, stop)
+    if config.training.refit:
+        everything = train + validation
+        model, refit_results = refit(config, workdir, everything, results.get("best_epoch"), stop)
+        results |= refit_results
+    workdir.save_model(model)
+    settings = config.training
+    test = Prefixes.of(read_sessions(data_dir, "test"), settings.max_length)
+    ranked = evaluate(model, test, settings.evaluation_batch_size, "test", stop)
+    print(f"test: {describe(ranked)}", file=sys.stderr)
+    recommender = Recommender(model, workdir.vocabulary(), settings.max_length)
+    print(f"exported {export(recommender, workdir.path / 'export')}", file=sys.stderr)
+    seconds = {name: results.pop(name) for name in list(results) if name.endswith("_seconds")}
+    content = {
         "model": config.model,
         "dataset": config.data.dataset,
-        "trained_on": "train+validation" if config.training.refit else "train",
+        "trained_on": "train+validation" if settings.refit else "train",
         "parameters": int(sum(np.prod(weight.shape) for weight in model.trainable_variables)),
+        **results,
+        "test": ranked | {"prefixes": len(test)},
+        "timing": seconds | {"seconds_since_last_start": time.monotonic() - started},
     }
-    if isinstance(model, SessionEncoder):
-        model, history = _train(config, workdir, model, train, validation, stop)
-        results |= history
-    workdir.save_model(model)
-    batch_size, max_length = config.training.evaluation_batch_size, config.training.max_length
-    if "validation" not in results and not config.training.refit:
-        held_out = Prefixes.of(validation, max_length)
-        results["validation"] = evaluate(model, held_out, batch_size, "validation", stop)
-    test = Prefixes.of(read_split(data_dir, "test"), max_length)
-    tested = time.monotonic()
-    results["test"] = evaluate(model, test, batch_size, "test", stop) | {"prefixes": len(test)}
-    print(f"test: {describe(results['test'])}", file=sys.stderr)
-    version = export(Recommender(model, workdir.vocabulary(), max_length), workdir.path / "export")
-    print(f"exported {version}", file=sys.stderr)
-    results["timing"] = {
-        **results.get("timing", {}),
-        "test_seconds": time.monotonic() - tested,
-        "total_seconds_of_last_start": time.monotonic() - started,
-    }
-    files.write_json(workdir.path / METRICS, results)
-    return results
+    files.write_json(workdir.path / METRICS, content)
+    return content
 
 
-def _train(
+def read_sessions(data_dir: Path, split: str) -> Sessions:
+    """Reads a split that has something to predict.
+
+    Raises:
+      HlnError: It has no session of two clicks, or it is damaged.
+    """
+    sessions = read_split(data_dir, split)
+    if sessions.prefixes < 1:
+        raise HlnError(
+            f"{data_dir / split} has no session of two or more clicks: prepare a data set with "
+            f"more sessions, or with another --validation_fraction or --test_seconds"
+        )
+    return sessions
+
+
+def select(
+    config: RunConfig, workdir: Workdir, train: Sessions, validation: Sessions, stop: StopOnSignal
+) -> tuple[SessionScorer, dict[str, Any]]:
+    """Trains a model, its epoch chosen by validation.
+
+    Args:
+      config: The run.
+      workdir: Its directory.
+      train: Sessions to train on.
+      validation: Sessions to choose by.
+      stop: Says when to stop.
+
+    Returns:
+      The model with its best weights, and what is known of its training.
+
+    Raises:
+      TrainingInterrupt: `stop` asked for it; the state is saved.
+      HlnError: A saved state or the loss is unusable.
+    """
+    settings = config.training
+    model = new_model(config, workdir, train)
+    held_out = Prefixes.of(validation, settings.max_length)
+    if not isinstance(model, SessionEncoder):
+        ranked = evaluate(model, held_out, settings.evaluation_batch_size, "validation", stop)
+        return model, {"validation": ranked}
+    progress = Trainer(
+        model,
+        settings,
+        Prefixes.of(train, settings.max_length),
+        held_out,
+        settings.epochs,
+        workdir.path / "selection",
+        Events(workdir.path / "events" / "selection"),
+        stop,
+    ).run()
+    assert progress.best_epoch is not None, "a training with validation has a best epoch"
+    best = progress.history[progress.best_epoch]
+    return model, {
+        "best_epoch": progress.best_epoch + 1,
+        "history": progress.history,
+        "validation": {name: value for name, value in best.items() if "@" in name},
+        "training_seconds": progress.seconds,
+    }
+
+
+def refit(
     config: RunConfig,
     workdir: Workdir,
-    model: SessionEncoder,
-    train: Sessions,
-    validation: Sessions,
+    everything: Sessions,
+    epochs: int | None,
     stop: StopOnSignal,
-) -> tuple[SessionEncoder, dict[str, Any]]:
-    """Trains, and trains afresh on everything where the config says so."""
+) -> tuple[SessionScorer, dict[str, Any]]:
+    """Trains a model afresh on all of train.
+
+    Args:
+      config: The run.
+      workdir: Its directory.
+      everything: Sessions of train and validation.
+      epochs: Epochs that validation chose; None for a model that only counts.
+      stop: Says when to stop.
+
+    Returns:
+      The model with its last weights, and what is known of its training.
+
+    Raises:
+      TrainingInterrupt: `stop` asked for it; the state is saved.
+      HlnError: A saved state or the loss is unusable.
+    """
     settings = config.training
-    prefixes = Prefixes.of(train, settings.max_length)
-    held_out = Prefixes.of(validation, settings.max_length)
-    path, events = workdir.path, Events(workdir.path / "events")
+    model = new_model(config, workdir, everything)
+    if not isinstance(model, SessionEncoder) or epochs is None:
+        return model, {}
     progress = Trainer(
-        model, settings, prefixes, held_out, settings.epochs, path / "selection", events, stop
-    ).run()
-    best = progress.best_epoch or 0
-    results: dict[str, Any] = {
-        "best_epoch": best + 1,
-        "history": progress.history,
-        "validation": {
-            name: value for name, value in progress.history[best].items() if "@" in name
-        },
-        "timing": {"training_seconds": progress.seconds},
-    }
-    if not settings.refit:
-        return model, results
-    everything = train + validation
-    refit = new_model(config, workdir, everything)
-    prefixes = Prefixes.of(everything, settings.max_length)
-    progress = Trainer(
-        refit,
+        model,
         settings,
-        prefixes,
+        Prefixes.of(everything, settings.max_length),
         None,
-        best + 1,
-        path / "refit",
-        Events(path / "events" / "refit"),
+        epochs,
+        workdir.path / "refit",
+        Events(workdir.path / "events" / "refit"),
         stop,
         label="refit epoch",
     ).run()
-    results["refit_history"] = progress.history
-    results["timing"]["refit_seconds"] = progress.seconds
-    return refit, results
+    return model, {"refit_history": progress.history, "refit_seconds": progress.seconds}
 
 
 def new_model(config: RunConfig, workdir: Workdir, counted: Sessions) -> SessionScorer:

@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hln_tf import __version__
+from hln_tf.data.layout import Manifest
 from hln_tf.errors import HlnError
 from hln_tf.models.settings import model_entry
-from hln_tf.settings import checked, from_dict, setting
+from hln_tf.settings import Range, checked, from_dict, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +17,7 @@ class TrainingSettings:
     """How a model is trained; the defaults are the paper's."""
 
     epochs: int = setting(20, "passes over the training prefixes at most", minimum=1)
-    batch_size: int = setting(64, "prefixes in a step", minimum=1)
+    batch_size: int = setting(64, "prefixes in a step", minimum=1, search=(64, 128, 256, 512))
     max_length: int = setting(50, "last clicks of a session that are used", minimum=1)
     loss: str = setting(
         "softmax",
@@ -23,7 +25,9 @@ class TrainingSettings:
         choices=("softmax", "equation_8"),
     )
     optimizer: str = setting("adam", "optimiser", choices=("adam", "sgd"))
-    learning_rate: float = setting(0.001, "initial learning rate", above=0.0)
+    learning_rate: float = setting(
+        0.001, "initial learning rate", above=0.0, search=Range(3e-4, 1e-2, log=True)
+    )
     momentum: float = setting(0.9, "momentum of sgd", minimum=0.0, below=1.0)
     decay: float = setting(
         0.1, "factor on the learning rate every decay_epochs", above=0.0, maximum=1.0
@@ -66,6 +70,17 @@ class DataDescription:
     separator: str
     items: int
     vocabulary_sha256: str
+
+    @classmethod
+    def of(cls, manifest: Manifest, directory: Path) -> "DataDescription":
+        """Describes a prepared data set."""
+        return cls(
+            dataset=manifest.dataset,
+            directory=str(directory),
+            separator=manifest.separator,
+            items=manifest.items,
+            vocabulary_sha256=manifest.vocabulary_sha256,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,1 +1,6 @@
 """Raw click logs to TFRecords with Apache Beam."""
+
+from beam_preprocess.preparation import prepare
+from beam_preprocess.settings import Settings, Work
+
+__all__ = ["Settings", "Work", "prepare"]

@@ -1,0 +1,316 @@
+"""The Beam pipeline: from raw files to a data set directory.
+
+Elements are blocks of columns, never single clicks. What is global (item
+counts, the latest date, item numbers, where the cuts fall) is combined from
+small summaries of the blocks and handed to the next step as a side input.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from apache_beam.pvalue import AsList, AsSingleton, PCollection, TaggedOutput
+
+from beam_preprocess import order, report, scan, sessions
+from beam_preprocess.failures import Merge, Step
+from beam_preprocess.order import Appearances, Ranges, Ranks, Span
+from beam_preprocess.read import Part, RawFile, cut
+from beam_preprocess.report import Rows
+from beam_preprocess.scan import Tally
+from beam_preprocess.sessions import Sessions
+from beam_preprocess.settings import Settings, Work
+from beam_preprocess.write import Shard, write_shard
+from hln_tf.errors import HlnError
+
+SUMMARY = "summary"
+
+
+def build(
+    pipeline: beam.Pipeline,
+    files: Sequence[RawFile],
+    settings: Settings,
+    work: Work,
+    directory: str,
+) -> None:
+    """Adds all steps: reads the files and fills `directory` except for its manifest."""
+    scanned = _split(
+        pipeline
+        | "files" >> beam.Create(cut(files, work.block_bytes))
+        | "spread files" >> beam.Reshuffle(),
+        "read",
+        read,
+        settings,
+        work,
+    )
+    rows = _merged(scanned[SUMMARY], "check rows", check_rows, files, settings)
+    grouped = _split(
+        scanned["main"] | "by session" >> beam.GroupByKey(),
+        "group sessions",
+        group_sessions,
+        settings,
+        AsSingleton(rows),
+    )
+    items = _merged(grouped[SUMMARY], "count items", choose_items, settings)
+    filtered = _split(
+        grouped["main"], "filter sessions", filter_sessions, settings, AsSingleton(items)
+    )
+    span = _merged(
+        filtered[SUMMARY],
+        "find the dates",
+        find_span,
+        settings,
+        AsSingleton(rows),
+        AsSingleton(items),
+    )
+    firsts = filtered["main"] | "see items" >> beam.ParDo(
+        Step(see_items, "numbering items"), AsSingleton(span)
+    )
+    numbers = _merged(firsts, "number items", number_items, AsSingleton(items))
+    numbered = _split(
+        filtered["main"],
+        "number sessions",
+        number_sessions,
+        settings,
+        AsSingleton(span),
+        AsSingleton(numbers),
+    )
+    ranges = _merged(numbered[SUMMARY], "plan ranges", plan_ranges, settings)
+    ordered = _split(
+        numbered["main"]
+        | "cut into ranges"
+        >> beam.ParDo(Step(into_ranges, "sorting"), AsSingleton(span), AsSingleton(ranges))
+        | "by range" >> beam.GroupByKey(),
+        "sort",
+        sort_range,
+        AsSingleton(ranges),
+    )
+    ranks = _merged(ordered[SUMMARY], "rank", rank_ranges, settings)
+    shards = (
+        ordered["main"]
+        | "cut into shards" >> beam.ParDo(Step(into_shards, "sorting"), AsSingleton(ranks))
+        | "by shard" >> beam.GroupByKey()
+        | "write" >> beam.ParDo(Step(write, "writing"), directory, AsSingleton(ranks))
+    )
+    _merged(
+        shards,
+        "report",
+        finish,
+        directory,
+        settings,
+        *map(AsSingleton, (rows, items, span, numbers, ranges)),
+    )
+
+
+def _split(
+    source: PCollection, name: str, function: Callable[..., Iterator[Any]], *extra: Any
+) -> Any:
+    """A step with two outputs: the data and small summaries of it."""
+    return source | name >> beam.ParDo(Step(function, name), *extra).with_outputs(
+        SUMMARY, main="main"
+    )
+
+
+def _merged(
+    parts: PCollection, name: str, function: Callable[..., Iterator[Any]], *extra: Any
+) -> PCollection:
+    """A step on the list of all `parts`, which are few and small; yields one value."""
+    return (
+        parts.pipeline
+        | f"once to {name}" >> beam.Create([None], reshuffle=False)
+        | name >> beam.ParDo(Merge(function, name), AsList(parts), *extra)
+    )
+
+
+def read(part: Part, settings: Settings, work: Work) -> Iterator[Any]:
+    """A part of a file -> `(partition, clicks)`; summary: `Tally`."""
+    for value in scan.scan(part, settings, work):
+        yield _summary(value) if isinstance(value, Tally) else value
+
+
+def check_rows(
+    tallies: Sequence[Tally], files: Sequence[RawFile], settings: Settings
+) -> Iterator[Rows]:
+    """All tallies -> `Rows`."""
+    yield report.check_rows(tallies, files, settings)
+
+
+def group_sessions(
+    clicks: tuple[int, Iterable[pa.RecordBatch]], settings: Settings, rows: Rows
+) -> Iterator[Any]:
+    """`(partition, clicks)` -> sessions and item ids; summary: item counts, clicks left.
+
+    Waiting for `rows` keeps a log of too many malformed rows from being worked on.
+    """
+    grouped, ids = sessions.group(clicks[1], settings.order == "time", settings.gap > 0)
+    left = {}
+    if not settings.gap:
+        grouped = sessions.select_lengths(grouped, settings.min_session_length)
+        left = {f"in sessions of {settings.min_session_length} or more clicks": grouped.clicks}
+    yield _summary((sessions.count_items(grouped.items, ids), left))
+    yield grouped, ids
+
+
+def choose_items(
+    parts: Sequence[tuple[pa.Table, dict[str, int]]], settings: Settings
+) -> Iterator[tuple[pa.StringArray, dict[str, int]]]:
+    """All item counts -> the ids of the items to keep, and the sum of the clicks left."""
+    counts = [table for table, _ in parts]
+    ids = sessions.frequent_items(counts, settings.min_item_count, settings.top_items)
+    yield ids, _added(left for _, left in parts)
+
+
+def filter_sessions(
+    grouped: tuple[Sessions, pa.StringArray],
+    settings: Settings,
+    items: tuple[pa.StringArray, dict[str, int]],
+) -> Iterator[Any]:
+    """Sessions and item ids -> sessions; summary: first and last date, clicks left."""
+    kept = sessions.recode(*grouped, items[0])
+    left = {"of frequent items": kept.clicks}
+    if settings.gap:
+        kept = sessions.split_at_gaps(kept, settings.gap)
+    if settings.collapse_repeats:
+        kept = sessions.collapse_repeats(kept)
+        left["without repeats"] = kept.clicks
+    shortest, longest = settings.min_session_length, settings.max_session_length
+    kept = sessions.select_lengths(kept, shortest, longest)
+    left[
+        f"in sessions of {shortest} {f'to {longest}' if longest else 'or more'} clicks after that"
+    ] = kept.clicks
+    if len(kept):
+        yield _summary(((int(kept.dates.min()), int(kept.dates.max())), left))
+        yield kept
+    else:
+        yield _summary((None, left))
+
+
+def find_span(
+    parts: Sequence[tuple[tuple[int, int] | None, dict[str, int]]],
+    settings: Settings,
+    rows: Rows,
+    items: tuple[pa.StringArray, dict[str, int]],
+) -> Iterator[tuple[Span, dict[str, int]]]:
+    """All dates -> their span, and the clicks that each filter left."""
+    left = {"read": rows.read - rows.malformed}
+    if settings.window():
+        left["in the time window"] = rows.clicks
+    left |= items[1] | _added(left for _, left in parts)
+    dates = [dates for dates, _ in parts if dates]
+    if not dates:
+        raise HlnError(report.explain_nothing_left(left))
+    yield order.find_span(dates, settings.test_seconds), left
+
+
+def see_items(kept: Sessions, span: tuple[Span, dict[str, int]]) -> Iterator[Appearances]:
+    """Sessions -> where the items first appear in train."""
+    yield order.first_appearances(order.train_and_test(kept, span[0])[0])
+
+
+def number_items(
+    parts: Sequence[Appearances], items: tuple[pa.StringArray, dict[str, int]]
+) -> Iterator[np.ndarray]:
+    """All first appearances -> the number of each item, 0 for those that train never has."""
+    yield order.number_items(parts, len(items[0]))
+
+
+def number_sessions(
+    kept: Sessions, settings: Settings, span: tuple[Span, dict[str, int]], numbers: np.ndarray
+) -> Iterator[Any]:
+    """Sessions -> `(part, sessions)` with item numbers; summary: `(part, histogram)`."""
+    train, test = order.train_and_test(kept, span[0])
+    train = sessions.renumber(train, numbers, nothing=0)
+    test = sessions.renumber(test, numbers, nothing=0)
+    test = sessions.select_lengths(test, settings.min_session_length)
+    for part, numbered in (("train", train), ("test", test)):
+        yield _summary((part, order.histogram(numbered, span[0])))
+        yield part, numbered
+
+
+def plan_ranges(
+    histograms: Sequence[tuple[str, np.ndarray]], settings: Settings
+) -> Iterator[dict[str, Ranges]]:
+    """All histograms -> the ranges of train and test."""
+    fractions = {"train": Fraction(settings.train_fraction), "test": Fraction(1)}
+    yield {
+        part: order.plan_ranges(
+            np.sum([counts for name, counts in histograms if name == part], axis=0), fraction
+        )
+        for part, fraction in fractions.items()
+    }
+
+
+def into_ranges(
+    part: tuple[str, Sessions], span: tuple[Span, dict[str, int]], ranges: dict[str, Ranges]
+) -> Iterator[tuple[tuple[str, int], Sessions]]:
+    """`(part, sessions)` -> `((part, range), sessions)`."""
+    name, numbered = part
+    for number, piece in order.into_ranges(numbered, span[0], ranges[name]):
+        yield (name, number), piece
+
+
+def sort_range(
+    pieces: tuple[tuple[str, int], Iterable[Sessions]], ranges: dict[str, Ranges]
+) -> Iterator[Any]:
+    """`((part, range), pieces)` -> the same with the sessions in order; summary: their number."""
+    key, parts = pieces
+    ordered = order.by_date(sessions.concatenated(list(parts)))
+    ordered = order.keep_latest(ordered, int(ranges[key[0]].quota[key[1]]))
+    yield _summary((key, len(ordered)))
+    yield key, ordered
+
+
+def rank_ranges(
+    counts: Sequence[tuple[tuple[str, int], int]], settings: Settings
+) -> Iterator[Ranks]:
+    """All numbers of sessions -> where each range stands."""
+    yield order.rank(counts, Fraction(settings.validation_fraction), settings.shards)
+
+
+def into_shards(
+    ordered: tuple[tuple[str, int], Sessions], ranks: Ranks
+) -> Iterator[tuple[tuple[str, int], tuple[int, Sessions]]]:
+    """`((part, range), sessions)` -> `((split, shard), (rank, sessions))`."""
+    (part, number), kept = ordered
+    for split, shard, first, piece in order.into_shards(part, number, kept, ranks):
+        yield (split, shard), (first, piece)
+
+
+def write(
+    pieces: tuple[tuple[str, int], Iterable[tuple[int, Sessions]]], directory: str, ranks: Ranks
+) -> Iterator[Shard]:
+    """`((split, shard), pieces)` -> a file, and what it holds."""
+    (split, shard), parts = pieces
+    yield write_shard(directory, split, shard, ranks.shards[split], parts)
+
+
+def finish(
+    shards: Sequence[Shard],
+    directory: str,
+    settings: Settings,
+    rows: Rows,
+    items: tuple[pa.StringArray, dict[str, int]],
+    span: tuple[Span, dict[str, int]],
+    numbers: np.ndarray,
+    ranges: dict[str, Ranges],
+) -> Iterator[None]:
+    """All shards -> vocabulary.txt and stats.json."""
+    report.write_vocabulary(directory, items[0], numbers)
+    report.write_stats(
+        directory, settings, rows, span[1], ranges, int(numbers.max(initial=0)), shards
+    )
+    yield None
+
+
+def _summary(value: Any) -> TaggedOutput:
+    return TaggedOutput(SUMMARY, value)
+
+
+def _added(parts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in parts:
+        for name, count in part.items():
+            total[name] = total.get(name, 0) + count
+    return total

@@ -1,0 +1,137 @@
+"""The settings of preprocessing; every constant of the published protocols is one."""
+
+import dataclasses
+import datetime
+from fractions import Fraction
+
+from beam_preprocess.datasets import DATASETS
+from hln_tf.errors import UsageError
+from hln_tf.settings import checked, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What decides the content of a data set directory.
+
+    The filters run in this order: time window, sessions of too few clicks,
+    item counts (`min_item_count`, `top_items`), gaps, repeats, session lengths.
+    Then the latest sessions become the test part.
+    """
+
+    dataset: str = setting(
+        "sample", "the raw log's format and the defaults below", choices=tuple(DATASETS)
+    )
+    train_fraction: str = setting(
+        "1", "train on this last part of the training samples, a fraction such as 1/64"
+    )
+    validation_fraction: str = setting(
+        "0.1", "this part of the train sessions, the latest ones, becomes the validation part"
+    )
+    test_seconds: int = setting(
+        86_400, "sessions of this many last seconds are the test part", minimum=1
+    )
+    min_item_count: int = setting(5, "drop items with fewer clicks", minimum=1)
+    top_items: int = setting(
+        0, "keep this many most frequent items, of equal ones the smaller id; 0: all", minimum=0
+    )
+    min_session_length: int = setting(2, "drop sessions with fewer clicks", minimum=2)
+    max_session_length: int = setting(0, "drop sessions with more clicks; 0: no limit", minimum=0)
+    gap: int = setting(
+        0,
+        "cut a user's clicks where more seconds lie between two; 0: the log names sessions",
+        minimum=0,
+    )
+    collapse_repeats: bool = setting(
+        False, "of consecutive clicks on one item in a session keep the first"
+    )
+    order: str = setting(
+        "file",
+        "order of the clicks of a session; ties in time keep file order",
+        choices=("file", "time"),
+    )
+    window_months: int = setting(0, "keep this many last months; 0: all", minimum=0, maximum=1200)
+    window_end: str = setting(
+        "2009-05-05", "last day of --window_months, included, UTC, such as 2009-05-05"
+    )
+    separator: str = setting(
+        " ", r"joins item ids where a session is written as one string; \t is a tab"
+    )
+    max_malformed: float = setting(
+        0.01, "stop when a larger share of the rows is malformed", minimum=0, maximum=1
+    )
+    shards: int = setting(4, "number of files of each part", minimum=1, maximum=99_999)
+
+    def __post_init__(self) -> None:
+        checked(self)
+        train = self._exact("train_fraction")
+        validation = self._exact("validation_fraction")
+        if not 0 < train <= 1:
+            raise UsageError(
+                f"--train_fraction is {self.train_fraction}, expected more than 0 and at most 1"
+            )
+        if not 0 <= validation < 1:
+            raise UsageError(
+                f"--validation_fraction is {self.validation_fraction}, "
+                "expected at least 0 and less than 1"
+            )
+        object.__setattr__(self, "separator", self.separator.replace("\\t", "\t"))
+        if len(self.separator) != 1 or self.separator in "\r\n":
+            raise UsageError(
+                f"--separator is {self.separator!r}, expected one character, not a line break"
+            )
+        try:
+            datetime.date.fromisoformat(self.window_end)
+        except ValueError:
+            raise UsageError(
+                f"--window_end is {self.window_end!r}, expected a day such as 2009-05-05"
+            ) from None
+        if 0 < self.max_session_length < self.min_session_length:
+            raise UsageError(
+                f"--max_session_length is {self.max_session_length}, expected 0 or "
+                f"at least --min_session_length {self.min_session_length}"
+            )
+
+    def _exact(self, name: str) -> Fraction:
+        """Parses a fraction and keeps it in lowest terms, so that 0.5 and 1/2 are the same."""
+        text = getattr(self, name)
+        try:
+            value = Fraction(text)
+        except (ValueError, ZeroDivisionError):
+            raise UsageError(
+                f"--{name} is {text!r}, expected a fraction such as 1/64 or 0.1"
+            ) from None
+        object.__setattr__(self, name, str(value))
+        return value
+
+    def window(self) -> tuple[int, int] | None:
+        """First second of the time window and first second after it, or `None`."""
+        if not self.window_months:
+            return None
+        end = datetime.date.fromisoformat(self.window_end) + datetime.timedelta(days=1)
+        return _seconds(months_before(end, self.window_months)), _seconds(end)
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """How the work is cut up; the data set does not depend on it."""
+
+    workers: int = setting(0, "threads of the local runner; 0: one for each core", minimum=0)
+    partitions: int = setting(16, "parts in which sessions are grouped", minimum=1, maximum=4096)
+    block_bytes: int = setting(8 << 20, "raw bytes parsed at a time", minimum=1, maximum=1 << 30)
+
+    def __post_init__(self) -> None:
+        checked(self)
+
+
+def months_before(day: datetime.date, months: int) -> datetime.date:
+    """The same day of the month `months` earlier, or that month's last day."""
+    month = day.year * 12 + day.month - 1 - months
+    if month < 12:
+        return datetime.date.min
+    first = datetime.date(month // 12, month % 12 + 1, 1)
+    last = (first + datetime.timedelta(days=31)).replace(day=1) - datetime.timedelta(days=1)
+    return min(last, first + datetime.timedelta(days=day.day - 1))
+
+
+def _seconds(day: datetime.date) -> int:
+    return (day - datetime.date(1970, 1, 1)).days * 86_400

@@ -1,0 +1,346 @@
+"""The pipeline against the protocols, written once more with dicts and lists."""
+
+import collections
+import datetime
+import gzip
+import itertools
+import json
+from fractions import Fraction
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from beam_preprocess import Settings, Work, prepare
+from beam_preprocess.datasets import DATASETS
+from hln_tf.data.layout import SPLITS, Manifest, read_vocabulary
+from hln_tf.errors import HlnError
+
+MIDNIGHT = datetime.datetime(2014, 4, 7, tzinfo=datetime.UTC)
+FEW = settings(
+    max_examples=8,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking would take minutes
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def stamp(seconds, fraction=""):
+    """The time so many seconds after a midnight, as Yoochoose writes it."""
+    return (MIDNIGHT + datetime.timedelta(seconds=seconds)).strftime(
+        f"%Y-%m-%dT%H:%M:%S{fraction}Z"
+    )
+
+
+def reference_split(sessions, config):
+    """Steps 3 to 6 on a list of (date, order, items); returns what a data set holds."""
+    if not sessions:
+        return None
+    boundary = max(date for date, _, _ in sessions) - config.test_seconds
+    train = sorted(s for s in sessions if s[0] < boundary)
+    test = sorted(s for s in sessions if s[0] > boundary)
+    numbers = {}
+    for _, _, items in train:
+        for item in items:
+            numbers.setdefault(item, len(numbers) + 1)
+    train = [(date, [numbers[item] for item in items]) for date, _, items in train]
+    test = [(date, [numbers[i] for i in items if i in numbers]) for date, _, items in test]
+    test = [s for s in test if len(s[1]) >= config.min_session_length]
+    samples = [
+        (index, length)
+        for index, (_, items) in enumerate(train)
+        for length in range(len(items), 1, -1)
+    ]
+    kept = int(len(samples) * Fraction(config.train_fraction))
+    longest = {}
+    for index, length in samples[len(samples) - kept :]:
+        longest[index] = max(longest.get(index, 0), length)
+    cut = [(train[i][0], train[i][1][:length]) for i, length in sorted(longest.items())]
+    held_out = int(len(cut) * Fraction(config.validation_fraction))
+    split = {
+        "train": cut[: len(cut) - held_out],
+        "validation": cut[len(cut) - held_out :],
+        "test": test,
+    }
+    if not split["train"] or not split["test"]:
+        return None
+    return split, list(numbers)
+
+
+def reference_yoochoose(rows, config):
+    """Rows are (session, seconds, item) in file order."""
+    sessions = collections.defaultdict(list)
+    for session, seconds, item in rows:
+        sessions[session].append((seconds, item))
+    sessions = [
+        (clicks[-1][0], order, [item for _, item in clicks])
+        for order, clicks in enumerate(sessions.values())
+        if len(clicks) >= 2
+    ]
+    counts = collections.Counter(item for _, _, items in sessions for item in items)
+    sessions = [
+        (date, order, [i for i in items if counts[i] >= config.min_item_count])
+        for date, order, items in sessions
+    ]
+    return reference_split([s for s in sessions if len(s[2]) >= 2], config)
+
+
+def reference_lastfm(rows, config):
+    """Rows are (user, seconds, item) in file order, all of them within the window."""
+    users = collections.defaultdict(list)
+    counts = collections.Counter(item for _, _, item in rows)
+    ranked = sorted(counts, key=lambda item: (-counts[item], item.encode()))
+    frequent = set(ranked[: config.top_items])
+    for user, seconds, item in rows:
+        users[user].append((seconds, item))
+    sessions = []
+    for order, plays in enumerate(users.values()):
+        kept = sorted(((s, i) for s, i in plays if i in frequent), key=lambda play: play[0])
+        current = []
+        for seconds, item in kept:
+            if current and seconds - current[-1][0] > config.gap:
+                sessions.append((order, current))
+                current = []
+            current.append((seconds, item))
+        if current:
+            sessions.append((order, current))
+    collapsed = []
+    for order, plays in sessions:
+        items = [
+            item
+            for place, (_, item) in enumerate(plays)
+            if not place or plays[place - 1][1] != item
+        ]
+        if config.min_session_length <= len(items) <= config.max_session_length:
+            collapsed.append((plays[-1][0], order, items))
+    return reference_split(collapsed, config)
+
+
+def read(directory):
+    """The data set as the reference has it: splits of (seconds, items), and the vocabulary."""
+    import tensorflow as tf
+
+    manifest = Manifest.read(directory)
+    split = {}
+    for name in SPLITS:
+        split[name] = []
+        for file in manifest.splits[name].files:
+            for record in tf.data.TFRecordDataset(str(directory / file)).as_numpy_iterator():
+                example = tf.train.Example.FromString(record)
+                column = {
+                    key: list(feature.int64_list.value)
+                    for key, feature in example.features.feature.items()
+                }
+                items = iter(column["items"])
+                for date, length in zip(column["dates"], column["lengths"], strict=True):
+                    session = [next(items) for _ in range(length)]
+                    split[name].append((date - int(MIDNIGHT.timestamp()), session))
+                assert next(items, None) is None
+        clicks = sum(len(items) for _, items in split[name])
+        assert manifest.splits[name].sessions == len(split[name])
+        assert manifest.splits[name].clicks == clicks
+        assert manifest.splits[name].prefixes == clicks - len(split[name])
+    return split, read_vocabulary(directory, manifest)
+
+
+def write_files(directory, lines, cuts):
+    """Writes the lines to files cut at the places `cuts`; every other file is gzip."""
+    directory.mkdir()
+    paths = []
+    bounds = [0, *sorted(cut for cut in set(cuts) if 0 < cut < len(lines)), len(lines)]
+    for number, (start, end) in enumerate(itertools.pairwise(bounds)):
+        text = "".join(f"{line}\n" for line in lines[start:end]).encode()
+        if number % 2:
+            path = directory / f"log{number}.gz"
+            path.write_bytes(gzip.compress(text))
+        else:
+            path = directory / f"log{number}"
+            path.write_bytes(text[:-1] if number else text)  # the last line may lack its end
+        paths.append(path)
+    return paths[::-1]
+
+
+work = st.builds(
+    Work,
+    workers=st.sampled_from([1, 2]),
+    partitions=st.sampled_from([1, 3]),
+    block_bytes=st.sampled_from([200, 1000, 1 << 20]),
+)
+fractions = st.sampled_from(["1/64", "1/5", "1/3", "1/2", "3/4", "1"])
+
+
+def rows_of(keys, times, items):
+    """Logs drawn evenly, which says more in few examples than small ones: (key, time, item)."""
+
+    def draw(seed):
+        random = Random(seed)
+        count = random.randint(40, 150)
+        return [
+            (random.randrange(keys), times * random.randrange(60), random.randrange(1, items + 1))
+            for _ in range(count)
+        ]
+
+    return st.integers(0, 2**32).map(draw)
+
+
+def check(tmp_path_factory, log, config, cut_up, cuts, expected):
+    directory = tmp_path_factory.mktemp("log")
+    paths = write_files(directory / "raw", log, cuts)
+    if expected is None:
+        with pytest.raises(HlnError, match=r"empty|left"):
+            prepare(paths, directory / "data", config, cut_up)
+        assert [path.name for path in directory.iterdir()] == ["raw"]
+        return
+    prepare(paths, directory / "data", config, cut_up)
+    assert read(directory / "data") == expected
+
+
+@FEW
+@given(
+    rows=rows_of(keys=30, times=1800, items=8),
+    cuts=st.lists(st.integers(1, 80), max_size=2),
+    cut_up=work,
+    config=st.builds(
+        Settings,
+        dataset=st.just("yoochoose64"),
+        train_fraction=fractions,
+        validation_fraction=st.sampled_from(["0", "0.1", "0.5"]),
+        min_item_count=st.sampled_from([1, 5]),
+        test_seconds=st.sampled_from([3600, 36_000]),
+        shards=st.integers(1, 3),
+    ),
+)
+def test_yoochoose_as_in_the_protocol(tmp_path_factory, rows, cuts, cut_up, config):
+    log = [f"{session},{stamp(time, '.999')},{item},S" for session, time, item in rows]
+    expected = reference_yoochoose([(s, t, str(i)) for s, t, i in rows], config)
+    check(tmp_path_factory, log, config, cut_up, cuts, expected)
+
+
+@FEW
+@given(
+    rows=rows_of(keys=9, times=14_400, items=5),
+    outside=st.lists(st.sampled_from([-1, -86_400 * 40, 86_400 * 40]), max_size=3),
+    cuts=st.lists(st.integers(1, 80), max_size=1),
+    cut_up=work,
+    config=st.builds(
+        lambda **changed: Settings(**{**DATASETS["lastfm"].defaults, **changed}),
+        dataset=st.just("lastfm"),
+        top_items=st.integers(3, 6),
+        max_session_length=st.sampled_from([5, 50]),
+        train_fraction=fractions,
+        test_seconds=st.just(2 * 86_400),
+        window_months=st.just(1),
+        window_end=st.just("2014-05-06"),
+        shards=st.integers(1, 3),
+    ),
+)
+def test_lastfm_as_in_the_protocol(tmp_path_factory, rows, outside, cuts, cut_up, config):
+    names = {1: 'A "x', 2: "A y", 3: "Ä z", 4: "B, x", 5: "b"}
+    log = [f"user_{user}\t{stamp(time)}\t\t{names[i]}\t\tt{i}" for user, time, i in rows]
+    log += [f"user_9\t{stamp(time)}\ta\tx\tt\ty" for time in outside]
+    expected = reference_lastfm([(u, t, f"{names[i]} / t{i}") for u, t, i in rows], config)
+    check(tmp_path_factory, log, config, cut_up, cuts, expected)
+
+
+HAND = """\
+b,2014-04-07T00:00:05.900Z,2,0
+a,2014-04-07T00:00:01.000Z,1,0
+a,2014-04-07T00:00:02.000Z,2,0
+b,2014-04-07T00:00:03.000Z,1,0
+a,2014-04-07T00:00:03.999Z,3,0
+c,2014-04-07T00:00:09.000Z,9,0
+d,2014-04-08T00:00:10.000Z,3,0
+d,2014-04-08T00:00:20.000Z,1,0
+d,2014-04-08T00:00:30.000Z,8,0
+e,2014-04-07T00:00:30.000Z,1,0
+e,2014-04-07T00:00:30.000Z,2,0
+"""
+
+
+@pytest.fixture(scope="module")
+def hand(tmp_path_factory):
+    """A case worked by hand.
+
+    a and b both have the date 3 and b appears first; c has one click; e lies
+    exactly on the boundary; 8 is unknown to train.
+    """
+    directory = tmp_path_factory.mktemp("hand")
+    (directory / "log").write_text(HAND)
+    config = Settings(min_item_count=1, validation_fraction="1/2")
+    return directory, config, prepare([directory / "log"], directory / "data", config)
+
+
+def test_hand_computed(hand):
+    directory, _, manifest = hand
+    split, vocabulary = read(directory / "data")
+    assert vocabulary == ["2", "1", "3"]
+    assert split == {
+        "train": [(3, [1, 2])],
+        "validation": [(3, [2, 1, 3])],
+        "test": [(86_420 + 10, [3, 2])],
+    }
+    assert manifest.separator == " "
+    assert manifest.inputs[0]["bytes"] == len(HAND)
+    stats = json.loads((directory / "data" / "stats.json").read_text())
+    assert stats["rows"] == 11
+    assert stats["malformed_rows"] == 0
+    assert list(stats["clicks_left"].values()) == [11, 10, 10, 10]
+    assert stats["full_train"] == {"sessions": 2, "clicks": 5, "items": 3, "prefixes": 3}
+    assert stats["train_all"] == stats["full_train"]
+    assert stats["train"] == {"sessions": 1, "clicks": 2, "items": 2, "prefixes": 1}
+    assert stats["unseen_test_targets"] == 0
+    assert stats["settings"]["validation_fraction"] == "1/2"
+
+
+def test_finished_directory_is_left_alone(hand, capsys):
+    directory, config, manifest = hand
+    before = {path: path.stat().st_mtime_ns for path in directory.rglob("*")}
+    (directory / "log").rename(directory / "renamed")  # the content decides, not the name
+    assert prepare([directory / "renamed"], directory / "data", config, Work(workers=1)) == manifest
+    (directory / "renamed").rename(directory / "log")
+    assert "nothing to do" in capsys.readouterr().err
+    other = Settings(min_item_count=2)
+    with pytest.raises(HlnError, match="--overwrite"):
+        prepare([directory / "log"], directory / "data", other)
+    assert before == {path: path.stat().st_mtime_ns for path in directory.rglob("*")}
+
+
+def test_overwrite_replaces_another_data_set(tmp_path):
+    (tmp_path / "log").write_text(HAND)
+    for fraction, sessions in (("0", 2), ("1/2", 1)):
+        config = Settings(min_item_count=1, validation_fraction=fraction, shards=1)
+        prepare([tmp_path / "log"], tmp_path / "data", config, overwrite=True)
+        assert len(read(tmp_path / "data")[0]["train"]) == sessions
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "log"]
+
+
+def test_unseen_targets_and_malformed_rows_are_counted(tmp_path):
+    train = [f"t{n},{stamp(n)},{item},0" for n in range(3) for item in (2 * n, 2 * n + 1)]
+    test = [f"x,{stamp(90_000)},{item},0" for item in (4, 0, 5, 1)]
+    (tmp_path / "a").write_text("\n".join([*train, "", "what,is,this", *test]))
+    config = Settings(
+        min_item_count=1, train_fraction="1/3", validation_fraction="0", max_malformed=0.1
+    )
+    prepare([tmp_path / "a"], tmp_path / "data", config)
+    stats = json.loads((tmp_path / "data" / "stats.json").read_text())
+    assert stats["unseen_test_targets"] == 2
+    assert stats["train_all"]["sessions"] == 1
+    assert stats["malformed_rows"] == 1
+    assert stats["first_malformed_row"] == {"file": "a", "line": 8, "content": "what,is,this"}
+    assert len(stats["warnings"]) == 1
+
+
+def test_nearly_empty_window_end_warns(tmp_path):
+    rows = [
+        f"u\t2009-04-{day:02d}T10:{minute:02d}:00Z\t\ta\t\t{minute % 7}"
+        for day in range(10, 31)
+        for minute in range(20)
+    ]
+    rows.append("u\t2010-01-01T00:00:00Z\t\ta\t\t1")
+    (tmp_path / "log").write_text("\n".join(rows))
+    config = Settings(**DATASETS["lastfm"].defaults, dataset="lastfm")
+    prepare([tmp_path / "log"], tmp_path / "data", config)
+    stats = json.loads((tmp_path / "data" / "stats.json").read_text())
+    assert "the last 5 day(s)" in stats["warnings"][0]
+    assert "--window_end 2009-04-30" in stats["warnings"][0]

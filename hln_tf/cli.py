@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import importlib
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -101,6 +102,12 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
     except OSError as error:
         print(f"error: {describe_os_error(error)}", file=sys.stderr)
         return 1
+    except Exception as error:
+        sentence = describe_tensorflow_error(error)
+        if sentence is None:
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
+        return 1
 
 
 def import_tensorflow() -> None:
@@ -125,12 +132,37 @@ def import_tensorflow() -> None:
             os.close(terminal)
 
 
+def describe_tensorflow_error(error: Exception) -> str | None:
+    """One sentence where TensorFlow met a full disk or ran out of memory, else None.
+
+    Its errors carry the operating system's text as "PATH; No space left on device".
+    """
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
+        return None
+    for number in _MENDABLE:
+        reason = os.strerror(number)
+        found = re.search(f"([^ ]+); {re.escape(reason)}", error.message)
+        if found:
+            return describe_os_error(OSError(number, reason, found[1]))
+    if isinstance(error, tensorflow.errors.ResourceExhaustedError):
+        return "out of memory: lower --batch_size, --evaluation_batch_size or the model's sizes"
+    return None
+
+
 def describe_os_error(error: OSError) -> str:
     """One sentence for an error of the operating system, with a remedy where there is one."""
     where = f"{error.filename}: " if error.filename else ""
-    remedy = {
-        errno.ENOSPC: "; free some space and run the same command again",
-        errno.EFBIG: "; raise the file size limit (ulimit -f) and run the same command again",
-        errno.EACCES: "; check the permissions",
-    }.get(error.errno or 0, "")
-    return f"{where}{error.strerror or error}{remedy}"
+    remedy = _MENDABLE.get(error.errno or 0, "")
+    return f"{where}{error.strerror or error}{remedy and '; '}{remedy}"
+
+
+_MENDABLE = {
+    errno.ENOSPC: "free some space and run the same command again",
+    errno.EDQUOT: "free some space and run the same command again",
+    errno.EFBIG: "raise the file size limit (ulimit -f) and run the same command again",
+    errno.EACCES: "check the permissions",
+    errno.EPERM: "check the permissions",
+    errno.EROFS: "choose a directory that can be written",
+    errno.EIO: "check the disk and run the same command again",
+}

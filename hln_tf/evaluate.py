@@ -28,11 +28,11 @@ def main(arguments: Sequence[str]) -> None:
         )
     cli.import_tensorflow()
     from hln_tf.data.prefixes import Prefixes
-    from hln_tf.data.sessions import read_split
     from hln_tf.training.evaluation import evaluate
     from hln_tf.training.interrupt import StopOnSignal
+    from hln_tf.training.run import read_sessions
 
-    prefixes = Prefixes.of(read_split(data_dir, flags.split), config.training.max_length)
+    prefixes = Prefixes.of(read_sessions(data_dir, flags.split), config.training.max_length)
     batch_size = config.training.evaluation_batch_size
     metrics = evaluate(workdir.model(), prefixes, batch_size, flags.split, StopOnSignal())
     print(f"{flags.split}: {len(prefixes)} prefixes, {config.data.items} items")

@@ -47,6 +47,15 @@ class Recommendation:
         return json.dumps(content, ensure_ascii=False)
 
 
+def is_utf_8(text: str) -> bool:
+    """Whether an argument of the process was UTF-8 text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def split_session(text: str, separator: str) -> list[str]:
     """The item ids of a session written as one string; separators may repeat."""
     return [item for item in text.split(separator) if item]
@@ -142,6 +151,8 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError(f"-k is {flags.k}, expected at least 1")
     if (flags.input is None) != (flags.output is None):
         raise UsageError("--input and --output go together: name both or use --session")
+    if flags.session is not None and not is_utf_8(flags.session):
+        raise UsageError(f"--session is {flags.session!r}, expected UTF-8 text")
     workdir = Workdir(flags.workdir)
     separator = workdir.config().data.separator
     cli.import_tensorflow()

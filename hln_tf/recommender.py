@@ -12,8 +12,9 @@ from hln_tf.workdir import Workdir
 class Recommender(tf.Module):
     """Recommends items by their raw ids.
 
-    Unknown items of a session are skipped; a session with no known item gets
-    the most popular items. Of long sessions the last clicks are used.
+    Unknown items of a session are skipped; a session with no known item, or of
+    which the model keeps nothing, gets the most popular items. Of long sessions
+    the last clicks are used.
 
     Args:
       model: A trained model.
@@ -67,8 +68,11 @@ class Recommender(tf.Module):
         known = tf.ragged.boolean_mask(numbers, numbers > 0)[:, -self.max_length :].to_tensor()
         # At least one column, so that no model meets sessions without time.
         known = tf.pad(known, [[0, 0], [0, tf.cast(tf.shape(known)[1] == 0, tf.int32)]])
-        fallback = tf.reduce_all(known == 0, axis=1, keepdims=True)
-        scores = tf.where(fallback, self._popularity, self._scores(known))
+        scores = self._scores(known)
+        # A session of which the model keeps nothing has equal scores throughout.
+        tied = tf.reduce_max(scores, axis=1) == tf.reduce_min(scores, axis=1)
+        fallback = tf.reduce_all(known == 0, axis=1) | tied
+        scores = tf.where(fallback[:, None], self._popularity, scores)
         values, indices = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))
         return tf.gather(self._ids, indices), values
 
@@ -87,7 +91,7 @@ class Recommender(tf.Module):
         if not sessions:
             return []
         items = tf.ragged.constant(sessions, tf.string, ragged_rank=1).to_tensor()
-        ids, scores = self.top_k(items, k)
+        ids, scores = self.top_k(items, min(k, len(self.known)))
         return [
             [(item.decode(), float(score)) for item, score in zip(*row, strict=True)]
             for row in zip(ids.numpy(), scores.numpy(), strict=True)

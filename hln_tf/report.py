@@ -1,5 +1,6 @@
 """Tables of results: `python -m hln_tf.report RUNS...`."""
 
+import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from hln_tf.errors import HlnError
 from hln_tf.workdir import METRICS
 
 COLUMNS = tuple(f"{metric}@{k}" for metric in ("recall", "mrr") for k in (5, 10, 20))
+TITLES = tuple(name.replace("recall", "R").replace("mrr", "MRR") for name in COLUMNS)
 
 
 def read_results(run: Path) -> dict[str, Any]:
@@ -23,8 +25,11 @@ def read_results(run: Path) -> dict[str, Any]:
     """
     remedy = "name workdirs of finished runs of python -m hln_tf.train"
     results = files.read_json(run / METRICS, remedy)
-    if not isinstance(results, dict) or not set(COLUMNS) <= set(results.get("test", {})):
-        raise HlnError(f"{run / METRICS} holds no test metrics: {remedy}")
+    try:
+        float(sum(results["test"][name] for name in COLUMNS))
+        "".join([results["model"], results["trained_on"]])
+    except (KeyError, TypeError):
+        raise HlnError(f"{run / METRICS} holds no test metrics: {remedy}") from None
     return results
 
 
@@ -34,31 +39,50 @@ def table(runs: Sequence[Path]) -> str:
     Args:
       runs: Workdirs of finished runs.
 
-    Returns:
-      The table, aligned so that it reads well as plain text too.
+    Raises:
+      HlnError: One of them holds no finished run.
     """
-    header = [
-        "run",
-        "model",
-        "trained on",
-        *(name.replace("recall", "R").replace("mrr", "MRR") for name in COLUMNS),
-    ]
-    rows = [header]
+    rows = []
     for run in runs:
         results = read_results(run)
         figures = [f"{100 * results['test'][name]:.2f}" for name in COLUMNS]
         rows.append([str(run), results["model"], results["trained_on"], *figures])
+    return markdown([["run", "model", "trained on", *TITLES], *rows], texts=3)
+
+
+def mean_table(runs: Sequence[Path]) -> str:
+    """The same with one row for each model: mean and standard deviation over its runs."""
+    groups: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for run in runs:
+        results = read_results(run)
+        groups.setdefault((results["model"], results["trained_on"]), []).append(results["test"])
+    rows = []
+    for (model, trained_on), tests in groups.items():
+        columns = [[100 * test[name] for test in tests] for name in COLUMNS]
+        figures = [f"{statistics.mean(column):.2f}" for column in columns]
+        if len(tests) > 1:
+            spreads = [f" ± {statistics.stdev(column):.2f}" for column in columns]
+            figures = [mean + spread for mean, spread in zip(figures, spreads, strict=True)]
+        rows.append([model, trained_on, str(len(tests)), *figures])
+    return markdown([["model", "trained on", "runs", *TITLES], *rows], texts=2)
+
+
+def markdown(rows: Sequence[Sequence[str]], texts: int) -> str:
+    """A Markdown table that reads well as plain text too.
+
+    Args:
+      rows: The cells; the first row is the header.
+      texts: How many columns, from the left, hold text and not figures.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    texts = header.index(COLUMNS[0].replace("recall", "R"))
-    rules = ["-" * width for width in widths[:texts]] + [
-        "-" * (width - 1) + ":" for width in widths[texts:]
-    ]
+    rule = ["-" * width for width in widths[:texts]]
+    rule += ["-" * (width - 1) + ":" for width in widths[texts:]]
     lines = [
         " | ".join(
             cell.ljust(width) if column < texts else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
-        for row in [rows[0], rules, *rows[1:]]
+        for row in [rows[0], rule, *rows[1:]]
     ]
     return "\n".join(f"| {line} |" for line in lines)
 
@@ -67,8 +91,11 @@ def main(arguments: Sequence[str]) -> None:
     """Prints the table of the runs that are named."""
     parser = cli.Parser(prog="python -m hln_tf.report", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="workdirs of finished runs")
-    print("test metrics in percent, over the full catalogue\n")
-    print(table(parser.parse_args(arguments).runs))
+    text = "one row for each model: mean and standard deviation over its runs"
+    parser.add_argument("--mean", action="store_true", help=text)
+    flags = parser.parse_args(arguments)
+    rows = mean_table(flags.runs) if flags.mean else table(flags.runs)
+    print(f"test metrics in percent, over the full catalogue\n\n{rows}")
 
 
 if __name__ == "__main__":

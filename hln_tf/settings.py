@@ -6,6 +6,7 @@ derive from these fields; an unknown or out-of-range setting is an error.
 """
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -106,6 +107,8 @@ def checked(settings: T) -> T:
             for name, test in failed.items()
         ):
             raise UsageError(f"--{field.name} is {value!r}, expected {describe_range(field)}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"--{field.name} is {value!r}, expected a finite number")
         if declared.get("choices") and value not in declared["choices"]:
             allowed = ", ".join(map(str, declared["choices"]))
             raise UsageError(f"--{field.name} is {value!r}, expected one of: {allowed}")

@@ -25,6 +25,8 @@ def main(arguments: Sequence[str]) -> None:
     flags, model_settings, training = parse(
         arguments, "python -m hln_tf.train", __doc__, epilog=EXAMPLES
     )
+    if flags.separator is not None:
+        flags.separator = flags.separator.replace("\\t", "\t")
     data_dir = flags.data_dir or Path("data") / flags.dataset
     options = [] if flags.separator is None else ["--separator", flags.separator]
     manifest = prepare(flags.dataset, data_dir, flags.raw_dir, flags.data_dir is not None, options)

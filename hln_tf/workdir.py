@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hln_tf import files
-from hln_tf.data.layout import VOCABULARY
-from hln_tf.errors import HlnError
+from hln_tf.data.layout import MANIFEST, VOCABULARY
+from hln_tf.errors import HlnError, UsageError
+from hln_tf.models.settings import model_entry
 from hln_tf.training.settings import RunConfig
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ class Workdir:
         """Holds the directory against other processes; a killed one lets go.
 
         Raises:
-          HlnError: Another process holds it.
+          HlnError: Another process holds it, or it is not a run's.
         """
+        self._check_ours()
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".lock", "a+") as lock:
             try:
@@ -70,8 +72,8 @@ class Workdir:
         """Starts a run here, or checks that the one here is the same.
 
         Raises:
-          HlnError: The directory holds a run with other settings, or files
-            that are not a run's.
+          HlnError: The directory holds a run with other settings, `vocabulary`
+            is damaged, or `init_from` cannot be started from.
         """
         if (self.path / CONFIG).is_file():
             difference = config.first_difference(self.config())
@@ -81,12 +83,33 @@ class Workdir:
                     f"{self.path} holds a run with {name} = {found!r}, not {wanted!r}: "
                     f"choose another --workdir, or remove this one"
                 )
-        elif any(entry.name != ".lock" for entry in self.path.iterdir()):
-            raise HlnError(f"{self.path} is not empty and holds no run: choose another --workdir")
         else:
+            if (
+                not vocabulary.is_file()
+                or files.sha256(vocabulary) != config.data.vocabulary_sha256
+            ):
+                raise HlnError(
+                    f"{vocabulary} is not the one that its {MANIFEST} describes: "
+                    f"write the data set again with python -m beam_preprocess"
+                )
+            if config.init_from:
+                origin(config)
             with files.written_whole(self.path / VOCABULARY) as temporary:
                 shutil.copyfile(vocabulary, temporary)
             files.write_json(self.path / CONFIG, config.to_dict())
+
+    def _check_ours(self) -> None:
+        """Raises an error where the directory holds something else than a run."""
+        if self.path.exists() and not self.path.is_dir():
+            raise HlnError(f"{self.path} is not a directory: choose another --workdir")
+        if not self.path.exists() or (self.path / CONFIG).is_file():
+            return
+        # A run that was killed while it began has left no more than these.
+        if any(
+            entry.name not in (".lock", VOCABULARY) and not entry.name.endswith(".tmp")
+            for entry in self.path.iterdir()
+        ):
+            raise HlnError(f"{self.path} is not empty and holds no run: choose another --workdir")
 
     def config(self) -> RunConfig:
         """The run's settings.
@@ -110,12 +133,14 @@ class Workdir:
             raise HlnError(f"{path} does not exist: {remedy}")
         if files.sha256(path) != self.config().data.vocabulary_sha256:
             raise HlnError(f"{path} differs from the one that {CONFIG} describes: {remedy}")
-        return path.read_text("utf-8").split("\n")[:-1]
+        return path.read_bytes().decode("utf-8").split("\n")[:-1]
 
     def metrics(self) -> dict[str, Any] | None:
         """The results of a finished run, or None."""
         path = self.path / METRICS
-        return files.read_json(path, "train again") if path.is_file() else None
+        if not path.is_file():
+            return None
+        return files.read_json(path, "remove it and run the same command again")
 
     def save_model(self, model: "SessionScorer") -> None:
         """Writes the weights, whole or not at all."""
@@ -144,13 +169,36 @@ class Workdir:
         try:
             restored = tf.train.Checkpoint(model=model).read(str(self.weights))
             restored.assert_existing_objects_matched()
-        except (ValueError, AssertionError, tf.errors.OpError) as error:
+        except (ValueError, IndexError, AssertionError, tf.errors.OpError) as error:
+            # TensorFlow reports a data file that is too short as an IndexError.
             reason = str(error).split("\n")[0]
             raise HlnError(
                 f"{self.weights} is damaged or was written with other settings than {CONFIG} "
                 f"says ({reason}): train again in another --workdir"
             ) from None
         return model
+
+
+def origin(config: RunConfig) -> Workdir:
+    """The workdir whose weights a run starts from.
+
+    Raises:
+      HlnError: There is no run there.
+      UsageError: The model has no weights, or the run there is another model.
+    """
+    assert config.init_from is not None
+    older = Workdir(config.init_from)
+    found = older.config()
+    if not model_entry(config.model).is_encoder:
+        raise UsageError(f"--init_from does not apply to {config.model}: it has no weights")
+    if (found.model, found.model_settings) != (config.model, config.model_settings):
+        raise UsageError(
+            f"--init_from {older.path} holds {found.model} with {found.model_settings}, expected "
+            f"{config.model} with {config.model_settings}: give the same model settings"
+        )
+    if not older.weights.with_suffix(".index").is_file():
+        raise HlnError(f"--init_from {older.path} holds no trained model yet: finish its training")
+    return older
 
 
 def load_model(workdir: str | os.PathLike[str]) -> "SessionScorer":

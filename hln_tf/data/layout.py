@@ -98,7 +98,7 @@ class Manifest:
                 )
             content["splits"] = {
                 name: Split(**{**split, "files": tuple(split["files"])})
-                for name, split in content["splits"].items()
+                for name, split in ((name, content["splits"][name]) for name in SPLITS)
             }
             return cls(**content)
         except (AttributeError, KeyError, TypeError) as error:
@@ -119,4 +119,5 @@ def read_vocabulary(directory: str | Path, manifest: Manifest) -> list[str]:
         raise HlnError(f"{path} does not exist: {remedy}")
     if files.sha256(path) != manifest.vocabulary_sha256:
         raise HlnError(f"{path} differs from the one that {MANIFEST} describes: {remedy}")
-    return path.read_text("utf-8").split("\n")[:-1]
+    # As bytes: text mode would take a carriage return in a raw id for the end of a line.
+    return path.read_bytes().decode("utf-8").split("\n")[:-1]

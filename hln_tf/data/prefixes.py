@@ -83,7 +83,7 @@ class Prefixes:
         """Batches in a given order.
 
         Args:
-          order: int64 [samples], as from `shuffled` or `by_length`.
+          order: int64 [chosen], samples as from `shuffled` or `by_length`.
           batch_size: Samples in a batch; the last one may have fewer.
           first_step: Step of the epoch to begin with.
 
@@ -108,5 +108,5 @@ class Prefixes:
                 "step": tf.cast(step, tf.int32),
             }
 
-        steps = tf.data.Dataset.range(first_step, self.steps(batch_size))
+        steps = tf.data.Dataset.range(first_step, math.ceil(len(order) / batch_size))
         return steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)

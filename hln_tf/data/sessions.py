@@ -80,9 +80,11 @@ def read_split(directory: str | Path, split: str) -> Sessions:
             for record in tf.data.TFRecordDataset(str(path)):
                 for column, values in tf.io.parse_single_example(record, features).items():
                     columns[column].append(values.numpy())
-        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        except tf.errors.OpError as error:
             reason = error.message.split(" [Op:")[0]
-            raise HlnError(f"{path} is corrupt or truncated ({reason}): {remedy}") from None
+            raise HlnError(
+                f"{path} is corrupt or truncated or unreadable ({reason}): {remedy}"
+            ) from None
     flat = {
         name: np.concatenate([np.empty(0, np.int64), *parts]) for name, parts in columns.items()
     }
@@ -96,6 +98,11 @@ def read_split(directory: str | Path, split: str) -> Sessions:
         raise HlnError(
             f"{directory / split} holds {found[0]} sessions and {found[1]} clicks where the "
             f"manifest says {expected.sessions} and {expected.clicks}: "
+            f"write the data set again with python -m beam_preprocess"
+        )
+    if len(flat["items"]) and not 1 <= flat["items"].min() <= flat["items"].max() <= manifest.items:
+        raise HlnError(
+            f"{directory / split} holds item numbers outside 1 to {manifest.items}: "
             f"write the data set again with python -m beam_preprocess"
         )
     return sessions

@@ -1,6 +1,8 @@
 """What all models share: a session in, a score for every item out."""
 
 import abc
+import functools
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -57,6 +59,17 @@ class SessionScorer(tfrs.Model):
         """Ranks a batch's targets among all items."""
         self.ranking.update_from_scores(self.scores(batch["items"]), batch["target"] - 1)
         return {}
+
+    @functools.cached_property
+    def compiled_test_step(self) -> Callable[[tf.Tensor, tf.Tensor], Any]:
+        """`test_step` of items and targets as one graph for all lengths, traced once."""
+        return tf.function(
+            lambda items, target: self.test_step({"items": items, "target": target}),
+            input_signature=[
+                tf.TensorSpec([None, None], tf.int32),
+                tf.TensorSpec([None], tf.int32),
+            ],
+        )
 
 
 class SessionEncoder(SessionScorer):

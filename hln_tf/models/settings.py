@@ -12,8 +12,8 @@ from hln_tf.settings import Range, checked, setting
 class HLNSettings:
     """Hierarchical Leaping Networks; the defaults are the paper's."""
 
-    embedding_dim: int = setting(100, "size d of the item vectors", minimum=1)
-    hidden_dim: int = setting(200, "size n of a preference", minimum=1)
+    embedding_dim: int = setting(100, "size d of the item vectors", minimum=1, maximum=1_000_000)
+    hidden_dim: int = setting(200, "size n of a preference", minimum=1, maximum=1_000_000)
     num_groups: int = setting(3, "number L of preference groups", minimum=1, search=(1, 2, 3, 4))
     aggregation: str = setting(
         "sum",
@@ -32,7 +32,9 @@ class HLNSettings:
         0.0, "start value of b in eq. 2; below 0 starts by keeping", search=Range(-2.0, 2.0)
     )
     inference_gate: str = setting(
-        "hard", "leap gate at inference", choices=("hard", "expected", "sampled")
+        "hard",
+        "leap gate at inference; sampled makes scores depend on the batch",
+        choices=("hard", "expected", "sampled"),
     )
 
     def __post_init__(self) -> None:

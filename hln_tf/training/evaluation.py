@@ -1,7 +1,5 @@
 """Recall@k and MRR@k of a model over the full catalogue."""
 
-import tensorflow as tf
-
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.models.base import SessionScorer
 from hln_tf.progress import progress_bar
@@ -26,14 +24,10 @@ def evaluate(
     Raises:
       TrainingInterrupt: `stop` asked for it.
     """
-    test_step = tf.function(
-        lambda items, target: model.test_step({"items": items, "target": target}),
-        input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)],
-    )
     model.ranking.reset_states()
     with progress_bar(label, "sequences", len(prefixes)) as bar:
         for batch in prefixes.batches(prefixes.by_length(), batch_size):
-            test_step(batch["items"], batch["target"])
+            model.compiled_test_step(batch["items"], batch["target"])
             bar.update(len(batch["target"]))
             stop.check()
     return model.ranking.results()

@@ -12,7 +12,7 @@ import tf_keras as keras
 from hln_tf import files
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions, read_split
-from hln_tf.errors import HlnError, UsageError
+from hln_tf.errors import HlnError
 from hln_tf.export import export
 from hln_tf.models.base import SessionEncoder, SessionScorer
 from hln_tf.recommender import Recommender
@@ -21,7 +21,7 @@ from hln_tf.training.events import Events
 from hln_tf.training.interrupt import StopOnSignal
 from hln_tf.training.settings import RunConfig
 from hln_tf.training.trainer import Trainer
-from hln_tf.workdir import METRICS, Workdir
+from hln_tf.workdir import METRICS, Workdir, origin
 
 
 def train_and_evaluate(config: RunConfig, workdir: Workdir, data_dir: Path) -> dict[str, Any]:
@@ -47,6 +47,7 @@ def train_and_evaluate(config: RunConfig, workdir: Workdir, data_dir: Path) -> d
         tf.config.experimental.enable_op_determinism()
     started, stop = time.monotonic(), StopOnSignal()
     train, validation = read_sessions(data_dir, "train"), read_sessions(data_dir, "validation")
+    test = Prefixes.of(read_sessions(data_dir, "test"), config.training.max_length)
     model, results = select(config, workdir, train, validation, stop)
     if config.training.refit:
         everything = train + validation
@@ -54,7 +55,6 @@ def train_and_evaluate(config: RunConfig, workdir: Workdir, data_dir: Path) -> d
         results |= refit_results
     workdir.save_model(model)
     settings = config.training
-    test = Prefixes.of(read_sessions(data_dir, "test"), settings.max_length)
     ranked = evaluate(model, test, settings.evaluation_batch_size, "test", stop)
     print(f"test: {describe(ranked)}", file=sys.stderr)
     recommender = Recommender(model, workdir.vocabulary(), settings.max_length)
@@ -179,24 +179,14 @@ def new_model(config: RunConfig, workdir: Workdir, counted: Sessions) -> Session
     keras.utils.set_random_seed(config.training.seed)
     model = config.create_model()
     model(tf.ones([1, 2], tf.int32))
-    if config.init_from:
-        _carry_over(Workdir(config.init_from), config, model, workdir.vocabulary())
+    if config.init_from and isinstance(model, SessionEncoder):
+        _carry_over(origin(config), model, workdir.vocabulary())
     model.learn_counts(counted)
     return model
 
 
-def _carry_over(
-    older: Workdir, config: RunConfig, model: SessionScorer, vocabulary: list[str]
-) -> None:
+def _carry_over(older: Workdir, model: SessionEncoder, vocabulary: list[str]) -> None:
     """Gives a model the weights of an older one; item vectors follow the raw ids."""
-    old = older.config()
-    if not isinstance(model, SessionEncoder):
-        raise UsageError(f"--init_from does not apply to {config.model}: it has no weights")
-    if (old.model, old.model_settings) != (config.model, config.model_settings):
-        raise UsageError(
-            f"--init_from {older.path} holds {old.model} with {old.model_settings}, expected "
-            f"{config.model} with {config.model_settings}: give the same model settings"
-        )
     old_model = older.model()
     old_rows = {raw_id: row for row, raw_id in enumerate(older.vocabulary())}
     vectors, old_vectors = model.X.numpy(), old_model.X.numpy()

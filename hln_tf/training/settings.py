@@ -7,7 +7,7 @@ from typing import Any
 
 from hln_tf import __version__
 from hln_tf.data.layout import Manifest
-from hln_tf.errors import HlnError
+from hln_tf.errors import HlnError, UsageError
 from hln_tf.models.settings import model_entry
 from hln_tf.settings import Range, checked, from_dict, setting
 
@@ -17,8 +17,12 @@ class TrainingSettings:
     """How a model is trained; the defaults are the paper's."""
 
     epochs: int = setting(20, "passes over the training prefixes at most", minimum=1)
-    batch_size: int = setting(64, "prefixes in a step", minimum=1, search=(64, 128, 256, 512))
-    max_length: int = setting(50, "last clicks of a session that are used", minimum=1)
+    batch_size: int = setting(
+        64, "prefixes in a step", minimum=1, maximum=1_000_000, search=(64, 128, 256, 512)
+    )
+    max_length: int = setting(
+        50, "last clicks of a session that are used", minimum=1, maximum=1_000_000
+    )
     loss: str = setting(
         "softmax",
         "cross-entropy over the catalogue, or eq. 8 to the letter",
@@ -40,9 +44,11 @@ class TrainingSettings:
     refit: bool = setting(
         False, "train afresh on all of train for the epochs that validation chose, before the test"
     )
-    seed: int = setting(1, "fixes initial weights, batches and noise", minimum=0)
+    seed: int = setting(1, "fixes initial weights, batches and noise", minimum=0, maximum=2**32 - 1)
     deterministic: bool = setting(False, "only operations that repeat bit for bit")
-    evaluation_batch_size: int = setting(512, "prefixes ranked at a time", minimum=1)
+    evaluation_batch_size: int = setting(
+        512, "prefixes ranked at a time", minimum=1, maximum=1_000_000
+    )
     checkpoint_minutes: float = setting(5.0, "minutes between saved states at most", minimum=0.0)
 
     def __post_init__(self) -> None:
@@ -70,6 +76,9 @@ class DataDescription:
     separator: str
     items: int
     vocabulary_sha256: str
+
+    def __post_init__(self) -> None:
+        checked(self)
 
     @classmethod
     def of(cls, manifest: Manifest, directory: Path) -> "DataDescription":
@@ -126,9 +135,12 @@ class RunConfig:
             typed: dict[str, Any] = {
                 name: from_dict(part, values[name], source) for name, part in parts.items()
             }
-        except (KeyError, TypeError) as error:
-            raise HlnError(f"{source} is not a run's config ({error})") from None
-        return from_dict(cls, {**values, **typed}, source)
+            return from_dict(cls, {**values, **typed}, source)
+        except (KeyError, TypeError, UsageError) as error:
+            raise HlnError(
+                f"{source} is not a run's config ({error}): restore it, or train again in "
+                f"another --workdir"
+            ) from None
 
     def flat(self) -> dict[str, Any]:
         """All settings by dotted name, such as `training.batch_size`."""

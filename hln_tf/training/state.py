@@ -84,8 +84,17 @@ class TrainingState:
         return _restore(self._latest)
 
     def restore_best(self) -> None:
-        """Gives the model its best weights."""
-        _restore(self._best)
+        """Gives the model its best weights.
+
+        Raises:
+          HlnError: They are missing or damaged.
+        """
+        if not _restore(self._best):
+            directory = Path(self._best.directory)
+            raise HlnError(
+                f"the best weights in {directory} are missing: "
+                f"remove {directory.parent} to train from the start"
+            )
 
     def save(self) -> None:
         """Saves the state now."""
@@ -103,11 +112,15 @@ class TrainingState:
 
 
 def _restore(manager: tf.train.CheckpointManager) -> bool:
+    directory = Path(manager.directory)
+    remedy = f"remove {directory.parent} to train from the start"
+    if manager.latest_checkpoint is None and (directory / "checkpoint").exists():
+        raise HlnError(f"{directory / 'checkpoint'} is damaged: {remedy}")
     try:
         return manager.restore_or_initialize() is not None
-    except (ValueError, tf.errors.OpError) as error:
+    except (ValueError, IndexError, tf.errors.OpError) as error:
+        # TensorFlow reports a data file that is too short as an IndexError.
         reason = str(error).split("\n")[0]
         raise HlnError(
-            f"the saved state {manager.latest_checkpoint} is damaged ({reason}): "
-            f"remove {manager.directory} to train from the start"
+            f"the saved state {manager.latest_checkpoint} is damaged ({reason}): {remedy}"
         ) from None

@@ -198,6 +198,9 @@ def compile_step(model: SessionEncoder, optimizer: Any, loss: Any) -> Callable[.
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         loss.update_state(batch_loss, sample_weight=tf.shape(target)[0])
 
+    # Tracing makes the optimiser's variables. A state restored before they are there would
+    # reach them at the first step only, and a save before that step would lose them.
+    train_step.get_concrete_function()
     return train_step
 
 

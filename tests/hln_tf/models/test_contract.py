@@ -1,0 +1,293 @@
+"""What every registered model owes: one set of tests for all of them."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+import toy
+
+from hln_tf.data.layout import VOCABULARY, Manifest
+from hln_tf.data.sessions import Sessions
+from hln_tf.errors import HlnError
+from hln_tf.export import export
+from hln_tf.models.base import SessionEncoder, SessionScorer
+from hln_tf.models.settings import MODELS
+from hln_tf.recommender import Recommender
+from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
+from hln_tf.workdir import Workdir
+
+NUM_ITEMS = 11
+MAX_LENGTH = 4
+TRAIN = [[1, 2, 3], [2, 3, 2, 3], [3, 4], [5, 1, 2], [2, 3, 9]]
+SESSIONS = [[3], [2, 3], [11, 2, 2, 7], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2, 3], [5, 5, 5]]
+
+# Raw ids: with unknown ones among known ones, alone, and in a session longer than is used.
+RAW = [["i3"], ["i2", "new", "i3"], ["new", "newer"], [], [f"i{i}" for i in range(1, 12)]]
+
+# The leap bias keeps most clicks: leaping over all of them leaves nothing to compare.
+SMALL = {"embedding_dim": 4, "hidden_dim": 3, "num_groups": 2, "leap_bias": -2.0}
+
+
+def small_settings(entry):
+    names = {field.name for field in dataclasses.fields(entry.settings)}
+    return entry.settings(**{name: value for name, value in SMALL.items() if name in names})
+
+
+def padded(sessions, width=None):
+    items = np.zeros((len(sessions), width or max(map(len, sessions))), np.int32)
+    for row, session in zip(items, sessions, strict=True):
+        row[: len(session)] = session
+    return tf.constant(items)
+
+
+def made(config, seed=0):
+    """A model that has learnt its counts, every weight moved at random."""
+    model = config.create_model()
+    model(padded(SESSIONS))
+    random = np.random.default_rng(seed)
+    for weight in model.trainable_variables:
+        weight.assign_add(random.normal(0.0, 0.7, weight.shape))
+    model.learn_counts(Sessions.from_lists(TRAIN))
+    return model
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("data")
+    toy.write_dataset(directory, {"train": TRAIN}, NUM_ITEMS)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def workdirs(data_dir, tmp_path_factory):
+    """By model name: a workdir with a saved model, and the model that was saved."""
+    result = {}
+    for name, entry in MODELS.items():
+        config = RunConfig(
+            model=name,
+            model_settings=small_settings(entry),
+            training=TrainingSettings(max_length=MAX_LENGTH),
+            data=DataDescription.of(Manifest.read(data_dir), data_dir),
+        )
+        workdir, model = Workdir(tmp_path_factory.mktemp(name)), made(config)
+        with workdir.locked():
+            workdir.begin(config, data_dir / VOCABULARY)
+            workdir.save_model(model)
+        result[name] = workdir, model
+    return result
+
+
+@pytest.fixture(params=MODELS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def workdir(workdirs, name):
+    return workdirs[name][0]
+
+
+@pytest.fixture
+def model(workdirs, name):
+    return workdirs[name][1]
+
+
+def test_scores_have_one_finite_column_for_each_item(model):
+    assert isinstance(model, SessionScorer)
+    scores = model.scores(padded(SESSIONS))
+    assert (scores.shape, scores.dtype) == ((len(SESSIONS), NUM_ITEMS), tf.float32)
+    assert np.all(np.isfinite(scores))
+    assert np.all(np.ptp(scores, axis=1) > 0)
+
+
+def test_scores_are_what_a_call_returns(model):
+    items = padded(SESSIONS)
+    np.testing.assert_array_equal(model(items), model.scores(items))
+
+
+def test_scores_do_not_depend_on_the_batch(model):
+    together = model.scores(padded(SESSIONS)).numpy()
+    for row, session in enumerate(SESSIONS):
+        alone = model.scores(tf.constant([session])).numpy()
+        np.testing.assert_allclose(alone[0], together[row], atol=1e-5)
+
+
+@pytest.mark.parametrize("side", ["left", "right", "both", "between"])
+def test_scores_do_not_depend_on_padding(model, side):
+    expected = model.scores(tf.constant([[11, 2, 2, 7]]))
+    items = {
+        "left": [0, 0, 0, 11, 2, 2, 7],
+        "right": [11, 2, 2, 7, 0, 0, 0],
+        "both": [0, 11, 2, 2, 7, 0, 0],
+        "between": [0, 11, 0, 2, 0, 0, 2, 7, 0],
+    }[side]
+    np.testing.assert_allclose(model.scores(tf.constant([items])), expected, atol=1e-5)
+
+
+def test_scores_are_deterministic_at_inference(model):
+    items = padded(SESSIONS)
+    np.testing.assert_array_equal(model.scores(items), model.scores(items))
+
+
+def test_scores_in_a_graph_of_any_shape_are_those_outside(model):
+    in_graph = tf.function(model.scores, input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    for sessions in (SESSIONS, SESSIONS[:1], SESSIONS[3:4]):
+        items = padded(sessions)
+        np.testing.assert_allclose(in_graph(items), model.scores(items), atol=1e-5)
+
+
+def test_sessions_without_a_click_do_no_harm(model):
+    assert np.all(np.isfinite(model.scores(tf.zeros([2, 3], tf.int32))))
+
+
+def test_counts_are_the_clicks_of_each_item(model):
+    expected = np.bincount(np.concatenate(TRAIN), minlength=NUM_ITEMS + 1)[1:]
+    np.testing.assert_array_equal(model.item_counts, expected)
+
+
+def test_test_step_ranks_the_targets(model):
+    items, target = padded(SESSIONS), tf.constant([1, 4, 3, 11, 2])
+    model.ranking.reset_states()
+    model.test_step({"items": items[:3], "target": target[:3]})
+    model.test_step({"items": items[3:], "target": target[3:]})
+    ranks = reference.ranks(model.scores(items).numpy(), target.numpy() - 1)
+    for k in (5, 10, 20):
+        found = model.ranking.results()
+        np.testing.assert_allclose(found[f"recall@{k}"], reference.recall_at(ranks, k), rtol=1e-6)
+        np.testing.assert_allclose(found[f"mrr@{k}"], reference.mrr_at(ranks, k), rtol=1e-6)
+
+
+def test_saved_model_scores_as_before(workdir, model):
+    loaded = workdir.model()
+    items = padded(SESSIONS)
+    np.testing.assert_array_equal(loaded.scores(items), model.scores(items))
+    np.testing.assert_array_equal(loaded.item_counts, model.item_counts)
+
+
+def test_damaged_weights_are_found(data_dir, workdir, tmp_path):
+    damaged = Workdir(tmp_path / "run")
+    with damaged.locked():
+        damaged.begin(workdir.config(), data_dir / VOCABULARY)
+    with pytest.raises(HlnError, match="holds no trained model yet"):
+        damaged.model()
+    damaged.save_model(workdir.model())
+    index = damaged.weights.with_suffix(".index")
+    content = index.read_bytes()
+    index.write_bytes(content[: len(content) // 2])
+    with pytest.raises(HlnError, match=f"{damaged.weights} is damaged or was written with other"):
+        damaged.model()
+
+
+def test_encoders_learn_by_gradients_and_others_have_nothing_to_train(model, name):
+    assert isinstance(model, SessionEncoder) == MODELS[name].is_encoder
+    if not MODELS[name].is_encoder:
+        assert model.trainable_variables == []
+        return
+    batch = {
+        "items": padded(SESSIONS),
+        "target": tf.constant([1, 4, 3, 11, 2]),
+        "seed": tf.constant([1, 2]),
+    }
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(batch, training=True)
+    assert np.isfinite(loss)
+    for weight, gradient in zip(
+        model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True
+    ):
+        assert gradient is not None, weight.name
+        assert np.all(np.isfinite(tf.convert_to_tensor(gradient))), weight.name
+
+
+def test_settings_class_is_the_registered_one(model, name):
+    assert model.settings_class is MODELS[name].settings
+
+
+# Serving
+
+
+SERVE = """
+    import json, sys
+
+    import tensorflow as tf
+
+    answers = {}
+    for directory in sys.argv[2:]:
+        served = tf.saved_model.load(directory).signatures["serving_default"]
+        answer = served(items=tf.constant(json.loads(sys.argv[1])))
+        answers[directory] = {
+            "item_ids": [[item.decode() for item in row] for row in answer["item_ids"].numpy()],
+            "scores": answer["scores"].numpy().tolist(),
+        }
+    assert not [name for name in sys.modules if name.startswith("hln_tf")]
+    print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def served(workdirs, tmp_path_factory):
+    """By model name: the recommender, and the answers to RAW of its export elsewhere."""
+    base = tmp_path_factory.mktemp("export")
+    recommenders = {name: Recommender.load(workdir) for name, (workdir, _) in workdirs.items()}
+    paths = {name: str(export(each, base / name, k=5)) for name, each in recommenders.items()}
+    width = max(map(len, RAW))
+    items = [session + [""] * (width - len(session)) for session in RAW]
+    process = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(SERVE), json.dumps(items), *paths.values()],
+        # Away from the repository, with Keras as TensorFlow has it by default.
+        cwd=base,
+        env={"TF_CPP_MIN_LOG_LEVEL": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    answers = json.loads(process.stdout)
+    return {name: (recommenders[name], answers[paths[name]]) for name in recommenders}
+
+
+def test_export_answers_in_a_process_without_this_package(served, name):
+    recommender, answers = served[name]
+    for row, recommended in enumerate(recommender.recommend(RAW, k=5)):
+        assert answers["item_ids"][row] == [item for item, _ in recommended]
+        np.testing.assert_allclose(
+            answers["scores"][row], [score for _, score in recommended], atol=1e-5
+        )
+
+
+def test_recommendations_are_the_items_with_the_highest_scores(served, model, name):
+    recommender, _ = served[name]
+    scores = model.scores(tf.constant([[8, 9, 10, 11]])).numpy()[0]
+    best = np.argsort(-scores, kind="stable")
+    # Of the eleven clicks the last MAX_LENGTH are used.
+    recommended = recommender.recommend(RAW[4:], k=NUM_ITEMS)[0]
+    np.testing.assert_allclose([score for _, score in recommended], scores[best], atol=1e-5)
+    assert {item for item, _ in recommended} == {toy.raw_id(i) for i in range(1, NUM_ITEMS + 1)}
+    for item, score in recommended:
+        np.testing.assert_allclose(scores[int(item[1:]) - 1], score, atol=1e-5)
+
+
+def test_unknown_items_are_skipped(served, name):
+    recommender, _ = served[name]
+    with_unknown, without = recommender.recommend([["i2", "new", "i3"], ["i2", "i3"]], k=5)
+    assert with_unknown == without
+
+
+def test_sessions_without_a_known_item_get_the_most_popular(served, name):
+    recommender, _ = served[name]
+    # Clicks in TRAIN: item 3 has 5, item 2 has 5, item 1 has 2, 4, 5 and 9 have 1.
+    for recommended in recommender.recommend([["new", "newer"], []], k=6):
+        assert [item for item, _ in recommended] == ["i2", "i3", "i1", "i4", "i5", "i9"]
+
+
+def test_no_sessions_get_no_recommendations(served, name):
+    assert served[name][0].recommend([], k=5) == []
+
+
+def test_more_items_than_there_are_give_all_of_them(served, name):
+    assert len(served[name][0].recommend([["i1"]], k=1000)[0]) == NUM_ITEMS

@@ -1,0 +1,49 @@
+import dataclasses
+
+import pytest
+
+from hln_tf.errors import UsageError
+from hln_tf.models.settings import MODELS, HLNSettings, model_entry
+from hln_tf.training.settings import TrainingSettings
+
+
+def test_unknown_model_is_refused_with_those_that_exist():
+    with pytest.raises(UsageError, match="--model is 'hnl', expected one of: hln, popularity"):
+        model_entry("hnl")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"embedding_dim": 0}, "--embedding_dim is 0, expected at least 1"),
+        ({"hidden_dim": -1}, "--hidden_dim is -1, expected at least 1"),
+        ({"num_groups": 0}, "--num_groups is 0, expected at least 1"),
+        ({"num_groups": 2.0}, "--num_groups is 2.0, expected a value of type int"),
+        ({"aggregation": "mean"}, "--aggregation is 'mean', expected one of: sum, max, attention"),
+        ({"temperature": 0.0}, "--temperature is 0.0, expected at least 0.01 and at most 100.0"),
+        ({"temperature": 101}, "--temperature is 101.0, expected at least 0.01"),
+        ({"inference_gate": "soft"}, "--inference_gate is 'soft', expected one of: hard, expected"),
+    ],
+)
+def test_bad_hln_settings_are_refused(values, message):
+    with pytest.raises(UsageError, match=message):
+        HLNSettings(**values)
+
+
+def test_defaults_are_the_papers():
+    settings = HLNSettings()
+    assert (settings.embedding_dim, settings.hidden_dim, settings.num_groups) == (100, 200, 3)
+    assert (settings.aggregation, settings.leap_bias) == ("sum", 0.0)
+    training = TrainingSettings()
+    assert (training.batch_size, training.optimizer, training.loss) == (64, "adam", "softmax")
+    rates = [training.learning_rate_at(epoch) for epoch in (0, 2, 3, 5, 6)]
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_presets_are_allowed_settings(name):
+    entry = MODELS[name]
+    model_names = {field.name for field in dataclasses.fields(entry.settings)}
+    for preset in entry.presets.values():
+        entry.settings(**{key: value for key, value in preset.items() if key in model_names})
+        TrainingSettings(**{key: value for key, value in preset.items() if key not in model_names})

@@ -1,0 +1,59 @@
+"""The package selects Keras 2, or says why it is too late for that."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import hln_tf
+
+REMEDY = "import hln_tf before tensorflow, and have TF_USE_LEGACY_KERAS=1 in the environment"
+
+
+def run(script, variable=None):
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment.pop("TF_USE_LEGACY_KERAS", None)
+    if variable is not None:
+        environment["TF_USE_LEGACY_KERAS"] = variable
+    return subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("variable", ["0", "false", ""])
+def test_variable_that_asks_for_keras_3_is_refused_with_the_remedy(variable):
+    finished = run("import hln_tf", variable)
+    assert finished.returncode == 1
+    assert "ImportError: hln_tf needs Keras 2" in finished.stderr
+    assert REMEDY in finished.stderr
+
+
+def test_tensorflow_that_has_keras_3_is_refused_with_the_remedy():
+    finished = run("import tensorflow as tf; tf.keras.Model; import hln_tf")
+    assert finished.returncode == 1
+    assert "ImportError: hln_tf needs Keras 2" in finished.stderr
+    assert REMEDY in finished.stderr
+
+
+def test_tensorflow_that_has_no_keras_yet_is_told_which_to_take():
+    finished = run("import tensorflow as tf, hln_tf; print(tf.keras.__name__)")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith("tf_keras")
+
+
+def test_importing_the_package_imports_no_tensorflow():
+    finished = run("import hln_tf, sys; print('tensorflow' in sys.modules)")
+    assert finished.stdout == "False\n"
+
+
+def test_unknown_names_are_attribute_errors():
+    with pytest.raises(AttributeError, match="module 'hln_tf' has no attribute 'unheard_of'"):
+        _ = hln_tf.unheard_of
+
+
+def test_public_names_are_there():
+    assert {name: getattr(hln_tf, name).__name__ for name in hln_tf.__all__} == {
+        "Recommender": "Recommender",
+        "load_model": "load_model",
+    }

@@ -18,8 +18,8 @@ help: ## List the targets
 setup: $(INSTALLED) ## Create .venv with the pinned versions and this package (PYTHON=python3.11)
 
 $(INSTALLED): requirements.lock setup.py
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
-		|| { echo "hln-tf needs Python 3.11 or newer; name one with make PYTHON=/path/to/python3.11." >&2; \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+		|| { echo "hln-tf needs Python 3.11, 3.12 or 3.13; name one with make PYTHON=/path/to/python3.11." >&2; \
 			exit 1; }
 	@echo "Installing into $(VENV); the first time downloads about 650 MB and takes 3 GB of disk."
 	$(PYTHON) -m venv $(VENV)

@@ -11,7 +11,7 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.11",
+    python_requires=">=3.11,<3.14",
     packages=find_packages(include=["hln_tf*", "beam_preprocess*", "tuning*", "serving*"]),
     package_data={"hln_tf": ["py.typed"]},
     install_requires=[

@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -84,6 +85,9 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
       0 on success, 2 for a usage error, 1 for any other error that the user
       can mend, 128 + the signal's number when a signal stopped it.
     """
+    if threading.current_thread() is threading.main_thread():
+        # An exit, where the default is sudden death, so that what was begun is cleaned up.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         return main(sys.argv[1:] if arguments is None else arguments) or 0
     except HlnError as error:

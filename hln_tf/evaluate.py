@@ -34,7 +34,8 @@ def main(arguments: Sequence[str]) -> None:
 
     prefixes = Prefixes.of(read_sessions(data_dir, flags.split), config.training.max_length)
     batch_size = config.training.evaluation_batch_size
-    metrics = evaluate(workdir.model(), prefixes, batch_size, flags.split, StopOnSignal())
+    with StopOnSignal() as stop:
+        metrics = evaluate(workdir.model(), prefixes, batch_size, flags.split, stop)
     print(f"{flags.split}: {len(prefixes)} prefixes, {config.data.items} items")
     for name, value in metrics.items():
         print(f"{name:10} {100 * value:6.2f} %")

@@ -18,7 +18,8 @@ def export(
 
     Its signature `serving_default` takes `items`, string [batch, time], raw
     ids padded with "", and returns `item_ids`, string [batch, k], and
-    `scores`, float32 [batch, k]. The item vocabulary is inside.
+    `scores`, float32 [batch, k]. The item vocabulary is inside;
+    `assets.extra/sessions.json` records the separator, the clicks used and k.
 
     Args:
       recommender: What to export.
@@ -41,9 +42,11 @@ def export(
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, name="items")])
     def serving_default(items: tf.Tensor) -> dict[str, tf.Tensor]:
-        ids, scores = recommender.top_k(items, k)
+        ids, scores, _ = recommender.top_k(items, k)
         return {"item_ids": ids, "scores": scores}
 
     with files.directory_written_whole(path) as temporary:
         tf.saved_model.save(recommender, str(temporary), {"serving_default": serving_default})
+        record = {"separator": recommender.separator, "max_length": recommender.max_length, "k": k}
+        files.write_json(temporary / "assets.extra" / "sessions.json", record)
     return path

@@ -44,7 +44,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def directory_written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Like `written_whole` for a directory; `path` must not exist yet."""
+    """Like `written_whole` for a directory; `path` must be missing or empty."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))

@@ -5,11 +5,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-SECONDS_BETWEEN_LOG_LINES = 30.0
+SECONDS_BETWEEN_UPDATES_OF_A_FILE = 30.0
 
 
 def progress_bar(label: str, unit: str, total: int | None = None, initial: int = 0) -> Any:
-    """A progress bar with rate and time left; in a log file, a line now and then.
+    """A progress bar with rate and time left, drawn anew less often in a log file.
 
     Args:
       label: What is under way.
@@ -23,5 +23,5 @@ def progress_bar(label: str, unit: str, total: int | None = None, initial: int =
         total=total,
         initial=initial,
         unit_scale=True,
-        mininterval=0.2 if sys.stderr.isatty() else SECONDS_BETWEEN_LOG_LINES,
+        mininterval=0.2 if sys.stderr.isatty() else SECONDS_BETWEEN_UPDATES_OF_A_FILE,
     )

@@ -32,7 +32,8 @@ class Recommendation:
       session: Its raw item ids.
       unknown: Those that the model does not know and skips.
       items: Pairs of raw id and score, highest first.
-      is_fallback: Whether no item was known, so that these are the most popular.
+      is_fallback: Whether these are the most popular items, since no item was
+        known or the model keeps none of the clicks.
     """
 
     session: list[str]
@@ -65,16 +66,15 @@ def recommend(
     recommender: "Recommender", sessions: Sequence[list[str]], k: int
 ) -> list[Recommendation]:
     """Recommends k items for each session and tells what was unknown."""
-    known = recommender.known
-    results = recommender.recommend(sessions, k)
+    answers = recommender.recommend(sessions, k)
     return [
         Recommendation(
             session=session,
-            unknown=[item for item in session if item not in known],
-            items=items,
-            is_fallback=known.isdisjoint(session),
+            unknown=[item for item in session if item not in recommender.known],
+            items=answer.items,
+            is_fallback=answer.is_fallback,
         )
-        for session, items in zip(sessions, results, strict=True)
+        for session, answer in zip(sessions, answers, strict=True)
     ]
 
 
@@ -130,7 +130,13 @@ def show(result: Recommendation) -> None:
     if result.unknown:
         print(f"unknown items, skipped: {', '.join(result.unknown)}", file=sys.stderr)
     if result.is_fallback:
-        print("the session has no known item; these are the most popular", file=sys.stderr)
+        known = len(result.unknown) < len(result.session)
+        reason = (
+            "the model keeps no click of the session"
+            if known
+            else ("the session has no known item")
+        )
+        print(f"{reason}; these are the most popular", file=sys.stderr)
     width = max(len(item) for item, _ in result.items)
     for rank, (item, score) in enumerate(result.items, start=1):
         print(f"{rank:3}  {item:{width}}  {score:9.4f}")
@@ -166,7 +172,7 @@ def main(arguments: Sequence[str]) -> None:
         recommender, read_sessions(flags.input, separator), flags.k, flags.output
     )
     print(
-        f"wrote {flags.output}: {total} sessions, {fallbacks} of them without a known item",
+        f"wrote {flags.output}: {total} sessions, {fallbacks} of them got the most popular items",
         file=sys.stderr,
     )
 

@@ -1,12 +1,25 @@
 """From raw item ids to recommendations: one graph for Python and for serving."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from hln_tf.models.base import SessionScorer
 from hln_tf.models.popularity import popularity_scores
 from hln_tf.workdir import Workdir
+
+
+class Answer(NamedTuple):
+    """What a session gets.
+
+    Attributes:
+      items: Pairs of raw id and score, highest first.
+      is_fallback: Whether these are the most popular items in place of the model's.
+    """
+
+    items: list[tuple[str, float]]
+    is_fallback: bool
 
 
 class Recommender(tf.Module):
@@ -20,15 +33,19 @@ class Recommender(tf.Module):
       model: A trained model.
       vocabulary: Raw item ids; item i stands at index i - 1.
       max_length: Clicks of a session that are used.
+      separator: Joins item ids where a session is written as one string.
 
     Attributes:
       known: The raw ids that the model knows.
     """
 
-    def __init__(self, model: SessionScorer, vocabulary: Sequence[str], max_length: int) -> None:
+    def __init__(
+        self, model: SessionScorer, vocabulary: Sequence[str], max_length: int, separator: str
+    ) -> None:
         super().__init__()
         self.known = frozenset(vocabulary)
         self.max_length = max_length
+        self.separator = separator
         ids = tf.constant(vocabulary)
         self._numbers = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(ids, tf.range(1, len(vocabulary) + 1)), 0
@@ -47,13 +64,19 @@ class Recommender(tf.Module):
         Raises:
           HlnError: The workdir holds no finished model.
         """
-        max_length = workdir.config().training.max_length
-        return cls(workdir.model(), workdir.vocabulary(), max_length)
+        return cls.of(workdir, workdir.model())
+
+    @classmethod
+    def of(cls, workdir: Workdir, model: SessionScorer) -> "Recommender":
+        """The recommender of a run whose model is at hand."""
+        config = workdir.config()
+        max_length, separator = config.training.max_length, config.data.separator
+        return cls(model, workdir.vocabulary(), max_length, separator)
 
     @tf.function(
         input_signature=[tf.TensorSpec([None, None], tf.string), tf.TensorSpec([], tf.int32)]
     )
-    def top_k(self, items: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def top_k(self, items: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Recommends the k items that score highest.
 
         Args:
@@ -62,7 +85,8 @@ class Recommender(tf.Module):
 
         Returns:
           Raw ids, string [batch, k], and scores, float32 [batch, k], highest
-          first; all items where there are fewer than k.
+          first, all items where there are fewer than k; and whether they are
+          the most popular ones in place of the model's, bool [batch].
         """
         numbers = self._numbers.lookup(items)
         known = tf.ragged.boolean_mask(numbers, numbers > 0)[:, -self.max_length :].to_tensor()
@@ -74,11 +98,9 @@ class Recommender(tf.Module):
         fallback = tf.reduce_all(known == 0, axis=1) | tied
         scores = tf.where(fallback[:, None], self._popularity, scores)
         values, indices = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))
-        return tf.gather(self._ids, indices), values
+        return tf.gather(self._ids, indices), values, fallback
 
-    def recommend(
-        self, sessions: Sequence[Sequence[str]], k: int = 20
-    ) -> list[list[tuple[str, float]]]:
+    def recommend(self, sessions: Sequence[Sequence[str]], k: int = 20) -> list[Answer]:
         """Recommends items for sessions.
 
         Args:
@@ -86,13 +108,16 @@ class Recommender(tf.Module):
           k: Number of items for each.
 
         Returns:
-          For each session, pairs of raw id and score, highest first.
+          One answer for each session.
         """
         if not sessions:
             return []
         items = tf.ragged.constant(sessions, tf.string, ragged_rank=1).to_tensor()
-        ids, scores = self.top_k(items, min(k, len(self.known)))
+        top = self.top_k(items, min(k, len(self.known)))
         return [
-            [(item.decode(), float(score)) for item, score in zip(*row, strict=True)]
-            for row in zip(ids.numpy(), scores.numpy(), strict=True)
+            Answer(
+                [(item.decode(), float(score)) for item, score in zip(ids, scores, strict=True)],
+                bool(is_fallback),
+            )
+            for ids, scores, is_fallback in zip(*(part.numpy() for part in top), strict=True)
         ]

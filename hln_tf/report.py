@@ -11,6 +11,7 @@ from hln_tf.errors import HlnError
 from hln_tf.workdir import METRICS
 
 COLUMNS = tuple(f"{metric}@{k}" for metric in ("recall", "mrr") for k in (5, 10, 20))
+DESCRIPTION = ("model", "data set", "trained on")
 TITLES = tuple(name.replace("recall", "R").replace("mrr", "MRR") for name in COLUMNS)
 
 
@@ -27,10 +28,15 @@ def read_results(run: Path) -> dict[str, Any]:
     results = files.read_json(run / METRICS, remedy)
     try:
         float(sum(results["test"][name] for name in COLUMNS))
-        "".join([results["model"], results["trained_on"]])
+        "".join(describe(results))
     except (KeyError, TypeError):
         raise HlnError(f"{run / METRICS} holds no test metrics: {remedy}") from None
     return results
+
+
+def describe(results: dict[str, Any]) -> tuple[str, ...]:
+    """Model, data set and what of it the model was trained on."""
+    return results["model"], results["dataset"], results["trained_on"]
 
 
 def table(runs: Sequence[Path]) -> str:
@@ -46,25 +52,25 @@ def table(runs: Sequence[Path]) -> str:
     for run in runs:
         results = read_results(run)
         figures = [f"{100 * results['test'][name]:.2f}" for name in COLUMNS]
-        rows.append([str(run), results["model"], results["trained_on"], *figures])
-    return markdown([["run", "model", "trained on", *TITLES], *rows], texts=3)
+        rows.append([str(run), *describe(results), *figures])
+    return markdown([["run", *DESCRIPTION, *TITLES], *rows], texts=4)
 
 
 def mean_table(runs: Sequence[Path]) -> str:
     """The same with one row for each model: mean and standard deviation over its runs."""
-    groups: dict[tuple[str, str], list[dict[str, float]]] = {}
+    groups: dict[tuple[str, ...], list[dict[str, float]]] = {}
     for run in runs:
         results = read_results(run)
-        groups.setdefault((results["model"], results["trained_on"]), []).append(results["test"])
+        groups.setdefault(describe(results), []).append(results["test"])
     rows = []
-    for (model, trained_on), tests in groups.items():
+    for description, tests in groups.items():
         columns = [[100 * test[name] for test in tests] for name in COLUMNS]
         figures = [f"{statistics.mean(column):.2f}" for column in columns]
         if len(tests) > 1:
             spreads = [f" ± {statistics.stdev(column):.2f}" for column in columns]
             figures = [mean + spread for mean, spread in zip(figures, spreads, strict=True)]
-        rows.append([model, trained_on, str(len(tests)), *figures])
-    return markdown([["model", "trained on", "runs", *TITLES], *rows], texts=2)
+        rows.append([*description, str(len(tests)), *figures])
+    return markdown([[*DESCRIPTION, "runs", *TITLES], *rows], texts=3)
 
 
 def markdown(rows: Sequence[Sequence[str]], texts: int) -> str:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hln_tf import files
-from hln_tf.data.layout import MANIFEST, VOCABULARY
+from hln_tf.data.layout import VOCABULARY, read_item_ids
 from hln_tf.errors import HlnError, UsageError
 from hln_tf.models.settings import model_entry
 from hln_tf.training.settings import RunConfig
@@ -76,22 +76,23 @@ class Workdir:
             is damaged, or `init_from` cannot be started from.
         """
         if (self.path / CONFIG).is_file():
-            difference = config.first_difference(self.config())
+            there = self.config()
+            difference = config.first_difference(there)
             if difference:
                 name, wanted, found = difference
+                if name == "data.fingerprint":
+                    raise HlnError(
+                        f"{self.path} holds a run on {there.data.directory} as it was then, and "
+                        f"{config.data.directory} was prepared from another log or with other "
+                        f"settings: choose another --workdir, or remove this one"
+                    )
                 raise HlnError(
                     f"{self.path} holds a run with {name} = {found!r}, not {wanted!r}: "
                     f"choose another --workdir, or remove this one"
                 )
         else:
-            if (
-                not vocabulary.is_file()
-                or files.sha256(vocabulary) != config.data.vocabulary_sha256
-            ):
-                raise HlnError(
-                    f"{vocabulary} is not the one that its {MANIFEST} describes: "
-                    f"write the data set again with python -m beam_preprocess"
-                )
+            remedy = "write the data set again with python -m beam_preprocess"
+            read_item_ids(vocabulary, config.data.vocabulary_sha256, remedy)
             if config.init_from:
                 origin(config)
             with files.written_whole(self.path / VOCABULARY) as temporary:
@@ -127,13 +128,9 @@ class Workdir:
         Raises:
           HlnError: The file is missing or damaged.
         """
-        path = self.path / VOCABULARY
         remedy = "train again in another --workdir"
-        if not path.is_file():
-            raise HlnError(f"{path} does not exist: {remedy}")
-        if files.sha256(path) != self.config().data.vocabulary_sha256:
-            raise HlnError(f"{path} differs from the one that {CONFIG} describes: {remedy}")
-        return path.read_bytes().decode("utf-8").split("\n")[:-1]
+        checksum = self.config().data.vocabulary_sha256
+        return read_item_ids(self.path / VOCABULARY, checksum, remedy)
 
     def metrics(self) -> dict[str, Any] | None:
         """The results of a finished run, or None."""

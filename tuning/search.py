@@ -16,6 +16,7 @@ from hln_tf import cli
 from hln_tf.data.layout import VOCABULARY
 from hln_tf.data.sources import prepare
 from hln_tf.errors import UsageError
+from hln_tf.models.settings import model_entry
 from hln_tf.training.flags import parse
 from hln_tf.training.settings import DataDescription, RunConfig
 from hln_tf.workdir import Workdir
@@ -39,7 +40,6 @@ def search(base: RunConfig, workdir: Path, data_dir: Path, max_trials: int) -> l
     from hln_tf.training.run import read_sessions, select
     from tuning.space import draw
 
-    stop = StopOnSignal()
     train, validation = read_sessions(data_dir, "train"), read_sessions(data_dir, "validation")
 
     class Search(keras_tuner.RandomSearch):
@@ -52,7 +52,7 @@ def search(base: RunConfig, workdir: Path, data_dir: Path, max_trials: int) -> l
                 training=draw(trial.hyperparameters, base.training),
             )
             run = Workdir(workdir / f"trial_{trial.trial_id}")
-            with run.locked():
+            with run.locked(), StopOnSignal() as stop:
                 run.begin(config, data_dir / VOCABULARY)
                 _, results = select(config, run, train, validation, stop)
             return {"mrr@20": results["validation"]["mrr@20"]}
@@ -82,12 +82,21 @@ def main(arguments: Sequence[str]) -> None:
     )
     if flags.max_trials < 1:
         raise UsageError(f"--max_trials is {flags.max_trials}, expected at least 1")
+    if not model_entry(flags.model).is_encoder:
+        raise UsageError(f"--model is {flags.model!r}, which has no settings to search")
+    if flags.init_from or flags.separator:
+        raise UsageError("--init_from and --separator do not apply to a search: leave them out")
     data_dir = flags.data_dir or Path("data") / flags.dataset
     manifest = prepare(flags.dataset, data_dir, flags.raw_dir, flags.data_dir is not None)
     base = RunConfig(flags.model, model_settings, training, DataDescription.of(manifest, data_dir))
     workdir = flags.workdir or Path("runs") / flags.dataset / "search"
-    cli.import_tensorflow()
-    trials = search(base, workdir, data_dir, flags.max_trials)
+    # The preset as a run that is never trained: it holds the search against other settings and
+    # other processes.
+    record = Workdir(workdir / "base")
+    with record.locked():
+        record.begin(base, data_dir / VOCABULARY)
+        cli.import_tensorflow()
+        trials = search(base, workdir, data_dir, flags.max_trials)
     print("validation MRR@20 of each trial, in percent")
     for trial in trials:
         values = ", ".join(

@@ -18,6 +18,8 @@ This module imports neither TensorFlow nor Beam, so both sides can use it.
 """
 
 import dataclasses
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,12 @@ class Manifest:
         content = {"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
         files.write_json(directory / MANIFEST, content)
 
+    def fingerprint(self) -> str:
+        """A checksum of what the data set is: its input, settings, items and counts."""
+        content = dataclasses.asdict(self)
+        content["inputs"] = [file["sha256"] for file in self.inputs]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
     @classmethod
     def read(cls, directory: str | Path) -> "Manifest":
         """Reads the manifest of a finished directory.
@@ -108,16 +116,25 @@ class Manifest:
 
 
 def read_vocabulary(directory: str | Path, manifest: Manifest) -> list[str]:
+    """The items of a data set; see `read_item_ids`."""
+    remedy = "write the data set again with python -m beam_preprocess"
+    return read_item_ids(Path(directory) / VOCABULARY, manifest.vocabulary_sha256, remedy)
+
+
+def read_item_ids(path: Path, sha256: str, remedy: str) -> list[str]:
     """Raw item ids in order of item number; item i stands at index i - 1.
 
+    Args:
+      path: The vocabulary file.
+      sha256: The checksum that it must have.
+      remedy: What the user can do when it has not.
+
     Raises:
-      HlnError: The file is missing or is not the one that the manifest names.
+      HlnError: The file is missing or another one.
     """
-    path = Path(directory) / VOCABULARY
-    remedy = "write the data set again with python -m beam_preprocess"
     if not path.is_file():
         raise HlnError(f"{path} does not exist: {remedy}")
-    if files.sha256(path) != manifest.vocabulary_sha256:
-        raise HlnError(f"{path} differs from the one that {MANIFEST} describes: {remedy}")
+    if files.sha256(path) != sha256:
+        raise HlnError(f"{path} is damaged, its checksum is not the recorded one: {remedy}")
     # As bytes: text mode would take a carriage return in a raw id for the end of a line.
     return path.read_bytes().decode("utf-8").split("\n")[:-1]

@@ -1,9 +1,8 @@
 """What all models share: a session in, a score for every item out."""
 
-import abc
 import functools
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -28,8 +27,6 @@ class SessionScorer(tfrs.Model):
       settings: The model's own settings.
     """
 
-    settings_class: ClassVar[type]
-
     def __init__(self, num_items: int, settings: Any) -> None:
         super().__init__()
         self.num_items = num_items
@@ -39,9 +36,9 @@ class SessionScorer(tfrs.Model):
         )
         self.ranking = FullCatalogueRanking()
 
-    @abc.abstractmethod
     def scores(self, items: tf.Tensor) -> tf.Tensor:
         """Scores of all items for each session, float32 [batch, items]."""
+        raise NotImplementedError(f"{type(self).__name__} must define `scores`")
 
     def call(self, items: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """The scores, as Keras calls them."""
@@ -97,7 +94,6 @@ class SessionEncoder(SessionScorer):
         self.ranking = FullCatalogueRanking(candidates=lambda: self.X)
         self.task = FullSoftmaxRetrieval(loss, metrics=[self.ranking])
 
-    @abc.abstractmethod
     def encode(
         self, items: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
     ) -> tf.Tensor:
@@ -111,6 +107,7 @@ class SessionEncoder(SessionScorer):
         Returns:
           Query vectors, float32 [batch, d].
         """
+        raise NotImplementedError(f"{type(self).__name__} must define `encode`")
 
     def lookup(self, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Item vectors [batch, time, d], zero at padding, and the mask [batch, time]."""

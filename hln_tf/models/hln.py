@@ -17,7 +17,6 @@ class HLN(SessionEncoder):
     The last aggregate, taken to item space by W, is the query (eq. 1-6).
     """
 
-    settings_class = HLNSettings
     settings: HLNSettings
 
     def __init__(self, num_items: int, settings: HLNSettings, loss: str = "softmax") -> None:
@@ -72,6 +71,8 @@ class HLN(SessionEncoder):
         """Logistic noise of the gates, [L, batch, time]; zeros where none is drawn."""
         shape = tf.concat([[self.settings.num_groups], shape], axis=0)
         if training or self.settings.inference_gate == "sampled":
+            if training and seed is None:
+                raise ValueError("`seed` is None: noise in training must depend on the step")
             return logistic_noise(shape, tf.zeros([2], tf.int32) if seed is None else seed)
         return tf.zeros(shape)
 

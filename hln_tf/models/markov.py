@@ -16,8 +16,6 @@ class Markov(SessionScorer):
     are a sparse matrix in rows (CSR), so memory grows with the bigrams seen.
     """
 
-    settings_class = MarkovSettings
-
     def __init__(self, num_items: int, settings: MarkovSettings) -> None:
         super().__init__(num_items, settings)
 

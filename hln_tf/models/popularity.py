@@ -3,17 +3,14 @@
 import tensorflow as tf
 
 from hln_tf.models.base import SessionScorer
-from hln_tf.models.settings import PopularitySettings
 
 
 class Popularity(SessionScorer):
     """Scores an item by its clicks in the training sessions.
 
     Of items with equal counts the one numbered first stands first, so that
-    ranks are deterministic and no tie is ever broken in a target's favour.
+    ranks are deterministic.
     """
-
-    settings_class = PopularitySettings
 
     def scores(self, items: tf.Tensor) -> tf.Tensor:
         """See `SessionScorer`."""

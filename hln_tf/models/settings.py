@@ -10,7 +10,7 @@ from hln_tf.settings import Range, checked, setting
 
 @dataclasses.dataclass(frozen=True)
 class HLNSettings:
-    """Hierarchical Leaping Networks; the defaults are the paper's."""
+    """Hierarchical Leaping Networks; the defaults are the paper's where it gives a value."""
 
     embedding_dim: int = setting(100, "size d of the item vectors", minimum=1, maximum=1_000_000)
     hidden_dim: int = setting(200, "size n of a preference", minimum=1, maximum=1_000_000)

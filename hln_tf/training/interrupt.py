@@ -2,6 +2,7 @@
 
 import signal
 from types import FrameType
+from typing import Any
 
 
 class TrainingInterrupt(BaseException):
@@ -20,12 +21,20 @@ class TrainingInterrupt(BaseException):
 
 
 class StopOnSignal:
-    """Turns SIGINT and SIGTERM into a request to stop at the next step."""
+    """A context in which SIGINT and SIGTERM ask to stop at the next step."""
 
     def __init__(self) -> None:
         self._received: int | None = None
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopOnSignal":
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._receive)
+            self._handlers[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
 
     def check(self) -> None:
         """Raises `TrainingInterrupt` where a signal has come."""
@@ -35,4 +44,4 @@ class StopOnSignal:
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self._received = number
         # A second signal does not wait for the step to end.
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, self._handlers[number])

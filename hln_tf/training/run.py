@@ -1,5 +1,6 @@
 """A whole run: training, the choice of the model, its test and its export."""
 
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from hln_tf import files
+from hln_tf.data.layout import SPLITS
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions, read_split
 from hln_tf.errors import HlnError
@@ -45,20 +47,22 @@ def train_and_evaluate(config: RunConfig, workdir: Workdir, data_dir: Path) -> d
     """
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
-    started, stop = time.monotonic(), StopOnSignal()
-    train, validation = read_sessions(data_dir, "train"), read_sessions(data_dir, "validation")
-    test = Prefixes.of(read_sessions(data_dir, "test"), config.training.max_length)
-    model, results = select(config, workdir, train, validation, stop)
-    if config.training.refit:
-        everything = train + validation
-        model, refit_results = refit(config, workdir, everything, results.get("best_epoch"), stop)
-        results |= refit_results
-    workdir.save_model(model)
-    settings = config.training
-    ranked = evaluate(model, test, settings.evaluation_batch_size, "test", stop)
+    started, settings = time.monotonic(), config.training
+    train, validation, test = (read_sessions(data_dir, split) for split in SPLITS)
+    with StopOnSignal() as stop:
+        model, results = select(config, workdir, train, validation, stop)
+        if settings.refit:
+            everything, epochs = train + validation, results.get("best_epoch")
+            model, refit_results = refit(config, workdir, everything, epochs, stop)
+            results |= refit_results
+        prefixes = Prefixes.of(test, settings.max_length)
+        ranked = evaluate(model, prefixes, settings.evaluation_batch_size, "test", stop)
     print(f"test: {describe(ranked)}", file=sys.stderr)
-    recommender = Recommender(model, workdir.vocabulary(), settings.max_length)
-    print(f"exported {export(recommender, workdir.path / 'export')}", file=sys.stderr)
+    workdir.save_model(model)
+    # What is there was left by a run that was killed before it was finished.
+    shutil.rmtree(workdir.path / "export", ignore_errors=True)
+    exported = export(Recommender.of(workdir, model), workdir.path / "export")
+    print(f"exported {exported}", file=sys.stderr)
     seconds = {name: results.pop(name) for name in list(results) if name.endswith("_seconds")}
     content = {
         "model": config.model,
@@ -66,7 +70,7 @@ def train_and_evaluate(config: RunConfig, workdir: Workdir, data_dir: Path) -> d
         "trained_on": "train+validation" if settings.refit else "train",
         "parameters": int(sum(np.prod(weight.shape) for weight in model.trainable_variables)),
         **results,
-        "test": ranked | {"prefixes": len(test)},
+        "test": ranked | {"prefixes": len(prefixes)},
         "timing": seconds | {"seconds_since_last_start": time.monotonic() - started},
     }
     files.write_json(workdir.path / METRICS, content)

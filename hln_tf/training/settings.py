@@ -14,7 +14,7 @@ from hln_tf.settings import Range, checked, from_dict, setting
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
-    """How a model is trained; the defaults are the paper's."""
+    """How a model is trained; the defaults are the paper's where it gives a value."""
 
     epochs: int = setting(20, "passes over the training prefixes at most", minimum=1)
     batch_size: int = setting(
@@ -69,6 +69,7 @@ class DataDescription:
       separator: Joins item ids where a session is written as one string.
       items: Size of the catalogue.
       vocabulary_sha256: Checksum of the item vocabulary.
+      fingerprint: Checksum of its input, settings and counts, see `Manifest`.
     """
 
     dataset: str
@@ -76,6 +77,7 @@ class DataDescription:
     separator: str
     items: int
     vocabulary_sha256: str
+    fingerprint: str
 
     def __post_init__(self) -> None:
         checked(self)
@@ -85,10 +87,11 @@ class DataDescription:
         """Describes a prepared data set."""
         return cls(
             dataset=manifest.dataset,
-            directory=str(directory),
+            directory=str(directory.resolve()),
             separator=manifest.separator,
             items=manifest.items,
             vocabulary_sha256=manifest.vocabulary_sha256,
+            fingerprint=manifest.fingerprint(),
         )
 
 
@@ -155,7 +158,9 @@ class RunConfig:
     def first_difference(self, other: "RunConfig") -> tuple[str, Any, Any] | None:
         """The first setting in which two runs differ in what they compute."""
         mine, theirs = self.flat(), other.flat()
-        for name in sorted({*mine, *theirs} - set(self.RESUMABLE)):
+        names = {*mine, *theirs} - set(self.RESUMABLE)
+        # The checksum says least about what differs, so it comes last.
+        for name in sorted(names, key=lambda name: (name == "data.fingerprint", name)):
             if mine.get(name) != theirs.get(name):
                 return name, mine.get(name), theirs.get(name)
         return None

@@ -41,8 +41,15 @@ def test_saved_model_serves_without_this_package(trained, recommender):
         ).out.splitlines()
         assert answer["item_ids"][row] == [line.split()[1] for line in listed]
         (expected,) = recommender.recommend([session], 20)
-        assert answer["scores"][row] == pytest.approx([score for _, score in expected], abs=1e-5)
+        assert answer["scores"][row] == pytest.approx(
+            [score for _, score in expected.items], abs=1e-5
+        )
     assert answer["item_ids"][1] == answer["item_ids"][0]
+
+
+def test_how_to_write_sessions_is_recorded(trained):
+    record = json.loads((trained.path / "export/1/assets.extra/sessions.json").read_text())
+    assert record == {"separator": " ", "max_length": 50, "k": 20}
 
 
 def test_each_export_is_a_new_version(recommender, tmp_path):

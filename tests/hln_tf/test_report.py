@@ -9,7 +9,18 @@ def test_table_of_several_runs(trained, popular):
     assert outcome.code == 0
     first, blank, header, rule, *rows = outcome.out.splitlines()
     assert "percent" in first and not blank
-    names = ["run", "model", "trained on", "R@5", "R@10", "R@20", "MRR@5", "MRR@10", "MRR@20"]
+    names = [
+        "run",
+        "model",
+        "data set",
+        "trained on",
+        "R@5",
+        "R@10",
+        "R@20",
+        "MRR@5",
+        "MRR@10",
+        "MRR@20",
+    ]
     assert [cell.strip() for cell in header.strip("|").split("|")] == names
     assert set(rule) == set("|- :")
     assert len({len(line) for line in (header, rule, *rows)}) == 1
@@ -19,6 +30,7 @@ def test_table_of_several_runs(trained, popular):
         expected = [
             str(finished.path),
             model,
+            "sample",
             "train",
             *(f"{100 * value:.2f}" for value in figures),
         ]

@@ -1,5 +1,7 @@
+import dataclasses
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from toy import write_dataset
 
 from hln_tf import files
-from hln_tf.data.layout import SPLITS
+from hln_tf.data.layout import SPLITS, Manifest
 from hln_tf.models.settings import MODELS
 from hln_tf.training.flags import parse
 from hln_tf.workdir import Workdir, load_model
@@ -161,6 +163,16 @@ def test_other_data_in_the_same_workdir_are_refused(popular, tmp_path):
     write_dataset(tmp_path, {split: [[1, 2]] for split in SPLITS}, num_items=2)
     sentence = run("hln_tf.train", *popular.arguments, "--data_dir", tmp_path).sentence()
     assert "data.items = 30, not 2" in sentence
+
+
+def test_another_part_of_the_same_log_in_the_same_workdir_is_refused(popular, data, tmp_path):
+    """Every fraction of a log has the same items: what differs is the sessions."""
+    manifest = Manifest.read(data)
+    shutil.copytree(data, tmp_path / "data")
+    settings = {**manifest.settings, "train_fraction": "1/4"}
+    dataclasses.replace(manifest, settings=settings).write(tmp_path / "data")
+    sentence = run("hln_tf.train", *popular.arguments, "--data_dir", tmp_path / "data").sentence()
+    assert str(data) in sentence and "other settings" in sentence
 
 
 def test_minutes_between_states_may_change(trained):

@@ -49,9 +49,20 @@ def test_a_finished_search_only_prints_its_table(searched, capsys):
     assert "--epochs=1" in command and "--embedding_dim=4" in command
 
 
+def test_a_search_with_other_settings_in_the_same_workdir_is_refused(searched, capsys):
+    _, arguments = searched
+    assert cli.run(main, [*arguments, "--seed", "2"]) == 1
+    assert "training.seed = 1, not 2" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("extra", "said"),
-    [(["--max_trials", "0"], "--max_trials is 0"), (["--width", "3"], "--width")],
+    [
+        (["--max_trials", "0"], "--max_trials is 0"),
+        (["--width", "3"], "--width"),
+        (["--model", "markov"], "no settings to search"),
+        (["--init_from", "older"], "--init_from"),
+    ],
 )
 def test_bad_flags(extra, said, capsys):
     assert cli.run(main, ["--dataset", "sample", *extra]) == 2

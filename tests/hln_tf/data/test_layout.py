@@ -86,7 +86,7 @@ def test_missing_vocabulary(data_dir):
 
 def test_damaged_vocabulary(data_dir):
     (data_dir / "vocabulary.txt").write_text("i1\ni2\ni4\n")
-    message = f"{data_dir}/vocabulary.txt differs from the one that manifest.json describes: write"
+    message = f"{data_dir}/vocabulary.txt is damaged, its checksum is not the recorded one: write"
     with pytest.raises(HlnError, match=re.escape(message)):
         read_vocabulary(data_dir, Manifest.read(data_dir))
 

@@ -204,10 +204,6 @@ def test_encoders_learn_by_gradients_and_others_have_nothing_to_train(model, nam
         assert np.all(np.isfinite(tf.convert_to_tensor(gradient))), weight.name
 
 
-def test_settings_class_is_the_registered_one(model, name):
-    assert model.settings_class is MODELS[name].settings
-
-
 # Serving
 
 
@@ -254,9 +250,9 @@ def served(workdirs, tmp_path_factory):
 def test_export_answers_in_a_process_without_this_package(served, name):
     recommender, answers = served[name]
     for row, recommended in enumerate(recommender.recommend(RAW, k=5)):
-        assert answers["item_ids"][row] == [item for item, _ in recommended]
+        assert answers["item_ids"][row] == [item for item, _ in recommended.items]
         np.testing.assert_allclose(
-            answers["scores"][row], [score for _, score in recommended], atol=1e-5
+            answers["scores"][row], [score for _, score in recommended.items], atol=1e-5
         )
 
 
@@ -265,7 +261,7 @@ def test_recommendations_are_the_items_with_the_highest_scores(served, model, na
     scores = model.scores(tf.constant([[8, 9, 10, 11]])).numpy()[0]
     best = np.argsort(-scores, kind="stable")
     # Of the eleven clicks the last MAX_LENGTH are used.
-    recommended = recommender.recommend(RAW[4:], k=NUM_ITEMS)[0]
+    recommended = recommender.recommend(RAW[4:], k=NUM_ITEMS)[0].items
     np.testing.assert_allclose([score for _, score in recommended], scores[best], atol=1e-5)
     assert {item for item, _ in recommended} == {toy.raw_id(i) for i in range(1, NUM_ITEMS + 1)}
     for item, score in recommended:
@@ -282,7 +278,18 @@ def test_sessions_without_a_known_item_get_the_most_popular(served, name):
     recommender, _ = served[name]
     # Clicks in TRAIN: item 3 has 5, item 2 has 5, item 1 has 2, 4, 5 and 9 have 1.
     for recommended in recommender.recommend([["new", "newer"], []], k=6):
-        assert [item for item, _ in recommended] == ["i2", "i3", "i1", "i4", "i5", "i9"]
+        assert [item for item, _ in recommended.items] == ["i2", "i3", "i1", "i4", "i5", "i9"]
+        assert recommended.is_fallback
+
+
+def test_a_session_of_which_the_model_keeps_nothing_gets_the_most_popular(workdirs, served):
+    workdir, _ = workdirs["hln"]
+    model = workdir.model()
+    model.leap_recurrent_unit.b.assign(1e4)
+    (answer,) = Recommender.of(workdir, model).recommend([["i8", "i9"]], k=6)
+    (popular,) = served["popularity"][0].recommend([["i8", "i9"]], k=6)
+    assert answer.is_fallback and not popular.is_fallback
+    assert answer.items == popular.items
 
 
 def test_no_sessions_get_no_recommendations(served, name):
@@ -290,4 +297,4 @@ def test_no_sessions_get_no_recommendations(served, name):
 
 
 def test_more_items_than_there_are_give_all_of_them(served, name):
-    assert len(served[name][0].recommend([["i1"]], k=1000)[0]) == NUM_ITEMS
+    assert len(served[name][0].recommend([["i1"]], k=1000)[0].items) == NUM_ITEMS

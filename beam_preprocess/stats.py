@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from beam_preprocess.datasets import DATASETS
 from beam_preprocess.order import Ranges, day
-from beam_preprocess.read import RawFile, line_number
+from beam_preprocess.read import LogFile, line_number
 from beam_preprocess.scan import Tally
 from beam_preprocess.settings import Settings
 from beam_preprocess.write import Shard
@@ -41,7 +40,7 @@ class Rows:
     warnings: list[str]
 
 
-def check_rows(tallies: Sequence[Tally], files: Sequence[RawFile], settings: Settings) -> Rows:
+def check_rows(tallies: Sequence[Tally], files: Sequence[LogFile], settings: Settings) -> Rows:
     """Adds up what the blocks held.
 
     Raises:
@@ -55,10 +54,11 @@ def check_rows(tallies: Sequence[Tally], files: Sequence[RawFile], settings: Set
         tally = min((tally for tally in tallies if tally.malformed.count), key=lambda t: t.block)
         file = files[tally.block[0]]
         line = line_number(file, tally.block[1]) + tally.malformed.line
+        unit = "row" if file.schema.log.format == "parquet" else "line"
         first = {"file": file.name, "line": line, "content": tally.malformed.text}
         message = (
-            f"{malformed:,} of {read:,} rows are malformed, first {file.path}, line {line}: "
-            f"{tally.malformed.text!r}; {DATASETS[settings.dataset].rows.expected}"
+            f"{malformed:,} of {read:,} rows are malformed, first {file.path}, {unit} {line}: "
+            f"{tally.malformed.text!r}; {file.schema.expected}"
         )
         if malformed > settings.max_malformed * read:
             raise HlnError(
@@ -147,7 +147,7 @@ def write_stats(
         "unseen_test_targets": unseen,
         "warnings": rows.warnings,
         "files": {split: [shard.file for shard in by_split[split]] for split in SPLITS},
-        "settings": dataclasses.asdict(settings),
+        "settings": settings.description(),
     }
     write_json(Path(directory) / STATS, stats)
 

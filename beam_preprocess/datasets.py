@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from beam_preprocess.formats import LogFormat
+from hln_tf.data.sources import CUSTOM
 
-CUSTOM = "custom"
+__all__ = ["CUSTOM", "CUSTOM_DEFAULTS", "DATASETS", "LASTFM", "YOOCHOOSE", "Spec"]
 
 
 @dataclasses.dataclass(frozen=True)

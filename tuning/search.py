@@ -83,7 +83,8 @@ def main(arguments: Sequence[str]) -> None:
     if flags.max_trials < 1:
         raise UsageError(f"--max_trials is {flags.max_trials}, expected at least 1")
     data_dir = flags.data_dir or Path("data") / flags.dataset
-    manifest = prepare(flags.dataset, data_dir, flags.raw_dir, flags.data_dir is not None)
+    is_explicit = flags.data_dir is not None
+    manifest = prepare(flags.dataset, data_dir, flags.raw_dir, is_explicit, flags.input, flags.spec)
     base = RunConfig(flags.model, model_settings, training, DataDescription.of(manifest, data_dir))
     workdir = flags.workdir or Path("runs") / flags.dataset / "search"
     cli.import_tensorflow()

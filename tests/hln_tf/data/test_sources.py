@@ -69,7 +69,7 @@ def test_finished_data_set_is_taken_as_it_is(tmp_path, commands):
 def test_raw_file_is_preprocessed(tmp_path, commands, suffix):
     raw, data = tmp_path / f"sample-clicks.dat{suffix}", tmp_path / "data"
     raw.touch()
-    manifest = sources.prepare("sample", data, tmp_path, False, ["--separator", "|"])
+    manifest = sources.prepare("sample", data, tmp_path, False, options=["--separator", "|"])
     assert manifest.dataset == "sample"
     assert commands == [
         [

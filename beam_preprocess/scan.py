@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_preprocess import jsonl, parquet, rows
+from beam_preprocess import jsonl, parquet, progress, rows
 from beam_preprocess.read import Block, LogFile, Part, cut_text, line_number, read_blocks
 from beam_preprocess.rows import Malformed, partitioned
 from beam_preprocess.settings import Settings, Work
@@ -68,6 +68,7 @@ def scan(
         check_separator(part.file, clicks, settings.separator)
         start = (part.file.index << _FILE_BITS) + offset
         count = clicks.num_rows
+        progress.count_clicks(count)
         clicks = clicks.append_column("position", pa.array(np.arange(start, start + count)))
         window = settings.window()
         days = np.zeros(0, np.int64)

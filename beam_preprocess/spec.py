@@ -1,10 +1,9 @@
 """Specs of logs of one's own: a YAML file of format and settings."""
 
 import argparse
-import datetime
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from beam_preprocess.datasets import CUSTOM, CUSTOM_DEFAULTS, DATASETS, Spec
 from beam_preprocess.formats import LogFormat
@@ -92,8 +91,16 @@ def _check_exclusive(given: Mapping[str, Any]) -> None:
 def _load(path: Path) -> dict[str, Any]:
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Leaves days as they are written."""
+
+        yaml_implicit_resolvers: ClassVar = {
+            first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
+            for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
     try:
-        values = yaml.safe_load(path.read_bytes())
+        values = yaml.load(path.read_bytes(), Loader)
     except FileNotFoundError:
         raise HlnError(f"{path} does not exist: give the path of a spec to --spec") from None
     except OSError as error:
@@ -109,9 +116,9 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _plain(value: Any, expected: type) -> Any:
-    """What a field expects, where YAML takes its text for a number, a day or a list."""
+    """What a field expects, where YAML takes its text for a number or a list."""
     if expected is tuple:
         return tuple(_plain(one, str) for one in (value if isinstance(value, list) else [value]))
-    if expected is str and (type(value) in (int, float) or isinstance(value, datetime.date)):
+    if expected is str and type(value) in (int, float):
         return str(value)
     return value

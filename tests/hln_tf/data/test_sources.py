@@ -65,6 +65,17 @@ def test_finished_data_set_is_taken_as_it_is(tmp_path, commands):
     assert commands == []
 
 
+def test_named_inputs_are_preprocessed_whatever_is_there(tmp_path, commands):
+    data, raw = tmp_path / "data", [tmp_path / "a.csv", tmp_path / "b.csv"]
+    toy.write_dataset(data, SPLITS, num_items=2, dataset="custom")
+    sources.prepare("custom", data, tmp_path, True, raw, tmp_path / "log.yaml")
+    (command,) = commands
+    assert command[3:] == [
+        *("--dataset", "custom", "--input", *map(str, raw), "--output", str(data)),
+        *("--spec", str(tmp_path / "log.yaml")),
+    ]
+
+
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_raw_file_is_preprocessed(tmp_path, commands, suffix):
     raw, data = tmp_path / f"sample-clicks.dat{suffix}", tmp_path / "data"

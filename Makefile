@@ -35,7 +35,8 @@ demo: $(INSTALLED) ## Generate a sample log, train and compare models on it, rec
 	$(BIN)/python -m hln_tf.train --dataset sample --model markov --workdir runs/sample/markov
 	$(BIN)/python -m beam_preprocess.sample optimum --raw_dir data/raw --data_dir data/sample \
 		--workdir runs/sample/optimum
-	$(BIN)/python -m hln_tf.report runs/sample/*
+	$(BIN)/python -m hln_tf.report runs/sample/popularity runs/sample/markov runs/sample/hln \
+		runs/sample/optimum
 	$(BIN)/python -m hln_tf.recommend --workdir runs/sample/hln --session "$(SESSION)" -k 10
 
 test: $(INSTALLED) ## Run the tests

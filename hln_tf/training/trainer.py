@@ -96,6 +96,7 @@ class Trainer:
         try:
             while not self._state.progress.finished:
                 self._train_epoch()
+                self._state.save()  # validation may take longer than the time between states
                 self._judge_epoch()
                 self._state.save()
         except TrainingInterrupt:

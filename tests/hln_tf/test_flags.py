@@ -1,7 +1,5 @@
 """What is refused before any work starts."""
 
-import sys
-
 import pytest
 from commands import finish, run, start
 
@@ -78,12 +76,11 @@ def test_every_model_lists_its_own_flags_in_help(capsys):
             main(["--model", name, "--help"])
         text = capsys.readouterr().out
         assert ("--hidden_dim" in text) == (name == "hln")
-        assert ("--preset" in text) == entry.is_encoder
+        assert ("named settings" in text) == entry.is_encoder
         assert "--refit" in text
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
-def test_full_standard_output_is_one_sentence(trained):
+def test_reader_that_has_gone_makes_no_traceback(trained):
     process = start("hln_tf.report", trained.path)
     process.stdout.close()
     error = process.stderr.read()

@@ -7,7 +7,7 @@ from commands import TINY, run
 from toy import write_dataset
 
 
-def write_log(path, gzipped=False):
+def write_log(path):
     """Three days of sessions over five items, in the format of Yoochoose."""
     rows = []
     for session in range(60):

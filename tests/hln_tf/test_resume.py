@@ -1,0 +1,137 @@
+import os
+import re
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from commands import TINY, checkpoint_number, finish, run, start, weights
+
+from hln_tf import files
+
+# Kills itself where an epoch's steps are done and saved and the epoch is not judged yet.
+KILLED_BETWEEN_EPOCHS = """
+import os, signal, sys
+from hln_tf import cli, train
+from hln_tf.training import trainer
+original, calls = trainer.evaluate, []
+def evaluate(model, prefixes, batch_size, label, stop):
+    calls.append(label)
+    if len(calls) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(model, prefixes, batch_size, label, stop)
+trainer.evaluate = evaluate
+sys.exit(cli.run(train.main))
+"""
+
+
+def arguments(data, path, *more):
+    where = ("--dataset", "sample", "--data_dir", data, "--workdir", path)
+    settings = ("--batch_size", "16", "--epochs", "3", "--checkpoint_minutes", "0", *more)
+    return (*where, *TINY, *settings)
+
+
+def wait_for(directory, number, process):
+    """Waits until a saved state has a number; says so where the process ends before."""
+    while checkpoint_number(directory) < number:
+        if process.poll() is not None:
+            raise AssertionError(finish(process).err)
+        time.sleep(0.005)
+
+
+def test_killed_and_resumed_equals_uninterrupted(data, tmp_path):
+    flags = ("--deterministic", "--refit")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    uninterrupted = start("hln_tf.train", *arguments(data, whole, *flags))
+
+    process = start("hln_tf.train", *arguments(data, killed, *flags))
+    wait_for(killed / "selection" / "latest", 7, process)
+    process.kill()
+    assert finish(process).code == -signal.SIGKILL
+
+    outcome = finish(start(KILLED_BETWEEN_EPOCHS, *arguments(data, killed, *flags)))
+    assert outcome.code == -signal.SIGKILL
+    assert re.search(r"^resuming epoch [123] after step \d+$", outcome.err, re.M), outcome.err
+
+    process = start("hln_tf.train", *arguments(data, killed, *flags))
+    wait_for(killed / "refit" / "latest", 7, process)
+    process.kill()
+    outcome = finish(process)
+    assert outcome.code == -signal.SIGKILL
+    assert re.search(r"^resuming epoch [23] after step 23$", outcome.err, re.M), outcome.err
+
+    outcome = finish(start("hln_tf.train", *arguments(data, killed, *flags)))
+    assert outcome.code == 0, outcome.err
+    assert re.search(r"^resuming refit epoch 1 after step \d+$", outcome.err, re.M), outcome.err
+
+    expected = finish(uninterrupted)
+    assert expected.code == 0, expected.err
+    found, wanted = (files.read_json(path / "metrics.json", "") for path in (killed, whole))
+    assert found.pop("timing").keys() == wanted.pop("timing").keys()
+    assert found == wanted
+    found, wanted = (weights(path / "model" / "weights") for path in (killed, whole))
+    assert found.keys() == wanted.keys()
+    assert len(found) > 5
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def signal_when_saved(directory, number, signal_number):
+    """Sends this process a signal once a saved state has a number."""
+
+    def watch():
+        deadline = time.monotonic() + 120
+        while checkpoint_number(directory) < number and time.monotonic() < deadline:
+            time.sleep(0.005)
+        if checkpoint_number(directory) >= number:
+            os.kill(os.getpid(), signal_number)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_signals_save_and_stop_in_one_sentence(data, tmp_path):
+    path = tmp_path / "run"
+    state = path / "selection" / "latest"
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        thread = signal_when_saved(state, checkpoint_number(state) + 3, signal_number)
+        outcome = run("hln_tf.train", *arguments(data, path, "--num_groups", "1"))
+        thread.join()
+        assert outcome.code == 128 + signal_number
+        name = signal_number.name
+        assert outcome.err.splitlines()[-1].startswith(f"stopped by {name}; run the same command")
+        assert not (path / "metrics.json").exists()
+        assert not (path / "model").exists()
+        saved = checkpoint_number(state)
+        assert saved >= 4
+    outcome = run("hln_tf.train", *arguments(data, path, "--num_groups", "1"))
+    assert outcome.code == 0
+    assert re.search(r"^resuming epoch \d after step \d+$", outcome.err, re.M)
+    assert len(files.read_json(path / "metrics.json", "")["history"]) == 3
+
+
+def test_interrupted_evaluation_is_one_sentence(popular, monkeypatch):
+    import hln_tf.training.evaluation
+
+    original = hln_tf.training.evaluation.progress_bar
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        return original(*arguments)
+
+    monkeypatch.setattr(hln_tf.training.evaluation, "progress_bar", interrupted)
+    outcome = run("hln_tf.evaluate", "--workdir", popular.path)
+    assert outcome.code == 130
+    assert outcome.err.splitlines()[-1].startswith("stopped by SIGINT")
+
+
+@pytest.mark.parametrize("left", [[".lock"], [".lock", "vocabulary.txt", ".config.json.x.tmp"]])
+def test_run_killed_while_it_began_begins_anew(data, tmp_path, left):
+    path = tmp_path / "run"
+    path.mkdir()
+    for name in left:
+        (path / name).write_text("half")
+    where = ("--dataset", "sample", "--data_dir", data, "--workdir", path)
+    assert run("hln_tf.train", *where, "--model", "popularity").code == 0

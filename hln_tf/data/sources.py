@@ -78,6 +78,12 @@ def prepare(
     if inputs or not (data_dir / MANIFEST).is_file():
         options = [*(["--spec", str(spec)] if spec else []), *options]
         _preprocess(dataset, data_dir, inputs or [_raw_file(dataset, data_dir, raw_dir)], options)
+    several = sorted(path.parent for path in data_dir.glob(f"*/{MANIFEST}"))
+    if several and not (data_dir / MANIFEST).is_file():
+        raise HlnError(
+            f"{data_dir} holds a data set for each of several fractions of train: "
+            f"name one of them, such as --data_dir {several[0]}, without --spec and --input"
+        )
     manifest = Manifest.read(data_dir)
     if manifest.dataset != dataset and not is_explicit:
         raise HlnError(

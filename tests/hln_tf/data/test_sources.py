@@ -76,6 +76,18 @@ def test_named_inputs_are_preprocessed_whatever_is_there(tmp_path, commands):
     ]
 
 
+def test_one_of_several_fractions_is_to_be_named(tmp_path, monkeypatch):
+    def prepared(command, check):
+        write(tmp_path / "data" / "1-4", "custom")
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", prepared)
+    with pytest.raises(HlnError, match=r"several fractions .* --data_dir .*/data/1-4"):
+        sources.prepare(
+            "custom", tmp_path / "data", tmp_path, False, [tmp_path / "a"], tmp_path / "s"
+        )
+
+
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_raw_file_is_preprocessed(tmp_path, commands, suffix):
     raw, data = tmp_path / f"sample-clicks.dat{suffix}", tmp_path / "data"

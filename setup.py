@@ -17,8 +17,10 @@ setup(
     install_requires=[
         "apache-beam>=2.77",
         "keras-tuner>=1.4.8",
+        "matplotlib>=3.10",
         "numpy>=2.0",
         "pyarrow>=18",
+        "PyYAML>=6.0",
         "tensorboard>=2.21",
         "tensorflow>=2.21",
         "tensorflow-probability[tf]>=0.25",

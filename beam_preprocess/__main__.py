@@ -5,13 +5,16 @@ import os
 import sys
 from collections.abc import Sequence
 
-from beam_preprocess.datasets import DATASETS
-from beam_preprocess.preparation import prepare
+from beam_preprocess.datasets import CUSTOM, CUSTOM_DEFAULTS, DATASETS
+from beam_preprocess.formats import LogFormat
+from beam_preprocess.preparation import outputs, prepare_all
 from beam_preprocess.settings import Settings, Work
+from beam_preprocess.spec import settings_of
 from hln_tf.cli import Parser, add_settings, run, settings_from
 from hln_tf.data.layout import STATS
 from hln_tf.errors import UsageError
 from hln_tf.files import read_json
+from hln_tf.settings import declared_fields, describe_range
 
 _DESCRIPTION = """\
 Turns raw click logs into a data set directory of TFRecords.
@@ -19,19 +22,24 @@ Turns raw click logs into a data set directory of TFRecords.
   python -m beam_preprocess --dataset yoochoose64 --input yoochoose-clicks.dat --output data
 
 --dataset names the format of the log and the defaults of its published protocol;
-every constant of the protocol can be set by a flag. Any other flag goes to Apache
-Beam; without --runner the pipeline runs in this process.
+every constant of the protocol can be set by a flag. A log of your own is described
+by a spec, a YAML file of the keys below and of any of the protocol's names:
+
+  python -m beam_preprocess --dataset custom --spec my_log.yaml \\
+      --input clicks.csv --output data/custom
+
+--train_fraction 1/64,1/4 writes both OUTPUT/1-64 and OUTPUT/1-4. Any other flag goes
+to Apache Beam; without --runner the pipeline runs in this process.
 """
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parses the arguments, prepares the data set and prints its counts."""
-    parser = Parser(
-        prog="python -m beam_preprocess", description=_DESCRIPTION, epilog=_dataset_defaults()
-    )
+    parser = Parser(prog="python -m beam_preprocess", description=_DESCRIPTION, epilog=_epilog())
     parser.add_argument(
-        "--input", nargs="+", required=True, metavar="RAW", help="raw logs, plain or .gz"
+        "--input", nargs="+", required=True, metavar="RAW", help="raw logs, text plain or .gz"
     )
+    parser.add_argument("--spec", metavar="YAML", help=f"the spec of --dataset {CUSTOM}")
     parser.add_argument("--output", required=True, metavar="DIR", help="directory to write")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace another data set in --output"
@@ -42,26 +50,36 @@ def main(arguments: Sequence[str]) -> None:
     add_settings(parser, Work, "work (does not change the data set)")
     parsed, beam_flags = parser.parse_known_args(arguments)
     if "dataset" not in parsed:
-        raise UsageError(f"--dataset is missing, expected one of: {', '.join(DATASETS)}")
-    settings = settings_from(Settings, parsed, DATASETS[parsed.dataset].defaults)
+        raise UsageError(f"--dataset is missing, expected one of: {', '.join((*DATASETS, CUSTOM))}")
+    targets = outputs(parsed.output, settings_of(parsed, parsed.spec))
     work = settings_from(Work, parsed)
     if not parsed.verbose:
         logging.disable(logging.ERROR)
     # TensorFlow only writes files here: leave the GPU's memory to others.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    prepare(parsed.input, parsed.output, settings, work, beam_flags, parsed.overwrite)
-    stats = read_json(f"{parsed.output}/{STATS}", "write the data set again")
-    for warning in stats["warnings"]:
+    prepare_all(parsed.input, targets, work, beam_flags, parsed.overwrite)
+    from beam_preprocess.stats import table
+
+    warnings = []
+    for output in targets:
+        stats = read_json(output / STATS, "write the data set again")
+        warnings += [warning for warning in stats["warnings"] if warning not in warnings]
+        if len(targets) > 1:
+            print(f"{output}:")
+        print(table(stats))
+    for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    from beam_preprocess.report import table
-
-    print(table(stats))
 
 
-def _dataset_defaults() -> str:
-    lines = ["where the datasets have other defaults:"]
-    for name, dataset in DATASETS.items():
-        changed = [f"{key} {value!r}" for key, value in dataset.defaults.items()]
+def _epilog() -> str:
+    lines = ["keys of a spec:"]
+    for field in declared_fields(LogFormat):
+        choices = ", ".join(field.metadata["choices"] or ()) or describe_range(field)
+        lines.append(f"  {field.name}: {field.metadata['help']}{choices and f' ({choices})'}")
+    lines.append("where the datasets have other defaults:")
+    defaults = {name: spec.defaults for name, spec in DATASETS.items()}
+    for name, changes in {**defaults, CUSTOM: CUSTOM_DEFAULTS}.items():
+        changed = [f"{key} {value!r}" for key, value in changes.items()]
         lines.append(f"  {name}: {', '.join(changed) or 'none'}")
     return "\n".join(lines)
 

@@ -1,62 +1,48 @@
-"""The raw logs that preprocessing knows, each with the protocol published for it."""
+"""The shipped specs: raw logs known by name, each with the protocol published for it."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
+from beam_preprocess.formats import LogFormat
+from hln_tf.data.sources import CUSTOM
+
+__all__ = ["CUSTOM", "CUSTOM_DEFAULTS", "DATASETS", "LASTFM", "YOOCHOOSE", "Spec"]
+
 
 @dataclasses.dataclass(frozen=True)
-class RowFormat:
-    r"""Where a raw row holds what; columns count from 0.
+class Spec:
+    """A log: how it is written, and the settings of its protocol that differ."""
 
-    Attributes:
-      delimiter: Separates the columns. Quotes have no meaning.
-      columns: Number of columns.
-      session: Column of the session id, or of the user id where sessions are
-        cut from a user's clicks.
-      time: Column of the time.
-      item: Columns that name the item, joined by `JOINT`.
-      example: A row, for messages.
-    """
-
-    delimiter: str
-    columns: int
-    session: int
-    time: int
-    item: tuple[int, ...]
-    example: str
-
-    @property
-    def expected(self) -> str:
-        """What a row must look like, for messages."""
-        names = {",": "comma", "\t": "tab"}
-        return (
-            f"expected {self.columns} columns separated by a "
-            f"{names.get(self.delimiter, repr(self.delimiter))}, such as {self.example!r}"
-        )
+    log: LogFormat
+    defaults: Mapping[str, Any]
 
 
-JOINT = " / "
-
-YOOCHOOSE = RowFormat(",", 4, 0, 1, (2,), "11411374,2014-09-24T09:58:32.124Z,214853707,0")
-LASTFM = RowFormat(
-    "\t", 6, 0, 1, (3, 5), "user_000001\t2009-05-04T23:08:57Z\tartist id\tartist\ttrack id\ttrack"
+YOOCHOOSE = LogFormat(
+    header=False,
+    quotes=False,
+    columns=4,
+    session="1",
+    time="2",
+    item=("3",),
+    example="11411374,2014-09-24T09:58:32.124Z,214853707,0",
+)
+LASTFM = LogFormat(
+    format="tsv",
+    header=False,
+    columns=6,
+    user="1",
+    time="2",
+    item=("4", "6"),
+    example="user_000001\t2009-05-04T23:08:57Z\tartist id\tartist\ttrack id\ttrack",
 )
 
-
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """A named data set: the format of its rows and the settings it changes."""
-
-    rows: RowFormat
-    defaults: dict[str, Any]
-
-
 DATASETS = {
-    "sample": Dataset(YOOCHOOSE, {}),
-    "yoochoose64": Dataset(YOOCHOOSE, {"train_fraction": "1/64"}),
-    "yoochoose4": Dataset(YOOCHOOSE, {"train_fraction": "1/4"}),
+    "sample": Spec(YOOCHOOSE, {}),
+    "yoochoose64": Spec(YOOCHOOSE, {"train_fraction": "1/64"}),
+    "yoochoose4": Spec(YOOCHOOSE, {"train_fraction": "1/4"}),
     # A song's name may hold spaces but, in a file separated by tabs, no tab.
-    "lastfm": Dataset(
+    "lastfm": Spec(
         LASTFM,
         {
             "test_seconds": 7 * 86_400,
@@ -71,3 +57,4 @@ DATASETS = {
         },
     ),
 }
+CUSTOM_DEFAULTS = {"order": "time"}

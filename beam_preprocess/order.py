@@ -21,24 +21,44 @@ RANGES = 32  # stretches of about as many samples, each sorted in one place
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """The dates of all sessions, and the date that parts test from train."""
+    """The dates of all sessions, and those that part test from train.
+
+    Attributes:
+      first: Date of the first session.
+      last: Date of the last session.
+      train_end: Train is strictly before.
+      test_after: Test is strictly after.
+    """
 
     first: int
     last: int
-    boundary: int
+    train_end: int
+    test_after: int
 
 
-def find_span(dates: Iterable[tuple[int, int]], test_seconds: int) -> Span:
-    """From each part's first and last date: `test_seconds` before the latest is the boundary."""
+def find_span(
+    dates: Iterable[tuple[int, int]], test_seconds: int, test_begin: int | None = None
+) -> Span:
+    """The span from each part's first and last date.
+
+    Args:
+      dates: These dates.
+      test_seconds: So long before the latest date train ends and test begins;
+        sessions of just this date are dropped, as the published protocol has it.
+      test_begin: In its place, the first date of test, all before it is train.
+    """
     first, last = zip(*dates, strict=True)
-    return Span(min(first), max(last), max(last) - test_seconds)
+    if test_begin is not None:
+        return Span(min(first), max(last), test_begin, test_begin - 1)
+    boundary = max(last) - test_seconds
+    return Span(min(first), max(last), boundary, boundary)
 
 
 def train_and_test(sessions: Sessions, span: Span) -> tuple[Sessions, Sessions]:
-    """The sessions strictly before and strictly after the boundary."""
+    """The sessions of train and those of test."""
     return (
-        select(sessions, sessions.dates < span.boundary),
-        select(sessions, sessions.dates > span.boundary),
+        select(sessions, sessions.dates < span.train_end),
+        select(sessions, sessions.dates > span.test_after),
     )
 
 
@@ -187,8 +207,9 @@ def rank(counts: Iterable[tuple[tuple[str, int], int]], validation: Fraction, sh
         "test": total["test"],
     }
     remedies = {
-        "train": "lower --test_seconds, raise --train_fraction or give a longer log",
-        "test": "raise --test_seconds or give a longer log",
+        "train": "lower --test_seconds (or set a later --test_from), raise --train_fraction "
+        "or give a longer log",
+        "test": "raise --test_seconds (or set an earlier --test_from) or give a longer log",
     }
     for name, remedy in remedies.items():
         if not sessions[name]:

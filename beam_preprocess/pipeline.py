@@ -5,7 +5,8 @@ counts, the latest date, item numbers, where the cuts fall) is combined from
 small summaries of the blocks and handed to the next step as a side input.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -14,14 +15,14 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.pvalue import AsList, AsSingleton, PCollection, TaggedOutput
 
-from beam_preprocess import order, report, scan, sessions
+from beam_preprocess import order, scan, sessions, stats
 from beam_preprocess.failures import Merge, Step
 from beam_preprocess.order import Appearances, Ranges, Ranks, Span
-from beam_preprocess.read import Part, RawFile, cut
-from beam_preprocess.report import Rows
+from beam_preprocess.read import LogFile, Part
 from beam_preprocess.scan import Tally
 from beam_preprocess.sessions import Sessions
 from beam_preprocess.settings import Settings, Work
+from beam_preprocess.stats import Rows
 from beam_preprocess.write import Shard, write_shard
 from hln_tf.errors import HlnError
 
@@ -30,15 +31,23 @@ SUMMARY = "summary"
 
 def build(
     pipeline: beam.Pipeline,
-    files: Sequence[RawFile],
+    files: Sequence[LogFile],
     settings: Settings,
     work: Work,
-    directory: str,
+    directories: Mapping[str, str],
 ) -> None:
-    """Adds all steps: reads the files and fills `directory` except for its manifest."""
+    """Adds all steps: reads the files and fills the directories except for their manifests.
+
+    Args:
+      pipeline: Where the steps go.
+      files: The raw files.
+      settings: What to write; `train_fraction` does not count.
+      work: How to cut the work up.
+      directories: The directory of each fraction of train.
+    """
     scanned = _split(
         pipeline
-        | "files" >> beam.Create(cut(files, work.block_bytes))
+        | "files" >> beam.Create(scan.cut(files, work.block_bytes))
         | "spread files" >> beam.Reshuffle(),
         "read",
         read,
@@ -77,22 +86,40 @@ def build(
         AsSingleton(span),
         AsSingleton(numbers),
     )
-    ranges = _merged(numbered[SUMMARY], "plan ranges", plan_ranges, settings)
+    for fraction, directory in directories.items():
+        one = dataclasses.replace(settings, train_fraction=fraction)
+        _order_and_write(numbered, one, directory, rows, items, span, numbers)
+
+
+def _order_and_write(
+    numbered: Any,
+    settings: Settings,
+    directory: str,
+    rows: PCollection,
+    items: PCollection,
+    span: PCollection,
+    numbers: PCollection,
+) -> None:
+    """The steps from sessions with item numbers to the directory of a fraction of train."""
+    label = f" for {settings.train_fraction}"
+    ranges = _merged(numbered[SUMMARY], "plan ranges", plan_ranges, settings, label=label)
     ordered = _split(
         numbered["main"]
-        | "cut into ranges"
+        | f"cut into ranges{label}"
         >> beam.ParDo(Step(into_ranges, "sorting"), AsSingleton(span), AsSingleton(ranges))
-        | "by range" >> beam.GroupByKey(),
+        | f"by range{label}" >> beam.GroupByKey(),
         "sort",
         sort_range,
         AsSingleton(ranges),
+        label=label,
     )
-    ranks = _merged(ordered[SUMMARY], "rank", rank_ranges, settings)
+    ranks = _merged(ordered[SUMMARY], "rank", rank_ranges, settings, label=label)
     shards = (
         ordered["main"]
-        | "cut into shards" >> beam.ParDo(Step(into_shards, "sorting"), AsSingleton(ranks))
-        | "by shard" >> beam.GroupByKey()
-        | "write" >> beam.ParDo(Step(write, "writing"), directory, AsSingleton(ranks))
+        | f"cut into shards{label}" >> beam.ParDo(Step(into_shards, "sorting"), AsSingleton(ranks))
+        | f"by shard{label}" >> beam.GroupByKey()
+        | f"write{label}"
+        >> beam.ParDo(Step(write, "writing"), directory, settings, AsSingleton(ranks))
     )
     _merged(
         shards,
@@ -101,26 +128,34 @@ def build(
         directory,
         settings,
         *map(AsSingleton, (rows, items, span, numbers, ranges)),
+        label=label,
     )
 
 
 def _split(
-    source: PCollection, name: str, function: Callable[..., Iterator[Any]], *extra: Any
+    source: PCollection,
+    name: str,
+    function: Callable[..., Iterator[Any]],
+    *extra: Any,
+    label: str = "",
 ) -> Any:
     """A step with two outputs: the data and small summaries of it."""
-    return source | name >> beam.ParDo(Step(function, name), *extra).with_outputs(
-        SUMMARY, main="main"
-    )
+    step = beam.ParDo(Step(function, name), *extra)
+    return source | f"{name}{label}" >> step.with_outputs(SUMMARY, main="main")
 
 
 def _merged(
-    parts: PCollection, name: str, function: Callable[..., Iterator[Any]], *extra: Any
+    parts: PCollection,
+    name: str,
+    function: Callable[..., Iterator[Any]],
+    *extra: Any,
+    label: str = "",
 ) -> PCollection:
     """A step on the list of all `parts`, which are few and small; yields one value."""
     return (
         parts.pipeline
-        | f"once to {name}" >> beam.Create([None], reshuffle=False)
-        | name >> beam.ParDo(Merge(function, name), AsList(parts), *extra)
+        | f"once to {name}{label}" >> beam.Create([None], reshuffle=False)
+        | f"{name}{label}" >> beam.ParDo(Merge(function, name), AsList(parts), *extra)
     )
 
 
@@ -131,10 +166,10 @@ def read(part: Part, settings: Settings, work: Work) -> Iterator[Any]:
 
 
 def check_rows(
-    tallies: Sequence[Tally], files: Sequence[RawFile], settings: Settings
+    tallies: Sequence[Tally], files: Sequence[LogFile], settings: Settings
 ) -> Iterator[Rows]:
     """All tallies -> `Rows`."""
-    yield report.check_rows(tallies, files, settings)
+    yield stats.check_rows(tallies, files, settings)
 
 
 def group_sessions(
@@ -200,8 +235,8 @@ def find_span(
     left |= items[1] | _added(left for _, left in parts)
     dates = [dates for dates, _ in parts if dates]
     if not dates:
-        raise HlnError(report.explain_nothing_left(left))
-    yield order.find_span(dates, settings.test_seconds), left
+        raise HlnError(stats.explain_nothing_left(left))
+    yield order.find_span(dates, settings.test_seconds, settings.test_begin()), left
 
 
 def see_items(kept: Sessions, span: tuple[Span, dict[str, int]]) -> Iterator[Appearances]:
@@ -279,11 +314,14 @@ def into_shards(
 
 
 def write(
-    pieces: tuple[tuple[str, int], Iterable[tuple[int, Sessions]]], directory: str, ranks: Ranks
+    pieces: tuple[tuple[str, int], Iterable[tuple[int, Sessions]]],
+    directory: str,
+    settings: Settings,
+    ranks: Ranks,
 ) -> Iterator[Shard]:
     """`((split, shard), pieces)` -> a file, and what it holds."""
     (split, shard), parts = pieces
-    yield write_shard(directory, split, shard, ranks.shards[split], parts)
+    yield write_shard(directory, split, shard, ranks.shards[split], settings.compression, parts)
 
 
 def finish(
@@ -297,8 +335,8 @@ def finish(
     ranges: dict[str, Ranges],
 ) -> Iterator[None]:
     """All shards -> vocabulary.txt and stats.json."""
-    report.write_vocabulary(directory, items[0], numbers)
-    report.write_stats(
+    stats.write_vocabulary(directory, items[0], numbers)
+    stats.write_stats(
         directory, settings, rows, span[1], ranges, int(numbers.max(initial=0)), shards
     )
     yield None

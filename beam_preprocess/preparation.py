@@ -1,18 +1,16 @@
 """From raw files to a finished data set directory."""
 
 import contextlib
-import dataclasses
 import io
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from beam_preprocess import progress
-from beam_preprocess.datasets import DATASETS
-from beam_preprocess.read import RawFile, find_files
+from beam_preprocess.read import LogFile, find_files
 from beam_preprocess.settings import Settings, Work
 from hln_tf.cli import Parser
 from hln_tf.data.layout import MANIFEST, SPLITS, STATS, VOCABULARY, Manifest, Split
@@ -34,7 +32,7 @@ def prepare(
     A directory that already holds it is left as it is.
 
     Args:
-      inputs: Raw logs, plain or gzip, read in order of name.
+      inputs: Raw logs, text of which may be gzip, read in order of name.
       output: The directory to write. Until it is finished the data stands in a
         temporary directory beside it, which the workers must be able to reach.
       settings: What to write.
@@ -49,37 +47,104 @@ def prepare(
     Raises:
       HlnError: The input or the output cannot be used.
     """
-    work = work or Work()
+    return prepare_all(inputs, {Path(output): settings}, work, beam_flags, overwrite)[0]
+
+
+def outputs(output: str | os.PathLike[str], several: Sequence[Settings]) -> dict[Path, Settings]:
+    """The directory of each of settings that differ in `train_fraction` alone.
+
+    One is `output` itself; of several, that of 1/64 is `output`/1-64.
+
+    Raises:
+      HlnError: `output` is a data set, in which no other can stand.
+    """
     output = Path(output)
+    if len(several) == 1:
+        return {output: several[0]}
+    if (output / MANIFEST).exists():
+        raise HlnError(
+            f"{output} holds a data set, and those of several fractions are to stand in "
+            "directories of their own below it: choose another --output"
+        )
+    return {output / one.train_fraction.replace("/", "-"): one for one in several}
+
+
+def prepare_all(
+    inputs: Sequence[str | os.PathLike[str]],
+    targets: Mapping[Path, Settings],
+    work: Work | None = None,
+    beam_flags: Sequence[str] = (),
+    overwrite: bool = False,
+) -> list[Manifest]:
+    """Like `prepare` for several fractions of train, from one reading of the log.
+
+    Args:
+      inputs: Raw logs.
+      targets: The directories to write and their settings, which differ in
+        `train_fraction` alone.
+      work: How to cut the work up.
+      beam_flags: Options for Beam.
+      overwrite: Whether to replace other data sets.
+    """
+    work = work or Work()
     if beam_flags:
         check_beam_flags(beam_flags)
     files = find_files(inputs)
-    _check_output(output)
+    for output in targets:
+        _check_output(output)
     described = [file.description() for file in files]
-    if (output / MANIFEST).exists():
-        manifest = Manifest.read(output)
-        if _is_same(manifest, settings, described):
-            print(f"{output} already holds this data set: nothing to do", file=sys.stderr)
-            return manifest
-        if not overwrite:
-            raise HlnError(
-                f"{output} holds a data set of other settings or other input: "
-                "choose another --output, or pass --overwrite to replace it"
-            )
-    from beam_preprocess.scan import check_beginning
+    missing = {
+        output: settings
+        for output, settings in targets.items()
+        if not _is_finished(output, settings, described, overwrite)
+    }
+    if missing:
+        from beam_preprocess.beginning import open_log
 
-    for file in files:
-        check_beginning(file, DATASETS[settings.dataset].rows)
-    replaced = output.with_name(f".{output.name}.replaced")
-    with directory_written_whole(output) as temporary:
-        _run(files, settings, work, temporary, beam_flags)
-        manifest = _manifest(temporary, settings, described)
-        manifest.write(temporary)
-        if (output / MANIFEST).exists():
-            shutil.rmtree(replaced, ignore_errors=True)
-            os.rename(output, replaced)
-    shutil.rmtree(replaced, ignore_errors=True)
-    return manifest
+        log = next(iter(missing.values())).log_format
+        _write([open_log(file, log) for file in files], missing, work, beam_flags, described)
+    return [Manifest.read(output) for output in targets]
+
+
+def _is_finished(
+    output: Path, settings: Settings, described: list[dict[str, str | int]], overwrite: bool
+) -> bool:
+    if not (output / MANIFEST).exists():
+        return False
+    if _is_same(Manifest.read(output), settings, described):
+        print(f"{output} already holds this data set: nothing to do", file=sys.stderr)
+        return True
+    if not overwrite:
+        raise HlnError(
+            f"{output} holds a data set of other settings or other input: "
+            "choose another --output, or pass --overwrite to replace it"
+        )
+    return False
+
+
+def _write(
+    files: Sequence[LogFile],
+    targets: Mapping[Path, Settings],
+    work: Work,
+    beam_flags: Sequence[str],
+    described: list[dict[str, str | int]],
+) -> None:
+    replaced = [output.with_name(f".{output.name}.replaced") for output in targets]
+    with contextlib.ExitStack() as stack:
+        temporary = {
+            output: stack.enter_context(directory_written_whole(output)) for output in targets
+        }
+        directories = {
+            settings.train_fraction: str(temporary[output]) for output, settings in targets.items()
+        }
+        _run(files, next(iter(targets.values())), work, directories, beam_flags)
+        for (output, settings), old in zip(targets.items(), replaced, strict=True):
+            _manifest(temporary[output], settings, described).write(temporary[output])
+            if (output / MANIFEST).exists():
+                shutil.rmtree(old, ignore_errors=True)
+                os.rename(output, old)
+    for old in replaced:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _check_output(output: Path) -> None:
@@ -97,7 +162,7 @@ def _is_same(manifest: Manifest, settings: Settings, described: list[dict[str, s
         [(file["bytes"], file["sha256"]) for file in inputs]
         for inputs in (manifest.inputs, described)
     ]
-    return manifest.settings == dataclasses.asdict(settings) and contents[0] == contents[1]
+    return manifest.settings == settings.description() and contents[0] == contents[1]
 
 
 def check_beam_flags(flags: Sequence[str]) -> None:
@@ -122,10 +187,10 @@ def check_beam_flags(flags: Sequence[str]) -> None:
 
 
 def _run(
-    files: Sequence[RawFile],
+    files: Sequence[LogFile],
     settings: Settings,
     work: Work,
-    directory: Path,
+    directories: Mapping[str, str],
     beam_flags: Sequence[str],
 ) -> None:
     import apache_beam as beam
@@ -152,7 +217,7 @@ def _run(
             contextlib.redirect_stderr(printed),
             beam.Pipeline(runner=runner, options=options) as pipeline,
         ):
-            build(pipeline, files, settings, work, str(directory))
+            build(pipeline, files, settings, work, directories)
     except Exception as error:
         failure = unmarked(error)
         if failure:
@@ -177,6 +242,6 @@ def _manifest(
         items=stats["items"],
         vocabulary_sha256=sha256(directory / VOCABULARY),
         splits=splits,
-        settings=dataclasses.asdict(settings),
+        settings=settings.description(),
         inputs=described,
     )

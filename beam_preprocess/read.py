@@ -1,4 +1,4 @@
-"""Raw files as blocks of whole lines, plain or gzip."""
+"""Raw files of text as blocks of whole rows, plain or gzip."""
 
 import dataclasses
 import gzip
@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from beam_preprocess import progress
+from beam_preprocess.records import whole_rows
+from beam_preprocess.schema import Schema
 from hln_tf.errors import HlnError, UsageError
 from hln_tf.files import sha256
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 20
+_LONGEST_QUOTED = 16 << 20  # bytes of a quoted row; more is taken for a quote without end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,19 +39,30 @@ class RawFile:
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
-    """The lines of a file that begin at byte `start` or later, before byte `end`."""
+class LogFile(RawFile):
+    """A raw file whose columns are known; of text, rows begin at byte `body` when unpacked."""
 
-    file: RawFile
+    schema: Schema
+    body: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """The rows of a file that begin at byte `start` or later, before byte `end`.
+
+    Of a Parquet file, the row groups `start` to `end - 1`.
+    """
+
+    file: LogFile
     start: int
     end: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """Whole lines of a file; `offset` is the place of the first byte in the unpacked file."""
+    """Whole rows of a file; `offset` is the place of the first byte in the unpacked file."""
 
-    file: RawFile
+    file: LogFile
     offset: int
     data: bytes
 
@@ -82,58 +96,93 @@ def find_files(paths: Sequence[str | os.PathLike[str]]) -> list[RawFile]:
     return found
 
 
-def cut(files: Sequence[RawFile], block_bytes: int) -> list[Part]:
-    """Cuts plain files into parts of `block_bytes`; a gzip file can only be read as a whole."""
+def cut_text(file: LogFile, block_bytes: int) -> list[Part]:
+    """Cuts a plain file into parts of `block_bytes`; a gzip file can only be read as a whole.
+
+    Raises:
+      HlnError: The file has a quote without end.
+    """
+    if file.compressed:
+        return [Part(file, 0, file.bytes)]
+    if file.schema.log.is_quoted:
+        # Whether a line break lies inside quotes can only be told from the beginning.
+        with open(file.path, "rb") as raw:
+            blocks = [
+                (offset, offset + len(data)) for offset, data in _rows(raw, file, block_bytes)
+            ]
+        return [Part(file, *bounds) for bounds in blocks]
     return [
         Part(file, start, min(start + block_bytes, file.bytes))
-        for file in files
-        for start in range(0, file.bytes, file.bytes if file.compressed else block_bytes)
+        for start in range(file.body, file.bytes, block_bytes)
     ]
 
 
 def read_blocks(part: Part, block_bytes: int) -> Iterator[Block]:
-    """Yields a part's lines in blocks of about `block_bytes`.
+    """Yields a part's rows in blocks of about `block_bytes`.
 
     Raises:
       HlnError: The file is a damaged or truncated gzip file.
     """
-    with open(part.file.path, "rb") as raw:
-        if part.file.compressed:
-            yield from _gzip_blocks(raw, part.file, block_bytes)
+    file = part.file
+    with open(file.path, "rb") as raw:
+        if file.compressed:
+            packed = 0
+            with gzip.GzipFile(fileobj=raw) as stream:
+                for offset, data in _rows(stream, file, block_bytes):
+                    yield Block(file, offset, data)
+                    progress.advance(raw.tell() - packed)
+                    packed = raw.tell()
             return
         start = part.start
-        if start:
+        raw.seek(start)
+        if start > file.body:
             # The line at hand belongs to the part before, unless it begins just here.
             raw.seek(start - 1)
             start += len(raw.readline()) - 1
         if start < part.end:
             data = raw.read(part.end - start)
-            if not data.endswith(b"\n"):
+            if not data.endswith(b"\n") and not file.schema.log.is_quoted:
                 data += raw.readline()
-            yield Block(part.file, start, data)
+            yield Block(file, start, data)
         progress.advance(part.end - part.start)
 
 
-def _gzip_blocks(raw: BinaryIO, file: RawFile, block_bytes: int) -> Iterator[Block]:
-    offset, rest, packed = 0, b"", 0
-    with gzip.GzipFile(fileobj=raw) as stream:
-        while True:
-            chunk = _read_gzip(stream, file, block_bytes)
+def _rows(
+    stream: BinaryIO | gzip.GzipFile, file: LogFile, block_bytes: int
+) -> Iterator[tuple[int, bytes]]:
+    """Yields offset and content of blocks of whole rows, read from the beginning on."""
+    is_quoted = file.schema.log.is_quoted
+    offset, rest = file.body, b""
+    _read(stream, file, file.body)
+    while True:
+        chunk = _read(stream, file, block_bytes)
+        if is_quoted:
+            rest += chunk
+            end = whole_rows(rest, is_quoted)
+            if not chunk or len(rest) - end > max(_LONGEST_QUOTED, block_bytes):
+                _check_quotes(rest[end:], file, offset + end)
+            data, rest = (rest[:end], rest[end:]) if chunk else (rest, b"")
+        else:
             end = chunk.rfind(b"\n") + 1
-            if end or not chunk:
-                data = rest + chunk[:end]
-                if data:
-                    yield Block(file, offset, data)
-                offset += len(data)
-                rest = b""
-            rest += chunk[end:]
-            progress.advance(raw.tell() - packed)
-            packed = raw.tell()
+            data, rest = (rest + chunk[:end], chunk[end:]) if end else (b"", rest + chunk)
             if not chunk:
-                return
+                data, rest = rest, b""
+        if data:
+            yield offset, data
+        offset += len(data)
+        if not chunk:
+            return
 
 
-def _read_gzip(stream: gzip.GzipFile, file: RawFile, size: int) -> bytes:
+def _check_quotes(data: bytes, file: LogFile, offset: int) -> None:
+    if data.count(b'"') % 2:
+        raise HlnError(
+            f'{file.path}, line {line_number(file, offset)} has a quote (") that is never closed: '
+            "mend the row, or set quotes: false in the spec if quotes mean nothing in the log"
+        )
+
+
+def _read(stream: BinaryIO | gzip.GzipFile, file: RawFile, size: int) -> bytes:
     try:
         return stream.read(size)
     except EOFError:
@@ -146,31 +195,36 @@ def _read_gzip(stream: gzip.GzipFile, file: RawFile, size: int) -> bytes:
         ) from None
 
 
-def first_block(file: RawFile) -> Block:
-    """Whole lines from the file's beginning, at most about 1 MB.
+def first_rows(file: RawFile, is_quoted: bool) -> bytes:
+    """Whole rows from the file's beginning, at most about 1 MB.
 
     Raises:
-      HlnError: The file holds nothing, or a first line without end.
+      HlnError: The file holds nothing, or a first row without end.
     """
-    if file.compressed:
-        with open(file.path, "rb") as raw, gzip.GzipFile(fileobj=raw) as stream:
-            data = _read_gzip(stream, file, _CHUNK)
-    else:
-        with open(file.path, "rb") as raw:
+    with open(file.path, "rb") as raw:
+        if file.compressed:
+            with gzip.GzipFile(fileobj=raw) as stream:
+                data = _read(stream, file, _CHUNK)
+        else:
             data = raw.read(_CHUNK)
     if not data.strip():
         raise HlnError(f"{file.path} is empty: expected a raw log of at least one row")
     if len(data) == _CHUNK:
-        data = data[: data.rfind(b"\n") + 1]
+        data = data[: whole_rows(data, is_quoted)]
         if not data:
             raise HlnError(
                 f"{file.path}, line 1 is longer than {_CHUNK:,} bytes: expected a text file of rows"
             )
-    return Block(file, 0, data)
+    return data
 
 
-def line_number(file: RawFile, offset: int) -> int:
-    """Number, from 1, of the line that holds byte `offset` of the unpacked file."""
+def line_number(file: LogFile, offset: int) -> int:
+    """Number, from 1, of the line that holds byte `offset` of the unpacked file.
+
+    Of a Parquet file, whose offsets are rows, the number of the row.
+    """
+    if file.schema.log.format == "parquet":
+        return offset + 1
     lines, left = 1, offset
     with (gzip.open if file.compressed else open)(file.path, "rb") as stream:
         while left > 0 and (chunk := stream.read(min(left, _CHUNK))):

@@ -1,16 +1,19 @@
-"""Blocks of raw text to columns of clicks, with Arrow."""
+"""Blocks of delimited text to columns of clicks, with Arrow."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from beam_preprocess.datasets import JOINT, RowFormat
+from beam_preprocess.records import row_starts
+from beam_preprocess.schema import Schema
+from beam_preprocess.times import parse_times
 
-_TIMESTAMP = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"
-_SHOWN = 200  # characters of a malformed row that a message shows
+JOINT = " / "
+SHOWN = 200  # characters of a malformed row that a message shows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,89 +25,88 @@ class Malformed:
     text: str = ""
 
 
-def parse(data: bytes, rows: RowFormat) -> tuple[pa.Table, Malformed]:
-    r"""Parses whole lines.
+def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
+    r"""Parses whole rows.
 
     Args:
-      data: UTF-8 text, lines ended by `\n` or `\r\n`. Blank lines count for nothing.
-      rows: The format of the rows.
+      data: UTF-8 text, rows ended by `\n` or `\r\n`. Blank lines count for nothing.
+      schema: The columns of the rows.
 
     Returns:
-      The clicks in file order as `session` (string), `time` (int64, seconds
-      since 1970 UTC) and `item` (string), and the malformed rows left out.
+      The clicks in file order as `session` (string), `time` (int64,
+      microseconds since 1970 UTC) and `item` (string), and the malformed rows
+      left out.
 
     Raises:
       UnicodeDecodeError: The text is not UTF-8.
     """
     str(data, "utf-8")
-    wrong_lines: list[int] = []
+    log = schema.log
+    wrong_rows: list[int] = []
 
     def skip(row: csv.InvalidRow) -> str:
-        wrong_lines.append(row.number - 1)
+        wrong_rows.append(row.number - 1)
         return "skip"
 
-    names = [str(column) for column in range(rows.columns)]
-    read = [str(column) for column in (rows.session, rows.time, *rows.item)]
+    names = [str(place) for place in range(len(schema.names))]
     columns = csv.read_csv(
         pa.BufferReader(data),
         read_options=csv.ReadOptions(
             use_threads=False, column_names=names, block_size=len(data) + 1
         ),
         parse_options=csv.ParseOptions(
-            delimiter=rows.delimiter,
-            quote_char=False,
+            delimiter=log.between,
+            quote_char='"' if log.is_quoted else False,
+            newlines_in_values=log.is_quoted,
             ignore_empty_lines=False,
             invalid_row_handler=skip,
         ),
         convert_options=csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), include_columns=read
+            column_types=dict.fromkeys(names, pa.string()),
+            include_columns=[names[place] for place in schema.used],
         ),
     ).combine_chunks()
-    times = parse_times(columns[str(rows.time)].combine_chunks())
-    good = times.is_valid()
-    for column in (rows.session, *rows.item):
-        good = pc.and_(good, pc.not_equal(columns[str(column)].combine_chunks(), ""))
-    parts = [columns[str(column)].combine_chunks() for column in rows.item]
-    clicks = pa.table(
-        {
-            "session": columns[str(rows.session)].combine_chunks(),
-            "time": times,
-            "item": parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, JOINT),
-        }
+    column = {place: columns[names[place]].combine_chunks() for place in schema.used}
+    clicks, good = clicks_of(
+        column[schema.key],
+        parse_times(column[schema.time], log.time_format),
+        [column[place] for place in schema.item],
     )
-    if not wrong_lines and pc.all(good, min_count=0).as_py():
+    if not wrong_rows and good.all():
         return clicks, Malformed()
-    lines = data.splitlines()
-    row_lines = np.delete(np.arange(len(lines)), wrong_lines)
-    wrong_lines.extend(row_lines[~good.to_numpy(zero_copy_only=False)].tolist())
-    wrong_lines = sorted(line for line in wrong_lines if lines[line].strip())
+    starts = row_starts(data, log.is_quoted)
+    row_numbers = np.delete(np.arange(len(starts)), wrong_rows)
+    wrong_rows.extend(row_numbers[~good].tolist())
+    bounds = np.append(starts, len(data))
+
+    def text(row: int) -> bytes:
+        return data[bounds[row] : bounds[row + 1]].strip(b"\r\n")
+
+    wrong_rows = sorted(row for row in wrong_rows if text(row).strip())
     malformed = Malformed()
-    if wrong_lines:
-        text = lines[wrong_lines[0]].decode()[:_SHOWN]
-        malformed = Malformed(len(wrong_lines), wrong_lines[0], text)
-    return clicks.filter(good), malformed
+    if wrong_rows:
+        first = wrong_rows[0]
+        line = data.count(b"\n", 0, int(starts[first]))
+        malformed = Malformed(len(wrong_rows), line, text(first).decode()[:SHOWN])
+    return clicks.filter(pa.array(good)), malformed
 
 
-def parse_times(text: pa.StringArray) -> pa.Int64Array:
-    """Seconds since 1970 UTC of times such as `2014-04-07T10:51:09.277Z`.
+def clicks_of(
+    session: pa.StringArray, time: pa.Int64Array, item: Sequence[pa.StringArray]
+) -> tuple[pa.Table, np.ndarray]:
+    """Columns to clicks, and which of them are good, bool [rows].
 
-    The fraction of a second is dropped. What is no such time becomes null.
+    In a good one nothing is null, no id is empty and no line break is in the
+    item id, which is to stand on a line of the vocabulary.
     """
-    well_formed = pc.match_substring_regex(text, _TIMESTAMP)
-    whole = pc.if_else(
-        well_formed, pc.utf8_slice_codeunits(text, 0, 19), pa.scalar(None, pa.string())
-    )
-    try:
-        return whole.cast(pa.timestamp("s")).cast(pa.int64())
-    except pa.ArrowInvalid:  # 30 February: Arrow does not say in which row
-        return pa.array(map(_parse_time, whole), pa.int64())
-
-
-def _parse_time(text: pa.StringScalar) -> int | None:
-    try:
-        return text.cast(pa.timestamp("s")).value
-    except pa.ArrowInvalid:
-        return None
+    good = time.is_valid()
+    for column in (session, *item):
+        good = pc.and_(good, pc.fill_null(pc.not_equal(column, ""), False))
+    for column in item:
+        good = pc.and_not(good, pc.fill_null(pc.match_substring(column, "\n"), False))
+    joined = item[0] if len(item) == 1 else pc.binary_join_element_wise(*item, JOINT)
+    clicks = pa.table({"session": session, "time": time, "item": joined})
+    return clicks, good.to_numpy(zero_copy_only=False)
 
 
 def stable_hash(ids: pa.StringArray) -> np.ndarray:

@@ -1,16 +1,17 @@
 """The first step: raw files to clicks by partition, and a tally of the rows."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_preprocess.datasets import DATASETS, RowFormat
-from beam_preprocess.read import Block, Part, RawFile, first_block, line_number, read_blocks
-from beam_preprocess.rows import Malformed, parse, partitioned
+from beam_preprocess import jsonl, parquet, progress, rows
+from beam_preprocess.read import Block, LogFile, Part, cut_text, line_number, read_blocks
+from beam_preprocess.rows import Malformed, partitioned
 from beam_preprocess.settings import Settings, Work
+from beam_preprocess.times import SECOND
 from hln_tf.errors import HlnError
 
 # Unpacked bytes that a file may have, so that file and byte make one position.
@@ -23,7 +24,8 @@ class Tally:
 
     Attributes:
       rows: Number of well-formed rows.
-      block: Place of the block: index of its file and offset in it.
+      block: Place of the block: index of its file and offset in it, in bytes
+        or, of a Parquet file, in rows.
       malformed: Its malformed rows.
       days: Days since 1970 on which clicks were kept, int64 [days]; empty
         without a time window.
@@ -38,6 +40,19 @@ class Tally:
     clicks: np.ndarray
 
 
+def cut(files: Sequence[LogFile], block_bytes: int) -> list[Part]:
+    """Cuts files into parts, each to be read in one place.
+
+    Raises:
+      HlnError: A file is damaged.
+    """
+    parts = []
+    for file in files:
+        is_parquet = file.schema.log.format == "parquet"
+        parts += parquet.cut(file) if is_parquet else cut_text(file, block_bytes)
+    return parts
+
+
 def scan(
     part: Part, settings: Settings, work: Work
 ) -> Iterator[tuple[int, pa.RecordBatch] | Tally]:
@@ -45,36 +60,48 @@ def scan(
 
     Yields:
       A `Tally` for each block, and `(partition, clicks)` with the columns
-      `session` and `item` (dictionaries of strings), `time` (int64, seconds
-      since 1970 UTC) and `position` (int64, ascending in the order of rows in
+      `session` and `item` (dictionaries of strings), `time` (int64,
+      microseconds since 1970 UTC) and `position` (int64, ascending in the order of rows in
       the order of files).
     """
-    for block in read_blocks(part, work.block_bytes):
-        clicks, malformed = parse_block(block, DATASETS[settings.dataset].rows)
-        check_separator(block, clicks, settings.separator)
-        start = (block.file.index << _FILE_BITS) + block.offset
-        rows = clicks.num_rows
-        clicks = clicks.append_column("position", pa.array(np.arange(start, start + rows)))
+    for offset, clicks, malformed in _parsed(part, work.block_bytes):
+        check_separator(part.file, clicks, settings.separator)
+        start = (part.file.index << _FILE_BITS) + offset
+        count = clicks.num_rows
+        progress.count_clicks(count)
+        clicks = clicks.append_column("position", pa.array(np.arange(start, start + count)))
         window = settings.window()
         days = np.zeros(0, np.int64)
-        counts = np.array([rows])
+        counts = np.array([count])
         if window:
-            first, end = window
+            first, end = (bound * SECOND for bound in window)
             inside = pc.and_(pc.greater_equal(clicks["time"], first), pc.less(clicks["time"], end))
             clicks = clicks.filter(inside)
-            days, counts = np.unique(clicks["time"].to_numpy() // 86_400, return_counts=True)
-        yield Tally(rows, (block.file.index, block.offset), malformed, days, counts)
+            days, counts = np.unique(
+                clicks["time"].to_numpy() // (86_400 * SECOND), return_counts=True
+            )
+        yield Tally(count, (part.file.index, offset), malformed, days, counts)
         yield from partitioned(clicks, work.partitions)
 
 
-def parse_block(block: Block, rows: RowFormat) -> tuple[pa.Table, Malformed]:
-    """Parses a block; see `rows.parse`.
+def _parsed(part: Part, block_bytes: int) -> Iterator[tuple[int, pa.Table, Malformed]]:
+    """Yields place, clicks and malformed rows of each block."""
+    if part.file.schema.log.format == "parquet":
+        yield from parquet.read(part)
+        return
+    for block in read_blocks(part, block_bytes):
+        yield block.offset, *parse_block(block)
+
+
+def parse_block(block: Block) -> tuple[pa.Table, Malformed]:
+    """Parses a block of text; see `rows.parse`.
 
     Raises:
       HlnError: The text is not UTF-8.
     """
+    schema = block.file.schema
     try:
-        return parse(block.data, rows)
+        return (jsonl if schema.log.format == "jsonl" else rows).parse(block.data, schema)
     except UnicodeDecodeError as error:
         line = line_number(block.file, block.offset + error.start)
         raise HlnError(
@@ -83,7 +110,7 @@ def parse_block(block: Block, rows: RowFormat) -> tuple[pa.Table, Malformed]:
         ) from None
 
 
-def check_separator(block: Block, clicks: pa.Table, separator: str) -> None:
+def check_separator(file: LogFile, clicks: pa.Table, separator: str) -> None:
     """Refuses ids that could not be told apart in a session written as one string.
 
     Raises:
@@ -94,23 +121,6 @@ def check_separator(block: Block, clicks: pa.Table, separator: str) -> None:
         return
     item = clicks["item"].filter(holds)[0].as_py()
     raise HlnError(
-        f"{block.file.path} has the item id {item!r}, which contains the separator "
+        f"{file.path} has the item id {item!r}, which contains the separator "
         f"{separator!r} that joins the ids of a session: choose another with --separator"
     )
-
-
-def check_beginning(file: RawFile, rows: RowFormat) -> None:
-    """Sees whether the first rows of a file are in the format, before any work is done.
-
-    Raises:
-      HlnError: None of them is.
-    """
-    block = first_block(file)
-    lines = block.data.splitlines(keepends=True)
-    beginning = dataclasses.replace(block, data=b"".join(lines[:100]))
-    clicks, malformed = parse_block(beginning, rows)
-    if malformed.count and not clicks.num_rows:
-        raise HlnError(
-            f"{file.path}, line {malformed.line + 1} is {malformed.text!r} and none of the first "
-            f"rows is better: {rows.expected}; see --dataset"
-        )

@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from beam_preprocess.times import SECOND, whole_seconds
+
 
 @dataclasses.dataclass(frozen=True)
 class Sessions:
@@ -19,8 +21,8 @@ class Sessions:
         [sessions].
       order: Place in the raw log where each session first appears, int64
         [sessions]; decides between sessions of one date.
-      times: Time of each click, int64 [clicks], as long as sessions are still
-        to be cut at gaps; `order` may then hold for several sessions of a
+      times: Time of each click in microseconds, int64 [clicks], as long as
+        sessions are still to be cut at gaps; `order` may then hold for several sessions of a
         user, whose dates differ.
     """
 
@@ -75,7 +77,7 @@ def group(
     sessions = Sessions(
         items=ids.indices.to_numpy()[order],
         offsets=offsets,
-        dates=time[offsets[1:] - 1],
+        dates=whole_seconds(time[offsets[1:] - 1]),
         order=np.minimum.reduceat(position[order], starts),
         times=time if keep_times else None,
     )
@@ -146,12 +148,13 @@ def by_date(sessions: Sessions) -> Sessions:
 def split_at_gaps(sessions: Sessions, gap: int) -> Sessions:
     """Cuts a user's clicks into sessions where more than `gap` seconds lie between two."""
     assert sessions.times is not None
-    begins = np.diff(sessions.times, prepend=sessions.times[:1]) > gap
+    begins = np.diff(sessions.times, prepend=sessions.times[:1]) > gap * SECOND
     begins[sessions.offsets[:-1][sessions.lengths > 0]] = True
     starts = np.flatnonzero(begins)
     offsets = np.append(starts, sessions.clicks)
     user = np.searchsorted(sessions.offsets, starts, "right") - 1
-    return Sessions(sessions.items, offsets, sessions.times[offsets[1:] - 1], sessions.order[user])
+    dates = whole_seconds(sessions.times[offsets[1:] - 1])
+    return Sessions(sessions.items, offsets, dates, sessions.order[user])
 
 
 def collapse_repeats(sessions: Sessions) -> Sessions:

@@ -2,9 +2,12 @@
 
 import dataclasses
 import datetime
+import json
 from fractions import Fraction
+from typing import Any
 
-from beam_preprocess.datasets import DATASETS
+from beam_preprocess.datasets import CUSTOM, DATASETS
+from beam_preprocess.formats import LogFormat
 from hln_tf.errors import UsageError
 from hln_tf.settings import checked, setting
 
@@ -16,10 +19,15 @@ class Settings:
     The filters run in this order: time window, sessions of too few clicks,
     item counts (`min_item_count`, `top_items`), gaps, repeats, session lengths.
     Then the latest sessions become the test part.
+
+    Attributes:
+      log: How the rows of a log of one's own are written, None for a named one.
     """
 
     dataset: str = setting(
-        "sample", "the raw log's format and the defaults below", choices=tuple(DATASETS)
+        "sample",
+        f"the raw log's format and the defaults below; {CUSTOM}: as --spec says",
+        choices=(*DATASETS, CUSTOM),
     )
     train_fraction: str = setting(
         "1", "train on this last part of the training samples, a fraction such as 1/64"
@@ -29,6 +37,9 @@ class Settings:
     )
     test_seconds: int = setting(
         86_400, "sessions of this many last seconds are the test part", minimum=1
+    )
+    test_from: str = setting(
+        "", "in place of --test_seconds: the test part's first day, UTC, such as 2014-09-30"
     )
     min_item_count: int = setting(5, "drop items with fewer clicks", minimum=1)
     top_items: int = setting(
@@ -60,6 +71,8 @@ class Settings:
         0.01, "stop when a larger share of the rows is malformed", minimum=0, maximum=1
     )
     shards: int = setting(4, "number of files of each part", minimum=1, maximum=99_999)
+    compression: str = setting("none", "of the TFRecord files", choices=("none", "gzip"))
+    log: LogFormat | None = None
 
     def __post_init__(self) -> None:
         checked(self)
@@ -79,16 +92,24 @@ class Settings:
             raise UsageError(
                 f"--separator is {self.separator!r}, expected one character, not a line break"
             )
-        try:
-            datetime.date.fromisoformat(self.window_end)
-        except ValueError:
-            raise UsageError(
-                f"--window_end is {self.window_end!r}, expected a day such as 2009-05-05"
-            ) from None
+        for name in ("window_end", "test_from") if self.test_from else ("window_end",):
+            try:
+                datetime.date.fromisoformat(getattr(self, name))
+            except ValueError:
+                raise UsageError(
+                    f"--{name} is {getattr(self, name)!r}, expected a day such as 2009-05-05"
+                ) from None
         if 0 < self.max_session_length < self.min_session_length:
             raise UsageError(
                 f"--max_session_length is {self.max_session_length}, expected 0 or "
                 f"at least --min_session_length {self.min_session_length}"
+            )
+        if (self.dataset == CUSTOM) != (self.log is not None):
+            raise UsageError(f"--dataset {CUSTOM} and --spec go together: give both or neither")
+        if self.log_format.user and not self.gap:
+            raise UsageError(
+                "--gap is 0, but the log names users, not sessions: "
+                "set the seconds after which a session ends, such as gap: 1800"
             )
 
     def _exact(self, name: str) -> Fraction:
@@ -102,6 +123,19 @@ class Settings:
             ) from None
         object.__setattr__(self, name, str(value))
         return value
+
+    @property
+    def log_format(self) -> LogFormat:
+        """How the rows of the log are written."""
+        return self.log or DATASETS[self.dataset].log
+
+    def description(self) -> dict[str, Any]:
+        """All settings as JSON has them."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    def test_begin(self) -> int | None:
+        """The first second of `test_from`, or `None`."""
+        return _seconds(datetime.date.fromisoformat(self.test_from)) if self.test_from else None
 
     def window(self) -> tuple[int, int] | None:
         """First second of the time window and first second after it, or `None`."""

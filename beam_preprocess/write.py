@@ -10,7 +10,7 @@ import numpy as np
 
 from beam_preprocess.sessions import Sessions, concatenated, rows
 from hln_tf.cli import import_tensorflow
-from hln_tf.data.layout import SESSIONS_PER_RECORD
+from hln_tf.data.layout import COMPRESSED_SUFFIX, SESSIONS_PER_RECORD, record_compression
 from hln_tf.errors import HlnError
 from hln_tf.files import written_whole
 
@@ -39,7 +39,12 @@ class Shard:
 
 
 def write_shard(
-    directory: str, split: str, shard: int, shards: int, pieces: Iterable[tuple[int, Sessions]]
+    directory: str,
+    split: str,
+    shard: int,
+    shards: int,
+    compression: str,
+    pieces: Iterable[tuple[int, Sessions]],
 ) -> Shard:
     """Writes one file.
 
@@ -48,6 +53,7 @@ def write_shard(
       split: One of `hln_tf.data.layout.SPLITS`.
       shard: Number of the shard.
       shards: Number of shards of the split.
+      compression: `none` or `gzip`.
       pieces: Sessions, each piece with the rank of its first one.
 
     Raises:
@@ -56,6 +62,8 @@ def write_shard(
     ordered = [piece for _, piece in sorted(pieces, key=lambda piece: piece[0])]
     sessions = concatenated(ordered)
     file = f"{split}/{shard:05d}-of-{shards:05d}.tfrecord"
+    if compression == "gzip":
+        file += COMPRESSED_SUFFIX
     _write_records(Path(directory) / file, sessions)
     is_target = np.ones(sessions.clicks, bool)
     is_target[sessions.offsets[:-1]] = False
@@ -69,8 +77,12 @@ def _write_records(path: Path, sessions: Sessions) -> None:
         import_tensorflow()
     import tensorflow as tf
 
+    options = tf.io.TFRecordOptions(compression_type=record_compression(path.name))
     try:
-        with written_whole(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+        with (
+            written_whole(path) as temporary,
+            tf.io.TFRecordWriter(str(temporary), options) as writer,
+        ):
             for start in range(0, len(sessions), SESSIONS_PER_RECORD):
                 end = min(start + SESSIONS_PER_RECORD, len(sessions))
                 writer.write(_record(tf, rows(sessions, start, end)))

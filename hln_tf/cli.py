@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from hln_tf.errors import HlnError, UsageError
-from hln_tf.settings import describe_range, from_dict, value_type
+from hln_tf.settings import declared_fields, describe_range, from_dict, value_type
 from hln_tf.training.interrupt import TrainingInterrupt
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ def add_settings(
       defaults: Defaults to show in place of the fields' own.
     """
     group = parser.add_argument_group(title)
-    for field in dataclasses.fields(cls):
+    for field in declared_fields(cls):
         expected, _ = value_type(field, cls)
         default = (defaults or {}).get(field.name, field.default)
         notes = [describe_range(field), f"default: {default}"]

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -44,16 +45,42 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def directory_written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Like `written_whole` for a directory; `path` must be missing or empty."""
+    """Like `written_whole` for a directory; `path` must be missing or empty.
+
+    What a process that was killed left behind for the same `path` is removed.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    _remove_leavings(path)
+    # Host and process are in the name, so that the next one can tell whether it is at work.
+    prefix = f".{path.name}.{os.uname().nodename}-{os.getpid()}-"
+    temporary = Path(tempfile.mkdtemp(prefix=prefix, suffix=".tmp", dir=path.parent))
     try:
         yield temporary
         os.chmod(temporary, 0o777 & ~current_umask())
         os.rename(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_leavings(path: Path) -> None:
+    pattern = re.compile(
+        rf"\.{re.escape(path.name)}\.{re.escape(os.uname().nodename)}-(\d+)-[^.]*\.tmp"
+    )
+    for entry in path.parent.iterdir():
+        found = pattern.fullmatch(entry.name)
+        if found and not _is_alive(int(found[1])):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def current_umask() -> int:

@@ -9,7 +9,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from hln_tf.errors import UsageError
@@ -70,6 +70,8 @@ def setting(
 def value_type(field: dataclasses.Field[Any], owner: type) -> tuple[type, bool]:
     """The plain type of a field and whether it may be `None`."""
     hint = typing.get_type_hints(owner)[field.name]
+    if typing.get_origin(hint) is tuple:
+        return tuple, False
     if isinstance(hint, types.UnionType):
         plain = [arm for arm in typing.get_args(hint) if arm is not type(None)]
         return plain[0], True
@@ -83,7 +85,7 @@ def checked(settings: T) -> T:
       UsageError: A value has the wrong type or lies outside its range; the
         message names the flag, the value and what was expected.
     """
-    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+    for field in declared_fields(type(settings)):
         value = getattr(settings, field.name)
         expected, optional = value_type(field, type(settings))
         if value is None and optional:
@@ -115,6 +117,11 @@ def checked(settings: T) -> T:
     return settings
 
 
+def declared_fields(cls: type) -> list[dataclasses.Field[Any]]:
+    """The fields of a dataclass that were made with `setting`."""
+    return [field for field in dataclasses.fields(cls) if "help" in field.metadata]
+
+
 def describe_range(field: dataclasses.Field[Any]) -> str:
     """The allowed range of a field in words, or an empty string."""
     words = {"minimum": "at least", "above": "more than", "maximum": "at most", "below": "below"}
@@ -139,9 +146,18 @@ def from_dict(cls: type[T], values: Mapping[str, Any], source: str) -> T:
         value is not allowed.
     """
     known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    check_names(values, known, source)
+    return cls(**values)
+
+
+def check_names(values: Iterable[str], known: Sequence[str], source: str) -> None:
+    """Checks names of settings; see `from_dict`.
+
+    Raises:
+      UsageError: A name is unknown.
+    """
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise UsageError(
             f"{source} has the unknown setting {unknown[0]!r}; known are: {', '.join(known)}"
         )
-    return cls(**values)

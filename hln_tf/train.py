@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   python -m hln_tf.train --dataset sample --preset demo
   python -m hln_tf.train --dataset yoochoose64 --raw_dir ~/yoochoose --refit
   python -m hln_tf.train --dataset yoochoose64 --model markov
+  python -m hln_tf.train --dataset custom --spec my_log.yaml --input clicks.csv
 """
 
 
@@ -29,7 +30,15 @@ def main(arguments: Sequence[str]) -> None:
         flags.separator = flags.separator.replace("\\t", "\t")
     data_dir = flags.data_dir or Path("data") / flags.dataset
     options = [] if flags.separator is None else ["--separator", flags.separator]
-    manifest = prepare(flags.dataset, data_dir, flags.raw_dir, flags.data_dir is not None, options)
+    manifest = prepare(
+        flags.dataset,
+        data_dir,
+        flags.raw_dir,
+        flags.data_dir is not None,
+        flags.input,
+        flags.spec,
+        options,
+    )
     if flags.separator not in (None, manifest.separator):
         raise UsageError(
             f"--separator is {flags.separator!r}, but {data_dir} was prepared with "

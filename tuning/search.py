@@ -87,7 +87,8 @@ def main(arguments: Sequence[str]) -> None:
     if flags.init_from or flags.separator:
         raise UsageError("--init_from and --separator do not apply to a search: leave them out")
     data_dir = flags.data_dir or Path("data") / flags.dataset
-    manifest = prepare(flags.dataset, data_dir, flags.raw_dir, flags.data_dir is not None)
+    is_explicit = flags.data_dir is not None
+    manifest = prepare(flags.dataset, data_dir, flags.raw_dir, is_explicit, flags.input, flags.spec)
     base = RunConfig(flags.model, model_settings, training, DataDescription.of(manifest, data_dir))
     workdir = flags.workdir or Path("runs") / flags.dataset / "search"
     # The preset as a run that is never trained: it holds the search against other settings and

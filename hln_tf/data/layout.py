@@ -14,6 +14,8 @@ A record is a `tf.train.Example` that holds up to 1,024 consecutive sessions in
 columns, all int64: `lengths` [sessions], `dates` [sessions] in seconds since
 1970 UTC, and `items` [sum of lengths], item numbers from 1.
 
+Files whose names end in `.gz` are compressed as a whole.
+
 This module imports neither TensorFlow nor Beam, so both sides can use it.
 """
 
@@ -32,6 +34,7 @@ SESSIONS_PER_RECORD = 1024
 MANIFEST = "manifest.json"
 STATS = "stats.json"
 VOCABULARY = "vocabulary.txt"
+COMPRESSED_SUFFIX = ".gz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +116,11 @@ class Manifest:
             raise HlnError(
                 f"{directory / MANIFEST} is not a data set manifest ({error}): {remedy}"
             ) from None
+
+
+def record_compression(file: str) -> str:
+    """What TensorFlow calls the compression of a file of records, by its name."""
+    return "GZIP" if file.endswith(COMPRESSED_SUFFIX) else ""
 
 
 def read_vocabulary(directory: str | Path, manifest: Manifest) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hln_tf.data.layout import Manifest
+from hln_tf.data.layout import Manifest, record_compression
 from hln_tf.errors import HlnError
 
 
@@ -77,7 +77,7 @@ def read_split(directory: str | Path, split: str) -> Sessions:
         if not path.is_file():
             raise HlnError(f"{path} does not exist: {remedy}")
         try:
-            for record in tf.data.TFRecordDataset(str(path)):
+            for record in tf.data.TFRecordDataset(str(path), record_compression(name)):
                 for column, values in tf.io.parse_single_example(record, features).items():
                     columns[column].append(values.numpy())
         except tf.errors.OpError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hln_tf import cli
-from hln_tf.data.sources import SOURCES
+from hln_tf.data.sources import CUSTOM, SOURCES
 from hln_tf.models.settings import MODELS, model_entry
 from hln_tf.training.settings import TrainingSettings
 
@@ -43,9 +43,15 @@ def parse(
 
     parser = cli.Parser(prog=prog, description=description, epilog=epilog)
     add = parser.add_argument
-    add("--dataset", required=True, choices=tuple(SOURCES), help="data set by name")
+    names = (*SOURCES, CUSTOM)
+    text = f"data set by name; {CUSTOM}: a log of your own, with --spec and --input"
+    add("--dataset", required=True, choices=names, help=text)
     add("--data_dir", type=Path, help="prepared data set (default: data/DATASET)")
     add("--raw_dir", type=Path, default=Path("data/raw"), help="raw logs (default: %(default)s)")
+    text = "raw logs, in place of those in --raw_dir"
+    add("--input", nargs="+", type=Path, metavar="RAW", default=[], help=text)
+    text = "how the rows of a log of your own are written; see python -m beam_preprocess --help"
+    add("--spec", type=Path, metavar="YAML", help=text)
     add("--separator", help="joins item ids in a session, when the data set is prepared")
     add("--workdir", type=Path, help="directory of the run (default: below runs/DATASET)")
     add("--init_from", type=Path, help="workdir of an older model to start from")

@@ -60,6 +60,9 @@ def test_logs_that_cannot_be_used(tmp_path, content, words):
     [
         ([], ["--dataset is missing"]),
         (["--dataset", "other"], ["'other'", "yoochoose64"]),
+        (["--dataset", "custom"], ["--dataset custom needs --spec"]),
+        (["--dataset", "sample", "--spec", "raw"], ["--spec goes with --dataset custom"]),
+        (["--dataset", "sample", "--train_fraction", "1/2,2"], ["--train_fraction is 2"]),
         (["--dataset", "sample", "--shard", "3"], ["'--shard' is neither"]),
         (["--dataset", "sample", "--direct_num_workers", "x"], ["direct_num_workers"]),
         (["--dataset", "sample", "--train_fraction", "2"], ["--train_fraction is 2"]),
@@ -83,9 +86,9 @@ def test_help_answers_at_once(tmp_path):
     done = run(tmp_path, "--help")
     assert done.returncode == 0
     assert "--train_fraction" in done.stdout
-    code = "import beam_preprocess.__main__, sys; print(*sys.modules)"
+    code = "import beam_preprocess.__main__, beam_preprocess.report, sys; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
-    assert not {"apache_beam", "pyarrow", "tensorflow"} & set(loaded)
+    assert not {"apache_beam", "matplotlib", "pyarrow", "tensorflow"} & set(loaded)
     assert time.monotonic() - started < 20  # a machine under load; alone it takes 0.1 s
 
 
@@ -126,6 +129,7 @@ def test_killed_in_the_middle(tmp_path):
     assert done.stderr == ""
     assert "50 items" in done.stdout
     assert (tmp_path / "out" / "manifest.json").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]
 
 
 def refused(directory, code, words, *arguments, **options):

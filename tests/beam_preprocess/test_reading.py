@@ -1,5 +1,7 @@
 import calendar
+import dataclasses
 import gzip
+import re
 import string
 import time
 
@@ -10,31 +12,51 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_preprocess.datasets import LASTFM, YOOCHOOSE
-from beam_preprocess.read import cut, find_files, line_number, read_blocks
-from beam_preprocess.rows import parse, parse_times, partitioned, stable_hash
+from beam_preprocess.read import LogFile, cut_text, find_files, line_number, read_blocks
+from beam_preprocess.rows import parse, partitioned, stable_hash
+from beam_preprocess.schema import Schema
+from beam_preprocess.times import parse_times
 from hln_tf.errors import HlnError, UsageError
 
 GOOD = "2014-09-24T09:58:32.124Z"
+YOOCHOOSE_ROWS = Schema.find(YOOCHOOSE, "1234", "log")
+LASTFM_ROWS = Schema.find(LASTFM, "123456", "log")
 text = st.text(string.printable.replace("\n", "").replace("\r", "") + "äé坂", max_size=30)
 
 
-def seconds(value):
+def opened(path, log=YOOCHOOSE_ROWS):
+    """The only file, as one of that format."""
+    return LogFile(**dataclasses.asdict(find_files([path])[0]), schema=log)
+
+
+def microseconds(value):
     """The time by the standard library, or None."""
+    found = re.fullmatch(r"(.{10})[T ](.{8})(\.[0-9]+)?(Z|([+-]\d\d):?(\d\d)?)?", value, re.ASCII)
+    if not found or found[2].endswith(":60"):
+        return None
     try:
-        whole, _, fraction = value.removesuffix("Z").partition(".")
-        parsed = calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S"))
-        well_formed = len(whole) == 19 and value.isascii() and value.endswith("Z")
-        shape = "." not in value or fraction.isdigit()
-        return parsed if well_formed and shape and whole[17:19] < "60" else None
+        parsed = time.strptime(f"{found[1]}T{found[2]}", "%Y-%m-%dT%H:%M:%S")
     except ValueError:
         return None
+    if any(len(part) < 2 for part in re.split("[-:]", found[1] + ":" + found[2])):
+        return None
+    fraction = int((found[3] or ".")[1:7].ljust(6, "0"))
+    minutes = int(found[5] or 0) * 60
+    minutes += int(found[6] or 0) * (-1 if (found[5] or "+")[0] == "-" else 1)
+    if abs(minutes) >= 24 * 60 or int(found[6] or 0) > 59:
+        return None
+    return (calendar.timegm(parsed) - minutes * 60) * 1_000_000 + fraction
 
 
 @given(
     st.lists(
         st.one_of(
             st.datetimes().map(lambda t: t.strftime("%Y-%m-%dT%H:%M:%S.%fZ").zfill(27)),
-            st.from_regex(r"\A201\d-[01]\d-[0-3]\d[T ][0-2]\d:[0-6]\d:[0-6]\d(\.\d{0,3})?Z?\Z"),
+            st.from_regex(
+                r"\A201\d-[01]\d-[0-3]\d[T ][0-2]\d:[0-6]\d:[0-6]\d(\.[0-9]{0,7})?"
+                r"(Z|[+-][0-2]\d(:?[0-6]\d)?)?\Z",
+                alphabet=string.printable,
+            ),
             text,
         ),
         max_size=20,
@@ -42,28 +64,56 @@ def seconds(value):
 )
 def test_times(values):
     values = [value for value in values if value.isascii()]
-    parsed = parse_times(pa.array(values, pa.string())).to_pylist()
-    assert parsed == [seconds(value) for value in values]
+    parsed = parse_times(pa.array(values, pa.string()), "iso").to_pylist()
+    assert parsed == [microseconds(value) for value in values]
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
         ("1970-01-01T00:00:00Z", 0),
-        ("1970-01-02T00:00:01.999Z", 86_401),
-        ("1969-12-31T23:59:59.900Z", -1),
+        ("1970-01-02T00:00:01.999Z", 86_401_999_000),
+        ("1969-12-31T23:59:59.900Z", -100_000),
+        ("1970-01-01 00:00:00.0000019", 1),
+        ("1970-01-01T01:30:00+01:30", 0),
+        ("1969-12-31 19:00:01-0500", 1_000_000),
+        ("1970-01-01T01:00:00+01", 0),
         ("2014-02-30T00:00:00Z", None),
         ("2014-02-03T24:00:00Z", None),
         ("2014-02-03T23:59:60Z", None),
-        ("2014-02-03T00:00:00", None),
         ("2014-02-03T00:00:00.Z", None),
-        ("2014-02-03T00:00:00+01:00", None),
+        ("2014-02-03T00:00:00+24:00", None),
+        ("2014-02-03T00:00:00+01:60", None),
+        ("2014-02-03T00:00:00+01:", None),
+        ("2014-02-03", None),
+        ("1411552712", None),
         ("2014-2-3T00:00:00Z", None),
         ("", None),
     ],
 )
 def test_edges_of_times(value, expected):
-    assert parse_times(pa.array([value])).to_pylist() == [expected]
+    assert parse_times(pa.array([value]), "iso").to_pylist() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("value", "time_format", "expected"),
+    [
+        ("1411552712", "seconds", 1411552712_000_000),
+        ("1411552712.124", "seconds", 1411552712_124_000),
+        ("0", "seconds", 0),
+        ("1411552712124", "seconds", None),
+        ("1411552712124", "milliseconds", 1411552712_124_000),
+        ("1411552712124.5", "milliseconds", 1411552712_124_500),
+        ("1411552712", "milliseconds", None),
+        ("-1", "seconds", None),
+        ("1e9", "seconds", None),
+        ("nan", "seconds", None),
+        ("", "seconds", None),
+        (GOOD, "milliseconds", None),
+    ],
+)
+def test_numbers_as_times(value, time_format, expected):
+    assert parse_times(pa.array([value]), time_format).to_pylist() == [expected]
 
 
 @given(st.lists(st.one_of(st.tuples(text, st.just(GOOD), text, text).map(",".join), text)))
@@ -75,10 +125,12 @@ def test_rows_against_a_parser_of_single_lines(lines):
             good.append((columns[0], columns[2]))
         elif line.strip():
             bad.append((number, line))
-    clicks, malformed = parse("".join(f"{line}\n" for line in lines).encode() or b"\n", YOOCHOOSE)
+    clicks, malformed = parse(
+        "".join(f"{line}\n" for line in lines).encode() or b"\n", YOOCHOOSE_ROWS
+    )
     found = zip(clicks["session"].to_pylist(), clicks["item"].to_pylist(), strict=True)
     assert list(found) == good
-    assert set(clicks["time"].to_pylist()) <= {1411552712}
+    assert set(clicks["time"].to_pylist()) <= {1411552712_124000}
     assert malformed.count == len(bad)
     if bad:
         assert (malformed.line, malformed.text) == bad[0]
@@ -91,14 +143,14 @@ def test_songs_keep_quotes_and_need_both_names():
         f"u\t{GOOD}\tid\t\tid\tsong",
         f"u\t{GOOD}\tid\tartist\tid\t",
     ]
-    clicks, malformed = parse("\n".join(rows).encode(), LASTFM)
+    clicks, malformed = parse("\n".join(rows).encode(), LASTFM_ROWS)
     assert clicks["item"].to_pylist() == ['The "A" / "b', "坂本龍一 / a, b"]
     assert (malformed.count, malformed.line) == (2, 2)
 
 
 def test_text_that_is_not_utf8_is_refused():
     with pytest.raises(UnicodeDecodeError):
-        parse(b"1,2,\xff,4\n", YOOCHOOSE)
+        parse(b"1,2,\xff,4\n", YOOCHOOSE_ROWS)
 
 
 @given(
@@ -111,7 +163,8 @@ def test_blocks_are_the_lines_of_the_file(tmp_path_factory, lines, size, compres
     content = b"x\n" + b"\n".join(lines) + b"\n" * ended
     path = tmp_path_factory.mktemp("raw") / "log"
     path.write_bytes(gzip.compress(content) if compressed else content)
-    blocks = [b for part in cut(find_files([path]), size) for b in read_blocks(part, size)]
+    file = opened(path)
+    blocks = [block for part in cut_text(file, size) for block in read_blocks(part, size)]
     assert b"".join(block.data for block in blocks) == content
     for block in blocks:
         assert content[block.offset :].startswith(block.data)
@@ -140,7 +193,7 @@ def test_damaged_gzip_is_named(tmp_path):
     ):
         path.write_bytes(content)
         with pytest.raises(HlnError, match=reason):
-            list(read_blocks(cut(find_files([path]), 1000)[0], 1000))
+            list(read_blocks(cut_text(opened(path), 1000)[0], 1000))
 
 
 @given(st.lists(st.tuples(st.text("ab1é", min_size=1, max_size=4), st.text(max_size=2))))

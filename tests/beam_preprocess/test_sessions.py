@@ -87,7 +87,7 @@ def test_gaps_cut_only_where_longer(rows, data):
             times.append(now)
         if current:
             expected.append((times[-1], place, current))
-    found = sessions.split_at_gaps(columns(rows, np.array(times, np.int64)), 10)
+    found = sessions.split_at_gaps(columns(rows, np.array(times, np.int64) * 1_000_000), 10)
     assert listed(found) == expected
 
 
@@ -108,7 +108,7 @@ def test_latest_samples(rows, count):
     logs(min_size=1), st.fractions(0, 1), st.fractions(0, "9/10"), st.integers(1, 4), st.randoms()
 )
 def test_cuts_do_not_depend_on_ranges_and_parts(rows, fraction, validation, shards, random):
-    span = order.Span(0, 30, 31)
+    span = order.Span(0, 30, 31, 31)
     halves = [rows[::2], rows[1::2]]
     random.shuffle(halves)
     parts = [columns(half) for half in halves]

@@ -1,8 +1,11 @@
 import os
 import re
 import stat
+import subprocess
+import sys
 
 import pytest
+from commands import ROOT
 
 from hln_tf import files
 from hln_tf.errors import HlnError
@@ -69,6 +72,30 @@ def test_permissions_are_those_of_any_new_file(tmp_path, umask):
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o666 & ~umask
     assert stat.S_IMODE((tmp_path / "directory").stat().st_mode) == 0o777 & ~umask
+
+
+def test_leavings_of_a_killed_process_are_removed(tmp_path):
+    path, other = tmp_path / "data", tmp_path / "data2"
+    code = """
+import os, signal, sys
+from hln_tf import files
+with files.directory_written_whole(sys.argv[1]) as directory:
+    (directory / "part").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    for killed in (path, other):
+        subprocess.run([sys.executable, "-c", code, killed], cwd=ROOT, check=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    with files.directory_written_whole(path) as first:
+        assert len(list(tmp_path.iterdir())) == 2
+        path.mkdir()  # what another process at work has made is not touched
+        path.rmdir()
+        with pytest.raises(Stop), files.directory_written_whole(path):
+            assert first.is_dir()
+            raise Stop
+    names = sorted(entry.name for entry in tmp_path.iterdir())
+    assert names[1] == "data"
+    assert len(names) == 2 and names[0].startswith(".data2.")
 
 
 def test_directory_appears_whole_or_not_at_all(tmp_path):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from commands import run
+from commands import TINY, run
 from toy import write_dataset
 
 
@@ -38,6 +38,45 @@ def test_raw_log_is_preprocessed_and_trained_on(elsewhere):
     again = run("hln_tf.train", "--dataset", "sample", "--model", "popularity")
     assert again.code == 0
     assert "preparing" not in again.err
+
+
+def test_log_of_ones_own_is_preprocessed_and_trained_on(elsewhere):
+    rows = [
+        f'"{10_000 * (1 + visit // 20) + visit % 20}",u{visit % 9},"sku, {(visit + click) % 5}",'
+        f"2014-04-0{1 + visit // 20} {visit % 20:02}:{10 + click}:00.500\n"
+        for visit in range(60)
+        for click in range(3)
+    ]
+    (elsewhere / "clicks.csv").write_text("id,user,product,when\n" + "".join(rows))
+    spec = ["user: user", "time: when", "item: product", "gap: 1800", "separator: '|'"]
+    (elsewhere / "my_log.yaml").write_text("\n".join([*spec, "test_from: 2014-04-03"]))
+    command = ["--dataset", "custom", "--spec", "my_log.yaml", "--input", "clicks.csv"]
+    tiny = [*TINY, "--epochs", "1", "--batch_size", "16"]
+    outcome = run("hln_tf.train", *command, *tiny)
+    assert outcome.code == 0, outcome.err
+    vocabulary = (elsewhere / "data" / "custom" / "vocabulary.txt").read_text().splitlines()
+    assert sorted(vocabulary) == [f"sku, {number}" for number in range(5)]
+    metrics = json.loads((elsewhere / "runs" / "custom" / "hln" / "metrics.json").read_text())
+    assert metrics["test"]["prefixes"] == 40
+    outcome = run("hln_tf.recommend", "--workdir", "runs/custom/hln", "--session", "sku, 1|sku, 2")
+    assert outcome.code == 0, outcome.err
+    # The prepared data set serves without the log; without either there is nothing to train on.
+    again = run("hln_tf.train", "--dataset", "custom", "--model", "markov")
+    assert again.code == 0 and "preparing" not in again.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (["--dataset", "custom"], 1, ["no prepared data set in data/custom", "--input", "--spec"]),
+        (["--dataset", "custom", "--spec", "a.yaml"], 2, ["--spec and --input together"]),
+        (["--dataset", "custom", "--input", "a.csv"], 2, ["--spec and --input together"]),
+        (["--dataset", "sample", "--spec", "a.yaml"], 2, ["--spec goes with --dataset custom"]),
+    ],
+)
+def test_spec_and_input_go_together(elsewhere, flags, code, words):
+    sentence = run("hln_tf.train", *flags).sentence(code)
+    assert all(word in sentence for word in words), sentence
 
 
 def test_failed_preprocessing_is_one_sentence(elsewhere, monkeypatch):

@@ -65,11 +65,34 @@ def test_finished_data_set_is_taken_as_it_is(tmp_path, commands):
     assert commands == []
 
 
+def test_named_inputs_are_preprocessed_whatever_is_there(tmp_path, commands):
+    data, raw = tmp_path / "data", [tmp_path / "a.csv", tmp_path / "b.csv"]
+    toy.write_dataset(data, SPLITS, num_items=2, dataset="custom")
+    sources.prepare("custom", data, tmp_path, True, raw, tmp_path / "log.yaml")
+    (command,) = commands
+    assert command[3:] == [
+        *("--dataset", "custom", "--input", *map(str, raw), "--output", str(data)),
+        *("--spec", str(tmp_path / "log.yaml")),
+    ]
+
+
+def test_one_of_several_fractions_is_to_be_named(tmp_path, monkeypatch):
+    def prepared(command, check):
+        write(tmp_path / "data" / "1-4", "custom")
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", prepared)
+    with pytest.raises(HlnError, match=r"several fractions .* --data_dir .*/data/1-4"):
+        sources.prepare(
+            "custom", tmp_path / "data", tmp_path, False, [tmp_path / "a"], tmp_path / "s"
+        )
+
+
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_raw_file_is_preprocessed(tmp_path, commands, suffix):
     raw, data = tmp_path / f"sample-clicks.dat{suffix}", tmp_path / "data"
     raw.touch()
-    manifest = sources.prepare("sample", data, tmp_path, False, ["--separator", "|"])
+    manifest = sources.prepare("sample", data, tmp_path, False, options=["--separator", "|"])
     assert manifest.dataset == "sample"
     assert commands == [
         [

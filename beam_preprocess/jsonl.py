@@ -1,0 +1,72 @@
+"""Blocks of JSON lines to columns of clicks."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from beam_preprocess.rows import SHOWN, Malformed, clicks_of
+from beam_preprocess.schema import Schema
+from beam_preprocess.times import parse_times
+
+# Numbers stay as they are written: an id 12.0 or of 20 digits is the same text afterwards.
+_decode = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str).decode
+
+
+def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
+    r"""Parses whole lines, a JSON object each; see `beam_preprocess.rows.parse`.
+
+    Values of objects are texts or numbers, which become texts.
+
+    Raises:
+      UnicodeDecodeError: The text is not UTF-8.
+    """
+    str(data, "utf-8")
+    names = [schema.names[place] for place in schema.used]
+    columns: list[list[str | None]] = [[] for _ in names]
+    # Not `splitlines`, which would also cut at characters that JSON allows in a text.
+    lines = data.split(b"\n")
+    numbers = [number for number, line in enumerate(lines) if line.strip()]
+    for number in numbers:
+        row = decode_object(lines[number])
+        for name, column in zip(names, columns, strict=True):
+            value = row.get(name)
+            column.append(value if isinstance(value, str) else None)
+    arrays = {place: _strings(column) for place, column in zip(schema.used, columns, strict=True)}
+    clicks, good = clicks_of(
+        arrays[schema.key],
+        parse_times(arrays[schema.time], schema.log.time_format),
+        [arrays[place] for place in schema.item],
+    )
+    if good.all():
+        return clicks, Malformed()
+    wrong = np.flatnonzero(~good)
+    line = numbers[wrong[0]]
+    return clicks.filter(pa.array(good)), Malformed(
+        len(wrong), line, lines[line].strip(b"\r").decode()[:SHOWN]
+    )
+
+
+def decode_object(line: bytes) -> dict[str, Any]:
+    """The object on a line, numbers as text; empty where there is none."""
+    try:
+        row = _decode(line.decode())
+    except (ValueError, RecursionError):
+        return {}
+    return row if isinstance(row, dict) else {}
+
+
+def _strings(values: list[str | None]) -> pa.StringArray:
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:  # half of a pair such as \ud800, which is no character
+        return pa.array([None if v is None or not _is_text(v) else v for v in values], pa.string())
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,124 @@
+"""Specs of logs of one's own: a YAML file of format and settings."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from beam_preprocess.datasets import CUSTOM, CUSTOM_DEFAULTS, DATASETS, Spec
+from beam_preprocess.formats import LogFormat
+from beam_preprocess.settings import Settings
+from hln_tf.cli import settings_from
+from hln_tf.errors import HlnError, UsageError
+from hln_tf.settings import check_names, declared_fields, from_dict, value_type
+
+_EXCLUSIVE = ("test_seconds", "test_from")
+
+
+def read_spec(path: str | Path) -> Spec:
+    """Reads a spec: the fields of `LogFormat`, and those of `Settings` that are to differ.
+
+    Raises:
+      HlnError: The file cannot be read.
+      UsageError: It is no YAML of names and values, or one of them is wrong.
+    """
+    values = _load(Path(path))
+    columns = {field.name: field for field in declared_fields(LogFormat)}
+    protocol = {field.name: field for field in declared_fields(Settings) if field.name != "dataset"}
+    check_names(values, [*columns, *protocol], str(path))
+    try:
+        values = {
+            name: _plain(value, value_type(columns[name], LogFormat)[0])
+            if name in columns
+            else _plain(value, value_type(protocol[name], Settings)[0])
+            for name, value in values.items()
+        }
+        log = from_dict(LogFormat, {n: v for n, v in values.items() if n in columns}, str(path))
+        own = {name: value for name, value in values.items() if name in protocol}
+        _check_exclusive(own)
+        base = {**CUSTOM_DEFAULTS, **own}
+        for fraction in fractions(base):  # what is wrong in the file is to be named with it
+            Settings(**{**base, "dataset": CUSTOM, "log": log, "train_fraction": fraction})
+    except UsageError as error:
+        raise UsageError(f"{path}: {str(error).removeprefix('--')}") from None
+    return Spec(log, base)
+
+
+def settings_of(parsed: argparse.Namespace, spec_path: str | None) -> list[Settings]:
+    """The settings of a command line, one for each fraction of train that it names.
+
+    Args:
+      parsed: Flags that were given, `dataset` among them.
+      spec_path: The spec of the data set `custom`.
+
+    Raises:
+      UsageError: A setting is wrong, or the spec is missing.
+    """
+    if (parsed.dataset == CUSTOM) != (spec_path is not None):
+        raise UsageError(
+            f"--dataset {CUSTOM} needs --spec, a YAML file that says how the log is written"
+            if parsed.dataset == CUSTOM
+            else f"--spec goes with --dataset {CUSTOM}, but --dataset is {parsed.dataset}"
+        )
+    if spec_path is None:
+        base = dict(DATASETS[parsed.dataset].defaults)
+    else:
+        spec = read_spec(spec_path)
+        base = {**spec.defaults, "log": spec.log}
+    given = vars(parsed)
+    _check_exclusive(given)
+    if "test_seconds" in given:
+        base.pop("test_from", None)
+    found = []
+    for fraction in fractions({**base, **given}):
+        one = argparse.Namespace(**{**given, "train_fraction": fraction})
+        found.append(settings_from(Settings, one, base))
+    if len({settings.train_fraction for settings in found}) < len(found):
+        raise UsageError("--train_fraction names a fraction twice")
+    return found
+
+
+def fractions(values: Mapping[str, Any]) -> list[str]:
+    """The fractions of train that `train_fraction` names."""
+    return values.get("train_fraction", "1").split(",")
+
+
+def _check_exclusive(given: Mapping[str, Any]) -> None:
+    if all(name in given for name in _EXCLUSIVE):
+        raise UsageError("--test_seconds and --test_from exclude each other: give one of them")
+
+
+def _load(path: Path) -> dict[str, Any]:
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Leaves days as they are written."""
+
+        yaml_implicit_resolvers: ClassVar = {
+            first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
+            for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    try:
+        values = yaml.load(path.read_bytes(), Loader)
+    except FileNotFoundError:
+        raise HlnError(f"{path} does not exist: give the path of a spec to --spec") from None
+    except OSError as error:
+        raise HlnError(f"{path} cannot be read ({error.strerror}): see --spec") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UsageError(f"{path}{where} is not YAML ({problem}): mend it") from None
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise UsageError(f"{path} is no spec, expected a line `name: value` for each setting")
+    return values
+
+
+def _plain(value: Any, expected: type) -> Any:
+    """What a field expects, where YAML takes its text for a number or a list."""
+    if expected is tuple:
+        return tuple(_plain(one, str) for one in (value if isinstance(value, list) else [value]))
+    if expected is str and type(value) in (int, float):
+        return str(value)
+    return value

@@ -1,0 +1,115 @@
+"""Specs: every wrong one is refused with the file, the key and what is known."""
+
+import argparse
+
+import pytest
+
+from beam_preprocess.datasets import DATASETS
+from beam_preprocess.spec import read_spec, settings_of
+from hln_tf.errors import HlnError, UsageError
+
+SPEC = """\
+user: user_id
+time: timestamp
+item: [brand, product]
+gap: 1800
+separator: "|"
+min_item_count: 2
+test_from: 2014-09-30
+train_fraction: 0.5
+"""
+
+
+def written(tmp_path, text=SPEC):
+    path = tmp_path / "my_log.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def settings(path, **flags):
+    return settings_of(argparse.Namespace(dataset="custom", **flags), path)
+
+
+def test_spec_is_format_and_protocol(tmp_path):
+    (found,) = settings(written(tmp_path))
+    assert found.log.item == ("brand", "product")
+    assert (found.order, found.gap, found.min_item_count) == ("time", 1800, 2)
+    assert (found.test_from, found.train_fraction) == ("2014-09-30", "1/2")
+    assert found.log.is_quoted and found.log.between == ","
+
+
+def test_flags_override_the_spec(tmp_path):
+    path = written(tmp_path)
+    assert settings(path, gap=60)[0].gap == 60
+    (found,) = settings(path, test_seconds=100)
+    assert (found.test_from, found.test_seconds) == ("", 100)
+    several = settings(path, train_fraction="1/64,1/4")
+    assert [one.train_fraction for one in several] == ["1/64", "1/4"]
+    with pytest.raises(UsageError, match="twice"):
+        settings(path, train_fraction="1/2,0.5")
+    with pytest.raises(UsageError, match=r"--test_seconds and --test_from exclude"):
+        settings(path, test_seconds=1, test_from="2014-09-30")
+
+
+def test_numbers_and_single_columns(tmp_path):
+    text = "format: tsv\nheader: false\nsession: 1\ntime: 2\nitem: 3\n"
+    log = read_spec(written(tmp_path, text)).log
+    assert (log.used, log.between, log.is_quoted) == (("1", "2", "3"), "\t", False)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("gap: 1800", "gaps: 1800", ["'gaps'", "known are:", "time_format", "min_item_count"]),
+        ("gap: 1800", "dataset: lastfm", ["unknown setting 'dataset'"]),
+        ("gap: 1800", "gap: an hour", ["gap is 'an hour'", "type int"]),
+        ("gap: 1800", "gap: -1", ["gap is -1", "at least 0"]),
+        ("gap: 1800", "gap: true", ["gap is True", "type int"]),
+        ("gap: 1800", "", ["gap is 0", "users"]),
+        ("gap: 1800", "gap: 1800\nsession: s", ["session and user are both given"]),
+        ("user: user_id", "", ["session and user are neither given"]),
+        ("user: user_id", "user:", ["user is None", "type str"]),
+        ("time: timestamp", "", ["time is missing"]),
+        ("item: [brand, product]", "", ["item is missing"]),
+        ("item: [brand, product]", "item: [a, a]", ["item is ['a', 'a']"]),
+        ("item: [brand, product]", "item: [a, null]", ["item is ['a', None]"]),
+        ("gap: 1800", "gap: 1800\nformat: xml", ["format is 'xml'", "csv, tsv, jsonl, parquet"]),
+        ("gap: 1800", "gap: 1800\nformat: jsonl\ndelimiter: ;", ["delimiter is ';'", "jsonl"]),
+        ("gap: 1800", "gap: 1800\ndelimiter: '||'", ["delimiter is '||'", "one character"]),
+        ("gap: 1800", "gap: 1800\ntime_format: days", ["time_format is 'days'", "milliseconds"]),
+        ("gap: 1800", "gap: 1800\nheader: 1", ["header is 1", "type bool"]),
+        ("test_from: 2014-09-30", "test_from: 2014-09-31", ["test_from is '2014-09-31'"]),
+        ("gap: 1800", "gap: 1800\ntest_seconds: 60", ["test_seconds and", "exclude"]),
+        ("train_fraction: 0.5", "train_fraction: 1/4,2", ["train_fraction is 2"]),
+        ("item: [", "item: {[", ["line 4", "not YAML"]),
+        (SPEC, "- a\n- b\n", ["no spec", "name: value"]),
+        (SPEC, "", ["no spec"]),
+    ],
+)
+def test_wrong_specs_are_named(tmp_path, old, new, words):
+    path = written(tmp_path, SPEC.replace(old, new))
+    with pytest.raises(UsageError) as caught:
+        settings(path)
+    message = str(caught.value)
+    assert message.startswith(path)
+    assert "\n" not in message
+    for word in words:
+        assert word in message, message
+
+
+def test_spec_and_custom_go_together(tmp_path):
+    with pytest.raises(UsageError, match="--dataset custom needs --spec"):
+        settings(None)
+    with pytest.raises(UsageError, match="--spec goes with --dataset custom"):
+        settings_of(argparse.Namespace(dataset="sample"), written(tmp_path))
+    with pytest.raises(HlnError, match="does not exist: give the path of a spec"):
+        settings(str(tmp_path / "none.yaml"))
+    with pytest.raises(HlnError, match="cannot be read"):
+        settings(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_shipped_specs_are_sound(name):
+    (found,) = settings_of(argparse.Namespace(dataset=name), None)
+    assert found.log is None
+    assert found.log_format == DATASETS[name].log

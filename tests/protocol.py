@@ -1,0 +1,178 @@
+"""The protocols once more with dicts and lists, and a reader of what the pipeline writes."""
+
+import collections
+import datetime
+from fractions import Fraction
+
+from hypothesis import HealthCheck, Phase, settings
+
+from hln_tf.data.layout import SPLITS, Manifest, read_vocabulary
+
+MIDNIGHT = datetime.datetime(2014, 4, 7, tzinfo=datetime.UTC)
+FEW = settings(
+    max_examples=8,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking would take minutes
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def stamp(seconds, fraction=""):
+    """The time so many seconds after a midnight, as Yoochoose writes it."""
+    return (MIDNIGHT + datetime.timedelta(seconds=seconds)).strftime(
+        f"%Y-%m-%dT%H:%M:%S{fraction}Z"
+    )
+
+
+def reference_split(sessions, config):
+    """Steps 3 to 6 on a list of (date, order, items); returns what a data set holds."""
+    if not sessions:
+        return None
+    if config.test_from:
+        begin = datetime.datetime.fromisoformat(f"{config.test_from}T00:00:00Z") - MIDNIGHT
+        boundary = after = begin.total_seconds()
+        after -= 1
+    else:
+        boundary = after = max(date for date, _, _ in sessions) - config.test_seconds
+    train = sorted(s for s in sessions if s[0] < boundary)
+    test = sorted(s for s in sessions if s[0] > after)
+    numbers = {}
+    for _, _, items in train:
+        for item in items:
+            numbers.setdefault(item, len(numbers) + 1)
+    train = [(date, [numbers[item] for item in items]) for date, _, items in train]
+    test = [(date, [numbers[i] for i in items if i in numbers]) for date, _, items in test]
+    test = [s for s in test if len(s[1]) >= config.min_session_length]
+    samples = [
+        (index, length)
+        for index, (_, items) in enumerate(train)
+        for length in range(len(items), 1, -1)
+    ]
+    kept = int(len(samples) * Fraction(config.train_fraction))
+    longest = {}
+    for index, length in samples[len(samples) - kept :]:
+        longest[index] = max(longest.get(index, 0), length)
+    cut = [(train[i][0], train[i][1][:length]) for i, length in sorted(longest.items())]
+    held_out = int(len(cut) * Fraction(config.validation_fraction))
+    split = {
+        "train": cut[: len(cut) - held_out],
+        "validation": cut[len(cut) - held_out :],
+        "test": test,
+    }
+    if not split["train"] or not split["test"]:
+        return None
+    return split, list(numbers)
+
+
+def reference_yoochoose(rows, config):
+    """Rows are (session, seconds, item) in file order."""
+    sessions = collections.defaultdict(list)
+    for session, seconds, item in rows:
+        sessions[session].append((seconds, item))
+    sessions = [
+        (clicks[-1][0], order, [item for _, item in clicks])
+        for order, clicks in enumerate(sessions.values())
+        if len(clicks) >= 2
+    ]
+    counts = collections.Counter(item for _, _, items in sessions for item in items)
+    sessions = [
+        (date, order, [i for i in items if counts[i] >= config.min_item_count])
+        for date, order, items in sessions
+    ]
+    return reference_split([s for s in sessions if len(s[2]) >= 2], config)
+
+
+def reference_lastfm(rows, config):
+    """Rows are (user, seconds, item) in file order, all of them within the window."""
+    users = collections.defaultdict(list)
+    counts = collections.Counter(item for _, _, item in rows)
+    ranked = sorted(counts, key=lambda item: (-counts[item], item.encode()))
+    frequent = set(ranked[: config.top_items])
+    for user, seconds, item in rows:
+        users[user].append((seconds, item))
+    sessions = []
+    for order, plays in enumerate(users.values()):
+        kept = sorted(((s, i) for s, i in plays if i in frequent), key=lambda play: play[0])
+        current = []
+        for seconds, item in kept:
+            if current and seconds - current[-1][0] > config.gap:
+                sessions.append((order, current))
+                current = []
+            current.append((seconds, item))
+        if current:
+            sessions.append((order, current))
+    collapsed = []
+    for order, plays in sessions:
+        items = [
+            item
+            for place, (_, item) in enumerate(plays)
+            if not place or plays[place - 1][1] != item
+        ]
+        if config.min_session_length <= len(items) <= config.max_session_length:
+            collapsed.append((plays[-1][0], order, items))
+    return reference_split(collapsed, config)
+
+
+def reference_custom(rows, config):
+    """Rows are (session or user, microseconds, item) in file order.
+
+    A session that the log names has the date of its last click, kept or not.
+    """
+    clicks = collections.defaultdict(list)
+    for key, time, item in rows:
+        clicks[key].append((time, item))
+    sessions = [
+        (order, sorted(found, key=lambda click: click[0]))
+        for order, found in enumerate(clicks.values())
+        if config.gap or len(found) >= config.min_session_length
+    ]
+    counts = collections.Counter(item for _, found in sessions for _, item in found)
+    cut = []
+    for order, found in sessions:
+        current = []
+        for time, item in found:
+            if counts[item] < config.min_item_count:
+                continue
+            if config.gap and current and time - current[-1][0] > config.gap * 1_000_000:
+                cut.append((current[-1][0], order, current))
+                current = []
+            current.append((time, item))
+        if current:
+            cut.append((current[-1][0] if config.gap else found[-1][0], order, current))
+    return reference_split(
+        [
+            (date // 1_000_000, order, [item for _, item in found])
+            for date, order, found in cut
+            if len(found) >= config.min_session_length
+        ],
+        config,
+    )
+
+
+def read(directory):
+    """The data set as the reference has it: splits of (seconds, items), and the vocabulary."""
+    import tensorflow as tf
+
+    manifest = Manifest.read(directory)
+    split = {}
+    for name in SPLITS:
+        split[name] = []
+        for file in manifest.splits[name].files:
+            compression = "GZIP" if file.endswith(".gz") else ""
+            records = tf.data.TFRecordDataset(str(directory / file), compression)
+            for record in records.as_numpy_iterator():
+                example = tf.train.Example.FromString(record)
+                column = {
+                    key: list(feature.int64_list.value)
+                    for key, feature in example.features.feature.items()
+                }
+                items = iter(column["items"])
+                for date, length in zip(column["dates"], column["lengths"], strict=True):
+                    session = [next(items) for _ in range(length)]
+                    split[name].append((date - int(MIDNIGHT.timestamp()), session))
+                assert next(items, None) is None
+        clicks = sum(len(items) for _, items in split[name])
+        assert manifest.splits[name].sessions == len(split[name])
+        assert manifest.splits[name].clicks == clicks
+        assert manifest.splits[name].prefixes == clicks - len(split[name])
+    return split, read_vocabulary(directory, manifest)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from beam_preprocess.formats import LogFormat
-from hln_tf.data.sources import CUSTOM
+from hln_tf.data.sources import CUSTOM, SOURCES
 
 __all__ = ["CUSTOM", "CUSTOM_DEFAULTS", "DATASETS", "LASTFM", "YOOCHOOSE", "Spec"]
 
@@ -39,8 +39,8 @@ LASTFM = LogFormat(
 
 DATASETS = {
     "sample": Spec(YOOCHOOSE, {}),
-    "yoochoose64": Spec(YOOCHOOSE, {"train_fraction": "1/64"}),
-    "yoochoose4": Spec(YOOCHOOSE, {"train_fraction": "1/4"}),
+    "yoochoose64": Spec(YOOCHOOSE, {"train_fraction": SOURCES["yoochoose64"].train_fraction}),
+    "yoochoose4": Spec(YOOCHOOSE, {"train_fraction": SOURCES["yoochoose4"].train_fraction}),
     # A song's name may hold spaces but, in a file separated by tabs, no tab.
     "lastfm": Spec(
         LASTFM,

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from hln_tf.errors import HlnError, UsageError
+from hln_tf.errors import HlnError, ReportedError, UsageError
 from hln_tf.settings import declared_fields, describe_range, from_dict, value_type
 from hln_tf.training.interrupt import TrainingInterrupt
 
@@ -90,6 +90,8 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         return main(sys.argv[1:] if arguments is None else arguments) or 0
+    except ReportedError as error:
+        return error.exit_code
     except HlnError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -15,6 +15,18 @@ class HlnError(Exception):
     exit_code = 1
 
 
+class ReportedError(HlnError):
+    """A command that this one ran has failed and has said why.
+
+    Args:
+      exit_code: The exit code to hand on.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("reported already")
+        self.exit_code = exit_code
+
+
 class UsageError(HlnError):
     """The command or settings are wrong. Commands exit with code 2."""
 

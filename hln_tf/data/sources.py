@@ -1,13 +1,15 @@
 """The data sets that are known by name, and where their raw logs come from."""
 
 import dataclasses
+import functools
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from hln_tf.data.layout import MANIFEST, Manifest
-from hln_tf.errors import HlnError, UsageError
+from hln_tf.errors import HlnError, ReportedError, UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,13 +19,16 @@ class Source:
     Attributes:
       file: Its name in the directory of raw files; `.gz` may follow.
       origin: Where to get it, as the end of a sentence.
+      train_fraction: The part of train that the data set's name stands for.
     """
 
     file: str
     origin: str
+    train_fraction: str = "1"
 
 
-_YOOCHOOSE = Source(
+_YOOCHOOSE = functools.partial(
+    Source,
     "yoochoose-clicks.dat",
     "download the RecSys Challenge 2015 data (https://2015.recsyschallenge.com/challenge.html)",
 )
@@ -31,8 +36,8 @@ SOURCES = {
     "sample": Source(
         "sample-clicks.dat", "write it with python -m beam_preprocess.sample generate --output {}"
     ),
-    "yoochoose64": _YOOCHOOSE,
-    "yoochoose4": _YOOCHOOSE,
+    "yoochoose64": _YOOCHOOSE(train_fraction="1/64"),
+    "yoochoose4": _YOOCHOOSE(train_fraction="1/4"),
     "lastfm": Source(
         "userid-timestamp-artid-artname-traid-traname.tsv",
         "download LastFM-1K (http://ocelma.net/MusicRecommendationDataset/lastfm-1K.html)",
@@ -85,12 +90,26 @@ def prepare(
             f"name one of them, such as --data_dir {several[0]}, without --spec and --input"
         )
     manifest = Manifest.read(data_dir)
-    if manifest.dataset != dataset and not is_explicit:
-        raise HlnError(
-            f"{data_dir} holds the data set {manifest.dataset!r}, expected {dataset!r}: "
-            f"remove it, or name the directory to use with --data_dir"
-        )
+    if not is_explicit:
+        _check_is(dataset, manifest, data_dir)
     return manifest
+
+
+def _check_is(dataset: str, manifest: Manifest, data_dir: Path) -> None:
+    """Raises an error where a default directory holds another data set than its name says."""
+    remedy = "remove it, or name the directory to use with --data_dir"
+    if manifest.dataset != dataset:
+        raise HlnError(
+            f"{data_dir} holds the data set {manifest.dataset!r}, expected {dataset!r}: {remedy}"
+        )
+    if dataset == CUSTOM:
+        return
+    expected = SOURCES[dataset].train_fraction
+    fraction = manifest.settings.get("train_fraction", expected)
+    if fraction != expected:
+        raise HlnError(
+            f"{data_dir} holds the last {fraction} of train, expected {expected}: {remedy}"
+        )
 
 
 def _raw_file(dataset: str, data_dir: Path, raw_dir: Path) -> Path:
@@ -120,8 +139,10 @@ def _preprocess(
     raw = ", ".join(map(str, inputs))
     print(f"preparing {data_dir} from {raw}", file=sys.stderr)
     code = subprocess.run(command, check=False).returncode
+    if code in (HlnError.exit_code, UsageError.exit_code):
+        raise ReportedError(code)
     if code:
         raise HlnError(
-            f"the preprocessing of {raw} failed with exit code {code}, see above "
-            "(its --output is --data_dir here)"
+            f"the preprocessing of {raw} ended with exit code {code}: "
+            f"run it by itself to see more: {shlex.join(command)}"
         )

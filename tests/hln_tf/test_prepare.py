@@ -1,5 +1,6 @@
 """Training from a raw log: the preprocessing runs by itself."""
 
+import dataclasses
 import json
 
 import pytest
@@ -79,12 +80,26 @@ def test_spec_and_input_go_together(elsewhere, flags, code, words):
     assert all(word in sentence for word in words), sentence
 
 
-def test_failed_preprocessing_is_one_sentence(elsewhere, monkeypatch):
+@pytest.mark.parametrize(("separator", "code"), [("0", 1), ("ab", 2)])
+def test_failed_preprocessing_speaks_for_itself(elsewhere, capfd, separator, code):
+    """With its own sentence and exit code, and nothing after it."""
     write_log(elsewhere / "data" / "raw" / "sample-clicks.dat")
-    monkeypatch.setattr("hln_tf.data.sources.sys.executable", "/bin/false")
-    sentence = run("hln_tf.train", "--dataset", "sample").sentence()
-    assert "preprocessing of data/raw/sample-clicks.dat failed with exit code 1" in sentence
+    outcome = run("hln_tf.train", "--dataset", "sample", "--separator", separator)
+    assert outcome.code == code
+    assert "error" not in outcome.err
+    (sentence,) = [line for line in capfd.readouterr().err.splitlines() if "error" in line]
+    assert sentence.startswith("error: ") and "--separator" in sentence
     assert not (elsewhere / "runs").exists()
+
+
+def test_default_directory_with_another_fraction_is_refused(elsewhere, splits):
+    manifest = write_dataset(elsewhere / "data/yoochoose64", splits, 30, dataset="yoochoose64")
+    settings = {"train_fraction": "1/2"}
+    dataclasses.replace(manifest, settings=settings).write(elsewhere / "data/yoochoose64")
+    sentence = run("hln_tf.train", "--dataset", "yoochoose64").sentence()
+    assert "the last 1/2 of train, expected 1/64" in sentence
+    where = ("--data_dir", "data/yoochoose64", "--model", "popularity")
+    assert run("hln_tf.train", "--dataset", "yoochoose64", *where).code == 0
 
 
 def test_named_directory_is_used_whatever_its_data_set(elsewhere, splits):

@@ -49,12 +49,12 @@ def test_other_data_set_in_the_default_directory_is_refused(tmp_path, commands):
         sources.prepare("sample", tmp_path / "data", tmp_path, is_explicit=False)
 
 
-def test_failed_preprocessing_is_reported(tmp_path, monkeypatch):
+def test_killed_preprocessing_is_reported(tmp_path, monkeypatch):
     (tmp_path / "sample-clicks.dat").touch()
     monkeypatch.setattr(
-        subprocess, "run", lambda command, check: subprocess.CompletedProcess(command, 2)
+        subprocess, "run", lambda command, check: subprocess.CompletedProcess(command, -9)
     )
-    with pytest.raises(HlnError, match=r"sample-clicks.dat failed with exit code 2"):
+    with pytest.raises(HlnError, match=r"sample-clicks.dat ended with exit code -9: run it by"):
         sources.prepare("sample", tmp_path / "data", tmp_path, is_explicit=False)
 
 

@@ -58,7 +58,7 @@ def check_rows(tallies: Sequence[Tally], files: Sequence[LogFile], settings: Set
         first = {"file": file.name, "line": line, "content": tally.malformed.text}
         message = (
             f"{malformed:,} of {read:,} rows are malformed, first {file.path}, {unit} {line}: "
-            f"{tally.malformed.text!r}; {file.schema.expected}"
+            f"{tally.malformed.text!r}; {file.schema.expected}, no id empty"
         )
         if malformed > settings.max_malformed * read:
             raise HlnError(
@@ -99,7 +99,10 @@ def explain_nothing_left(left: Mapping[str, int]) -> str:
       left: Clicks that each filter left, in the order of the filters.
     """
     steps = ", ".join(f"{clicks:,} {step}" for step, clicks in left.items())
-    return f"no session is left after the filters; clicks left: {steps}"
+    return (
+        f"no session of the input is left after the filters; clicks left: {steps}; "
+        "give a longer log, or lower --min_item_count or --min_session_length"
+    )
 
 
 def write_vocabulary(directory: str, ids: pa.StringArray, numbers: np.ndarray) -> None:

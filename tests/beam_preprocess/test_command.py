@@ -45,7 +45,15 @@ def test_files_that_cannot_be_read(tmp_path, content, words):
     [
         (GOOD + "1,2014-09-24T09:58Z,3,0\n", ["1 of 3 rows", "raw, line 3", "--max_malformed"]),
         (GOOD * 2 + "1,2014-09-24T09:58:32Z,a b,0\n", ["'a b'", "separator ' '", "--separator"]),
-        (GOOD, ["no session is left", "2 read", "0 of frequent items"]),
+        (
+            GOOD,
+            [
+                "no session of the input is left",
+                "--min_item_count",
+                "2 read",
+                "0 of frequent items",
+            ],
+        ),
         ((GOOD * 200).encode() + b"\xff", ["raw, line 401", "0xff", "UTF-8"]),
     ],
 )

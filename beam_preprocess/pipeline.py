@@ -22,6 +22,7 @@ from beam_preprocess.report import Rows
 from beam_preprocess.scan import Tally
 from beam_preprocess.sessions import Sessions
 from beam_preprocess.settings import Settings, Work
+from beam_preprocess.spill import Held, Spill, peek, take
 from beam_preprocess.write import Shard, write_shard
 from hln_tf.errors import HlnError
 
@@ -34,6 +35,7 @@ def build(
     settings: Settings,
     work: Work,
     directory: str,
+    spill: Spill,
 ) -> None:
     """Adds all steps: reads the files and fills `directory` except for its manifest."""
     scanned = _split(
@@ -44,6 +46,7 @@ def build(
         read,
         settings,
         work,
+        spill,
     )
     rows = _merged(scanned[SUMMARY], "check rows", check_rows, files, settings)
     grouped = _split(
@@ -51,11 +54,12 @@ def build(
         "group sessions",
         group_sessions,
         settings,
+        spill,
         AsSingleton(rows),
     )
     items = _merged(grouped[SUMMARY], "count items", choose_items, settings)
     filtered = _split(
-        grouped["main"], "filter sessions", filter_sessions, settings, AsSingleton(items)
+        grouped["main"], "filter sessions", filter_sessions, settings, spill, AsSingleton(items)
     )
     span = _merged(
         filtered[SUMMARY],
@@ -74,6 +78,7 @@ def build(
         "number sessions",
         number_sessions,
         settings,
+        spill,
         AsSingleton(span),
         AsSingleton(numbers),
     )
@@ -81,16 +86,17 @@ def build(
     ordered = _split(
         numbered["main"]
         | "cut into ranges"
-        >> beam.ParDo(Step(into_ranges, "sorting"), AsSingleton(span), AsSingleton(ranges))
+        >> beam.ParDo(Step(into_ranges, "sorting"), spill, AsSingleton(span), AsSingleton(ranges))
         | "by range" >> beam.GroupByKey(),
         "sort",
         sort_range,
+        spill,
         AsSingleton(ranges),
     )
     ranks = _merged(ordered[SUMMARY], "rank", rank_ranges, settings)
     shards = (
         ordered["main"]
-        | "cut into shards" >> beam.ParDo(Step(into_shards, "sorting"), AsSingleton(ranks))
+        | "cut into shards" >> beam.ParDo(Step(into_shards, "sorting"), spill, AsSingleton(ranks))
         | "by shard" >> beam.GroupByKey()
         | "write" >> beam.ParDo(Step(write, "writing"), directory, AsSingleton(ranks))
     )
@@ -124,10 +130,13 @@ def _merged(
     )
 
 
-def read(part: Part, settings: Settings, work: Work) -> Iterator[Any]:
+def read(part: Part, settings: Settings, work: Work, spill: Spill) -> Iterator[Any]:
     """A part of a file -> `(partition, clicks)`; summary: `Tally`."""
     for value in scan.scan(part, settings, work):
-        yield _summary(value) if isinstance(value, Tally) else value
+        if isinstance(value, Tally):
+            yield _summary(value)
+        else:
+            yield value[0], spill.put(value[1])
 
 
 def check_rows(
@@ -138,19 +147,23 @@ def check_rows(
 
 
 def group_sessions(
-    clicks: tuple[int, Iterable[pa.RecordBatch]], settings: Settings, rows: Rows
+    clicks: tuple[int, Iterable[Held[pa.RecordBatch]]],
+    settings: Settings,
+    spill: Spill,
+    rows: Rows,
 ) -> Iterator[Any]:
     """`(partition, clicks)` -> sessions and item ids; summary: item counts, clicks left.
 
     Waiting for `rows` keeps a log of too many malformed rows from being worked on.
     """
-    grouped, ids = sessions.group(clicks[1], settings.order == "time", settings.gap > 0)
+    by_time, keep_times = settings.order == "time", settings.gap > 0
+    grouped, ids = sessions.group(map(take, clicks[1]), by_time, keep_times)
     left = {}
     if not settings.gap:
         grouped = sessions.select_lengths(grouped, settings.min_session_length)
         left = {f"in sessions of {settings.min_session_length} or more clicks": grouped.clicks}
     yield _summary((sessions.count_items(grouped.items, ids), left))
-    yield grouped, ids
+    yield spill.put((grouped, ids))
 
 
 def choose_items(
@@ -163,12 +176,13 @@ def choose_items(
 
 
 def filter_sessions(
-    grouped: tuple[Sessions, pa.StringArray],
+    grouped: Held[tuple[Sessions, pa.StringArray]],
     settings: Settings,
+    spill: Spill,
     items: tuple[pa.StringArray, dict[str, int]],
 ) -> Iterator[Any]:
     """Sessions and item ids -> sessions; summary: first and last date, clicks left."""
-    kept = sessions.recode(*grouped, items[0])
+    kept = sessions.recode(*take(grouped), items[0])
     left = {"of frequent items": kept.clicks}
     if settings.gap:
         kept = sessions.split_at_gaps(kept, settings.gap)
@@ -182,7 +196,7 @@ def filter_sessions(
     ] = kept.clicks
     if len(kept):
         yield _summary(((int(kept.dates.min()), int(kept.dates.max())), left))
-        yield kept
+        yield spill.put(kept)
     else:
         yield _summary((None, left))
 
@@ -204,9 +218,9 @@ def find_span(
     yield order.find_span(dates, settings.test_seconds), left
 
 
-def see_items(kept: Sessions, span: tuple[Span, dict[str, int]]) -> Iterator[Appearances]:
+def see_items(kept: Held[Sessions], span: tuple[Span, dict[str, int]]) -> Iterator[Appearances]:
     """Sessions -> where the items first appear in train."""
-    yield order.first_appearances(order.train_and_test(kept, span[0])[0])
+    yield order.first_appearances(order.train_and_test(peek(kept), span[0])[0])
 
 
 def number_items(
@@ -217,16 +231,20 @@ def number_items(
 
 
 def number_sessions(
-    kept: Sessions, settings: Settings, span: tuple[Span, dict[str, int]], numbers: np.ndarray
+    kept: Held[Sessions],
+    settings: Settings,
+    spill: Spill,
+    span: tuple[Span, dict[str, int]],
+    numbers: np.ndarray,
 ) -> Iterator[Any]:
     """Sessions -> `(part, sessions)` with item numbers; summary: `(part, histogram)`."""
-    train, test = order.train_and_test(kept, span[0])
+    train, test = order.train_and_test(take(kept), span[0])
     train = sessions.renumber(train, numbers, nothing=0)
     test = sessions.renumber(test, numbers, nothing=0)
     test = sessions.select_lengths(test, settings.min_session_length)
     for part, numbered in (("train", train), ("test", test)):
         yield _summary((part, order.histogram(numbered, span[0])))
-        yield part, numbered
+        yield part, spill.put(numbered)
 
 
 def plan_ranges(
@@ -243,23 +261,28 @@ def plan_ranges(
 
 
 def into_ranges(
-    part: tuple[str, Sessions], span: tuple[Span, dict[str, int]], ranges: dict[str, Ranges]
-) -> Iterator[tuple[tuple[str, int], Sessions]]:
+    part: tuple[str, Held[Sessions]],
+    spill: Spill,
+    span: tuple[Span, dict[str, int]],
+    ranges: dict[str, Ranges],
+) -> Iterator[tuple[tuple[str, int], Held[Sessions]]]:
     """`(part, sessions)` -> `((part, range), sessions)`."""
     name, numbered = part
-    for number, piece in order.into_ranges(numbered, span[0], ranges[name]):
-        yield (name, number), piece
+    for number, piece in order.into_ranges(take(numbered), span[0], ranges[name]):
+        yield (name, number), spill.put(piece)
 
 
 def sort_range(
-    pieces: tuple[tuple[str, int], Iterable[Sessions]], ranges: dict[str, Ranges]
+    pieces: tuple[tuple[str, int], Iterable[Held[Sessions]]],
+    spill: Spill,
+    ranges: dict[str, Ranges],
 ) -> Iterator[Any]:
     """`((part, range), pieces)` -> the same with the sessions in order; summary: their number."""
     key, parts = pieces
-    ordered = order.by_date(sessions.concatenated(list(parts)))
+    ordered = order.by_date(sessions.concatenated(list(map(take, parts))))
     ordered = order.keep_latest(ordered, int(ranges[key[0]].quota[key[1]]))
     yield _summary((key, len(ordered)))
-    yield key, ordered
+    yield key, spill.put(ordered)
 
 
 def rank_ranges(
@@ -270,20 +293,23 @@ def rank_ranges(
 
 
 def into_shards(
-    ordered: tuple[tuple[str, int], Sessions], ranks: Ranks
-) -> Iterator[tuple[tuple[str, int], tuple[int, Sessions]]]:
+    ordered: tuple[tuple[str, int], Held[Sessions]], spill: Spill, ranks: Ranks
+) -> Iterator[tuple[tuple[str, int], tuple[int, Held[Sessions]]]]:
     """`((part, range), sessions)` -> `((split, shard), (rank, sessions))`."""
     (part, number), kept = ordered
-    for split, shard, first, piece in order.into_shards(part, number, kept, ranks):
-        yield (split, shard), (first, piece)
+    for split, shard, first, piece in order.into_shards(part, number, take(kept), ranks):
+        yield (split, shard), (first, spill.put(piece))
 
 
 def write(
-    pieces: tuple[tuple[str, int], Iterable[tuple[int, Sessions]]], directory: str, ranks: Ranks
+    pieces: tuple[tuple[str, int], Iterable[tuple[int, Held[Sessions]]]],
+    directory: str,
+    ranks: Ranks,
 ) -> Iterator[Shard]:
     """`((split, shard), pieces)` -> a file, and what it holds."""
     (split, shard), parts = pieces
-    yield write_shard(directory, split, shard, ranks.shards[split], parts)
+    loaded = ((first, take(piece)) for first, piece in parts)
+    yield write_shard(directory, split, shard, ranks.shards[split], loaded)
 
 
 def finish(

@@ -134,6 +134,7 @@ def _run(
 
     from beam_preprocess.failures import unmarked
     from beam_preprocess.pipeline import build
+    from beam_preprocess.spill import Spill
 
     workers = work.workers or len(os.sched_getaffinity(0))
     mode = "multi_threading" if workers > 1 else "in_memory"
@@ -141,6 +142,9 @@ def _run(
         [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}", *beam_flags]
     )
     runner = options.view_as(StandardOptions).runner
+    spilled = directory / ".spilled"
+    spilled.mkdir()
+    spill = Spill(None if runner else str(spilled))
     if not runner:
         # Named, since Beam's DirectRunner may hand over to a program that it downloads.
         runner = FnApiRunner()
@@ -152,12 +156,13 @@ def _run(
             contextlib.redirect_stderr(printed),
             beam.Pipeline(runner=runner, options=options) as pipeline,
         ):
-            build(pipeline, files, settings, work, str(directory))
+            build(pipeline, files, settings, work, str(directory), spill)
     except Exception as error:
         failure = unmarked(error)
         if failure:
             raise failure from None
         raise
+    spilled.rmdir()  # empty: each step takes what the one before put there
 
 
 def _manifest(

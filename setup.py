@@ -27,6 +27,7 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        "benchmark": ["pandas>=2.2"],
         "dev": [
             "hypothesis>=6.100",
             "mypy>=1.15",

@@ -121,6 +121,20 @@ def check_beam_flags(flags: Sequence[str]) -> None:
         )
 
 
+def chosen_runner(work: Work, beam_flags: Sequence[str] = ()) -> tuple[Any, Any]:
+    """The runner that `beam_flags` name, the in-process one without, and Beam's options."""
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+    workers = work.workers or len(os.sched_getaffinity(0))
+    mode = "multi_threading" if workers > 1 else "in_memory"
+    options = PipelineOptions(
+        [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}", *beam_flags]
+    )
+    # Named, since Beam's DirectRunner may hand over to a program that it downloads.
+    return options.view_as(StandardOptions).runner or FnApiRunner(), options
+
+
 def _run(
     files: Sequence[RawFile],
     settings: Settings,
@@ -129,25 +143,15 @@ def _run(
     beam_flags: Sequence[str],
 ) -> None:
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
     from beam_preprocess.failures import unmarked
     from beam_preprocess.pipeline import build
     from beam_preprocess.spill import Spill
 
-    workers = work.workers or len(os.sched_getaffinity(0))
-    mode = "multi_threading" if workers > 1 else "in_memory"
-    options = PipelineOptions(
-        [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}", *beam_flags]
-    )
-    runner = options.view_as(StandardOptions).runner
+    runner, options = chosen_runner(work, beam_flags)
     spilled = directory / ".spilled"
     spilled.mkdir()
-    spill = Spill(None if runner else str(spilled))
-    if not runner:
-        # Named, since Beam's DirectRunner may hand over to a program that it downloads.
-        runner = FnApiRunner()
+    spill = Spill(None if isinstance(runner, str) else str(spilled))
     # Beam's workers print the traceback of an error that this process reports in full.
     printed = io.StringIO()
     try:

@@ -124,8 +124,11 @@ def check_beam_flags(flags: Sequence[str]) -> None:
 def chosen_runner(work: Work, beam_flags: Sequence[str] = ()) -> tuple[Any, Any]:
     """The runner that `beam_flags` name, the in-process one without, and Beam's options."""
     from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
 
+    # By default Beam's local workers flush what they send once a second from another thread, with
+    # no lock against the one that writes it, and elements are lost now and then.
+    worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = 0
     workers = work.workers or len(os.sched_getaffinity(0))
     mode = "multi_threading" if workers > 1 else "in_memory"
     options = PipelineOptions(

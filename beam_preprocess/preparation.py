@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import importlib
 import io
 import os
 import shutil
@@ -108,6 +109,8 @@ def check_beam_flags(flags: Sequence[str]) -> None:
     """
     from apache_beam.options.pipeline_options import PipelineOptions
 
+    with contextlib.suppress(ImportError):  # its flags are known once it is loaded
+        importlib.import_module("apache_beam.runners.dask.dask_runner")
     parser: Any = Parser(
         prog="python -m beam_preprocess", add_help=False, conflict_handler="resolve"
     )

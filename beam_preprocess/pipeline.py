@@ -5,6 +5,7 @@ counts, the latest date, item numbers, where the cuts fall) is combined from
 small summaries of the blocks and handed to the next step as a side input.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-from apache_beam.pvalue import AsList, AsSingleton, PCollection, TaggedOutput
+from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
 from beam_preprocess import order, report, scan, sessions
 from beam_preprocess.failures import Merge, Step
@@ -110,13 +111,30 @@ def build(
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Summary:
+    """Marks what is for the next merge; not every runner keeps tagged outputs apart."""
+
+    value: Any
+
+
 def _split(
     source: PCollection, name: str, function: Callable[..., Iterator[Any]], *extra: Any
-) -> Any:
+) -> dict[str, PCollection]:
     """A step with two outputs: the data and small summaries of it."""
-    return source | name >> beam.ParDo(Step(function, name), *extra).with_outputs(
-        SUMMARY, main="main"
-    )
+    both = source | name >> beam.ParDo(Step(function, name), *extra)
+    return {
+        "main": both | f"data of {name}" >> beam.Filter(_is_data),
+        SUMMARY: both | f"summaries of {name}" >> beam.FlatMap(_summaries),
+    }
+
+
+def _is_data(value: Any) -> bool:
+    return not isinstance(value, _Summary)
+
+
+def _summaries(value: Any) -> list[Any]:
+    return [value.value] if isinstance(value, _Summary) else []
 
 
 def _merged(
@@ -134,7 +152,7 @@ def read(part: Part, settings: Settings, work: Work, spill: Spill) -> Iterator[A
     """A part of a file -> `(partition, clicks)`; summary: `Tally`."""
     for value in scan.scan(part, settings, work):
         if isinstance(value, Tally):
-            yield _summary(value)
+            yield _Summary(value)
         else:
             yield value[0], spill.put(value[1])
 
@@ -162,7 +180,7 @@ def group_sessions(
     if not settings.gap:
         grouped = sessions.select_lengths(grouped, settings.min_session_length)
         left = {f"in sessions of {settings.min_session_length} or more clicks": grouped.clicks}
-    yield _summary((sessions.count_items(grouped.items, ids), left))
+    yield _Summary((sessions.count_items(grouped.items, ids), left))
     yield spill.put((grouped, ids))
 
 
@@ -195,10 +213,10 @@ def filter_sessions(
         f"in sessions of {shortest} {f'to {longest}' if longest else 'or more'} clicks after that"
     ] = kept.clicks
     if len(kept):
-        yield _summary(((int(kept.dates.min()), int(kept.dates.max())), left))
+        yield _Summary(((int(kept.dates.min()), int(kept.dates.max())), left))
         yield spill.put(kept)
     else:
-        yield _summary((None, left))
+        yield _Summary((None, left))
 
 
 def find_span(
@@ -243,7 +261,7 @@ def number_sessions(
     test = sessions.renumber(test, numbers, nothing=0)
     test = sessions.select_lengths(test, settings.min_session_length)
     for part, numbered in (("train", train), ("test", test)):
-        yield _summary((part, order.histogram(numbered, span[0])))
+        yield _Summary((part, order.histogram(numbered, span[0])))
         yield part, spill.put(numbered)
 
 
@@ -281,7 +299,7 @@ def sort_range(
     key, parts = pieces
     ordered = order.by_date(sessions.concatenated(list(map(take, parts))))
     ordered = order.keep_latest(ordered, int(ranges[key[0]].quota[key[1]]))
-    yield _summary((key, len(ordered)))
+    yield _Summary((key, len(ordered)))
     yield key, spill.put(ordered)
 
 
@@ -328,10 +346,6 @@ def finish(
         directory, settings, rows, span[1], ranges, int(numbers.max(initial=0)), shards
     )
     yield None
-
-
-def _summary(value: Any) -> TaggedOutput:
-    return TaggedOutput(SUMMARY, value)
 
 
 def _added(parts: Iterable[dict[str, int]]) -> dict[str, int]:

@@ -125,9 +125,14 @@ def check_beam_flags(flags: Sequence[str]) -> None:
 
 
 def chosen_runner(work: Work, beam_flags: Sequence[str] = ()) -> tuple[Any, Any]:
-    """The runner that `beam_flags` name, the in-process one without, and Beam's options."""
+    """The runner that `beam_flags` name, the in-process one without, and Beam's options.
+
+    Raises:
+      UsageError: Beam has no such runner.
+    """
     from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
+    from apache_beam.runners.runner import create_runner
 
     # By default Beam's local workers flush what they send once a second from another thread, with
     # no lock against the one that writes it, and elements are lost now and then.
@@ -137,8 +142,14 @@ def chosen_runner(work: Work, beam_flags: Sequence[str] = ()) -> tuple[Any, Any]
     options = PipelineOptions(
         [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}", *beam_flags]
     )
-    # Named, since Beam's DirectRunner may hand over to a program that it downloads.
-    return options.view_as(StandardOptions).runner or FnApiRunner(), options
+    name = options.view_as(StandardOptions).runner
+    if not name:
+        # Named, since Beam's DirectRunner may hand over to a program that it downloads.
+        return FnApiRunner(), options
+    try:
+        return create_runner(name), options
+    except (ValueError, ImportError, AttributeError) as error:
+        raise UsageError(f"--runner {name!r} is not a runner that Beam has: {error}") from None
 
 
 def _run(
@@ -157,7 +168,9 @@ def _run(
     runner, options = chosen_runner(work, beam_flags)
     spilled = directory / ".spilled"
     spilled.mkdir()
-    spill = Spill(None if isinstance(runner, str) else str(spilled))
+    # A runner on many machines has a shuffle of its own and may run a step twice.
+    named = any(flag.partition("=")[0] == "--runner" for flag in beam_flags)
+    spill = Spill(None if named else str(spilled))
     # Beam's workers print the traceback of an error that this process reports in full.
     printed = io.StringIO()
     try:

@@ -124,13 +124,10 @@ def _split(
     """A step with two outputs: the data and small summaries of it."""
     both = source | name >> beam.ParDo(Step(function, name), *extra)
     return {
-        "main": both | f"data of {name}" >> beam.Filter(_is_data),
+        "main": both
+        | f"data of {name}" >> beam.Filter(lambda value: not isinstance(value, _Summary)),
         SUMMARY: both | f"summaries of {name}" >> beam.FlatMap(_summaries),
     }
-
-
-def _is_data(value: Any) -> bool:
-    return not isinstance(value, _Summary)
 
 
 def _summaries(value: Any) -> list[Any]:

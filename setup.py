@@ -16,6 +16,7 @@ setup(
     package_data={"hln_tf": ["py.typed"]},
     install_requires=[
         "apache-beam>=2.77",
+        "google-crc32c>=1.6",
         "keras-tuner>=1.4.8",
         "matplotlib>=3.10",
         "numpy>=2.0",
@@ -29,9 +30,11 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        "benchmark": ["pandas>=2.2"],
         "dev": [
             "hypothesis>=6.100",
             "mypy>=1.15",
+            "pandas>=2.2",
             "pytest>=8",
             "ruff>=0.9",
             "types-tqdm",

@@ -13,7 +13,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-from apache_beam.pvalue import AsList, AsSingleton, PCollection, TaggedOutput
+from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
 from beam_preprocess import order, scan, sessions, stats
 from beam_preprocess.failures import Merge, Step
@@ -22,6 +22,7 @@ from beam_preprocess.read import LogFile, Part
 from beam_preprocess.scan import Tally
 from beam_preprocess.sessions import Sessions
 from beam_preprocess.settings import Settings, Work
+from beam_preprocess.spill import Held, Spill, peek, take
 from beam_preprocess.stats import Rows
 from beam_preprocess.write import Shard, write_shard
 from hln_tf.errors import HlnError
@@ -35,6 +36,7 @@ def build(
     settings: Settings,
     work: Work,
     directories: Mapping[str, str],
+    spill: Spill,
 ) -> None:
     """Adds all steps: reads the files and fills the directories except for their manifests.
 
@@ -44,6 +46,7 @@ def build(
       settings: What to write; `train_fraction` does not count.
       work: How to cut the work up.
       directories: The directory of each fraction of train.
+      spill: Where large values go between steps.
     """
     scanned = _split(
         pipeline
@@ -53,6 +56,7 @@ def build(
         read,
         settings,
         work,
+        spill,
     )
     rows = _merged(scanned[SUMMARY], "check rows", check_rows, files, settings)
     grouped = _split(
@@ -60,11 +64,12 @@ def build(
         "group sessions",
         group_sessions,
         settings,
+        spill,
         AsSingleton(rows),
     )
     items = _merged(grouped[SUMMARY], "count items", choose_items, settings)
     filtered = _split(
-        grouped["main"], "filter sessions", filter_sessions, settings, AsSingleton(items)
+        grouped["main"], "filter sessions", filter_sessions, settings, spill, AsSingleton(items)
     )
     span = _merged(
         filtered[SUMMARY],
@@ -83,40 +88,60 @@ def build(
         "number sessions",
         number_sessions,
         settings,
+        spill,
         AsSingleton(span),
         AsSingleton(numbers),
     )
     for fraction, directory in directories.items():
         one = dataclasses.replace(settings, train_fraction=fraction)
-        _order_and_write(numbered, one, directory, rows, items, span, numbers)
+        is_shared = len(directories) > 1
+        _order_and_write(numbered, one, directory, spill, is_shared, rows, items, span, numbers)
 
 
 def _order_and_write(
     numbered: Any,
     settings: Settings,
     directory: str,
+    spill: Spill,
+    is_shared: bool,
     rows: PCollection,
     items: PCollection,
     span: PCollection,
     numbers: PCollection,
 ) -> None:
-    """The steps from sessions with item numbers to the directory of a fraction of train."""
+    """The steps from sessions with item numbers to the directory of a fraction of train.
+
+    Args:
+      numbered: The sessions, and their summaries.
+      settings: What to write.
+      directory: Where.
+      spill: Where large values go between steps.
+      is_shared: Whether another fraction takes the same sessions.
+      rows: The rows of all files.
+      items: The kept items.
+      span: The dates of the sessions, and what the filters left.
+      numbers: The items' numbers.
+    """
     label = f" for {settings.train_fraction}"
     ranges = _merged(numbered[SUMMARY], "plan ranges", plan_ranges, settings, label=label)
     ordered = _split(
         numbered["main"]
         | f"cut into ranges{label}"
-        >> beam.ParDo(Step(into_ranges, "sorting"), AsSingleton(span), AsSingleton(ranges))
+        >> beam.ParDo(
+            Step(into_ranges, "sorting"), spill, is_shared, AsSingleton(span), AsSingleton(ranges)
+        )
         | f"by range{label}" >> beam.GroupByKey(),
         "sort",
         sort_range,
+        spill,
         AsSingleton(ranges),
         label=label,
     )
     ranks = _merged(ordered[SUMMARY], "rank", rank_ranges, settings, label=label)
     shards = (
         ordered["main"]
-        | f"cut into shards{label}" >> beam.ParDo(Step(into_shards, "sorting"), AsSingleton(ranks))
+        | f"cut into shards{label}"
+        >> beam.ParDo(Step(into_shards, "sorting"), spill, AsSingleton(ranks))
         | f"by shard{label}" >> beam.GroupByKey()
         | f"write{label}"
         >> beam.ParDo(Step(write, "writing"), directory, settings, AsSingleton(ranks))
@@ -132,16 +157,31 @@ def _order_and_write(
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Summary:
+    """Marks what is for the next merge; not every runner keeps tagged outputs apart."""
+
+    value: Any
+
+
 def _split(
     source: PCollection,
     name: str,
     function: Callable[..., Iterator[Any]],
     *extra: Any,
     label: str = "",
-) -> Any:
+) -> dict[str, PCollection]:
     """A step with two outputs: the data and small summaries of it."""
-    step = beam.ParDo(Step(function, name), *extra)
-    return source | f"{name}{label}" >> step.with_outputs(SUMMARY, main="main")
+    both = source | f"{name}{label}" >> beam.ParDo(Step(function, name), *extra)
+    return {
+        "main": both
+        | f"data of {name}{label}" >> beam.Filter(lambda value: not isinstance(value, _Summary)),
+        SUMMARY: both | f"summaries of {name}{label}" >> beam.FlatMap(_summaries),
+    }
+
+
+def _summaries(value: Any) -> list[Any]:
+    return [value.value] if isinstance(value, _Summary) else []
 
 
 def _merged(
@@ -159,10 +199,13 @@ def _merged(
     )
 
 
-def read(part: Part, settings: Settings, work: Work) -> Iterator[Any]:
+def read(part: Part, settings: Settings, work: Work, spill: Spill) -> Iterator[Any]:
     """A part of a file -> `(partition, clicks)`; summary: `Tally`."""
     for value in scan.scan(part, settings, work):
-        yield _summary(value) if isinstance(value, Tally) else value
+        if isinstance(value, Tally):
+            yield _Summary(value)
+        else:
+            yield value[0], spill.put(value[1])
 
 
 def check_rows(
@@ -173,19 +216,23 @@ def check_rows(
 
 
 def group_sessions(
-    clicks: tuple[int, Iterable[pa.RecordBatch]], settings: Settings, rows: Rows
+    clicks: tuple[int, Iterable[Held[pa.RecordBatch]]],
+    settings: Settings,
+    spill: Spill,
+    rows: Rows,
 ) -> Iterator[Any]:
     """`(partition, clicks)` -> sessions and item ids; summary: item counts, clicks left.
 
     Waiting for `rows` keeps a log of too many malformed rows from being worked on.
     """
-    grouped, ids = sessions.group(clicks[1], settings.order == "time", settings.gap > 0)
+    by_time, keep_times = settings.order == "time", settings.gap > 0
+    grouped, ids = sessions.group(map(take, clicks[1]), by_time, keep_times)
     left = {}
     if not settings.gap:
         grouped = sessions.select_lengths(grouped, settings.min_session_length)
         left = {f"in sessions of {settings.min_session_length} or more clicks": grouped.clicks}
-    yield _summary((sessions.count_items(grouped.items, ids), left))
-    yield grouped, ids
+    yield _Summary((sessions.count_items(grouped.items, ids), left))
+    yield spill.put((grouped, ids))
 
 
 def choose_items(
@@ -198,12 +245,13 @@ def choose_items(
 
 
 def filter_sessions(
-    grouped: tuple[Sessions, pa.StringArray],
+    grouped: Held[tuple[Sessions, pa.StringArray]],
     settings: Settings,
+    spill: Spill,
     items: tuple[pa.StringArray, dict[str, int]],
 ) -> Iterator[Any]:
     """Sessions and item ids -> sessions; summary: first and last date, clicks left."""
-    kept = sessions.recode(*grouped, items[0])
+    kept = sessions.recode(*take(grouped), items[0])
     left = {"of frequent items": kept.clicks}
     if settings.gap:
         kept = sessions.split_at_gaps(kept, settings.gap)
@@ -216,10 +264,10 @@ def filter_sessions(
         f"in sessions of {shortest} {f'to {longest}' if longest else 'or more'} clicks after that"
     ] = kept.clicks
     if len(kept):
-        yield _summary(((int(kept.dates.min()), int(kept.dates.max())), left))
-        yield kept
+        yield _Summary(((int(kept.dates.min()), int(kept.dates.max())), left))
+        yield spill.put(kept)
     else:
-        yield _summary((None, left))
+        yield _Summary((None, left))
 
 
 def find_span(
@@ -239,9 +287,9 @@ def find_span(
     yield order.find_span(dates, settings.test_seconds, settings.test_begin()), left
 
 
-def see_items(kept: Sessions, span: tuple[Span, dict[str, int]]) -> Iterator[Appearances]:
+def see_items(kept: Held[Sessions], span: tuple[Span, dict[str, int]]) -> Iterator[Appearances]:
     """Sessions -> where the items first appear in train."""
-    yield order.first_appearances(order.train_and_test(kept, span[0])[0])
+    yield order.first_appearances(order.train_and_test(peek(kept), span[0])[0])
 
 
 def number_items(
@@ -252,16 +300,20 @@ def number_items(
 
 
 def number_sessions(
-    kept: Sessions, settings: Settings, span: tuple[Span, dict[str, int]], numbers: np.ndarray
+    kept: Held[Sessions],
+    settings: Settings,
+    spill: Spill,
+    span: tuple[Span, dict[str, int]],
+    numbers: np.ndarray,
 ) -> Iterator[Any]:
     """Sessions -> `(part, sessions)` with item numbers; summary: `(part, histogram)`."""
-    train, test = order.train_and_test(kept, span[0])
+    train, test = order.train_and_test(take(kept), span[0])
     train = sessions.renumber(train, numbers, nothing=0)
     test = sessions.renumber(test, numbers, nothing=0)
     test = sessions.select_lengths(test, settings.min_session_length)
     for part, numbered in (("train", train), ("test", test)):
-        yield _summary((part, order.histogram(numbered, span[0])))
-        yield part, numbered
+        yield _Summary((part, order.histogram(numbered, span[0])))
+        yield part, spill.put(numbered)
 
 
 def plan_ranges(
@@ -278,23 +330,30 @@ def plan_ranges(
 
 
 def into_ranges(
-    part: tuple[str, Sessions], span: tuple[Span, dict[str, int]], ranges: dict[str, Ranges]
-) -> Iterator[tuple[tuple[str, int], Sessions]]:
+    part: tuple[str, Held[Sessions]],
+    spill: Spill,
+    is_shared: bool,
+    span: tuple[Span, dict[str, int]],
+    ranges: dict[str, Ranges],
+) -> Iterator[tuple[tuple[str, int], Held[Sessions]]]:
     """`(part, sessions)` -> `((part, range), sessions)`."""
-    name, numbered = part
+    name, held = part
+    numbered = peek(held) if is_shared else take(held)
     for number, piece in order.into_ranges(numbered, span[0], ranges[name]):
-        yield (name, number), piece
+        yield (name, number), spill.put(piece)
 
 
 def sort_range(
-    pieces: tuple[tuple[str, int], Iterable[Sessions]], ranges: dict[str, Ranges]
+    pieces: tuple[tuple[str, int], Iterable[Held[Sessions]]],
+    spill: Spill,
+    ranges: dict[str, Ranges],
 ) -> Iterator[Any]:
     """`((part, range), pieces)` -> the same with the sessions in order; summary: their number."""
     key, parts = pieces
-    ordered = order.by_date(sessions.concatenated(list(parts)))
+    ordered = order.by_date(sessions.concatenated(list(map(take, parts))))
     ordered = order.keep_latest(ordered, int(ranges[key[0]].quota[key[1]]))
-    yield _summary((key, len(ordered)))
-    yield key, ordered
+    yield _Summary((key, len(ordered)))
+    yield key, spill.put(ordered)
 
 
 def rank_ranges(
@@ -305,23 +364,24 @@ def rank_ranges(
 
 
 def into_shards(
-    ordered: tuple[tuple[str, int], Sessions], ranks: Ranks
-) -> Iterator[tuple[tuple[str, int], tuple[int, Sessions]]]:
+    ordered: tuple[tuple[str, int], Held[Sessions]], spill: Spill, ranks: Ranks
+) -> Iterator[tuple[tuple[str, int], tuple[int, Held[Sessions]]]]:
     """`((part, range), sessions)` -> `((split, shard), (rank, sessions))`."""
     (part, number), kept = ordered
-    for split, shard, first, piece in order.into_shards(part, number, kept, ranks):
-        yield (split, shard), (first, piece)
+    for split, shard, first, piece in order.into_shards(part, number, take(kept), ranks):
+        yield (split, shard), (first, spill.put(piece))
 
 
 def write(
-    pieces: tuple[tuple[str, int], Iterable[tuple[int, Sessions]]],
+    pieces: tuple[tuple[str, int], Iterable[tuple[int, Held[Sessions]]]],
     directory: str,
     settings: Settings,
     ranks: Ranks,
 ) -> Iterator[Shard]:
     """`((split, shard), pieces)` -> a file, and what it holds."""
     (split, shard), parts = pieces
-    yield write_shard(directory, split, shard, ranks.shards[split], settings.compression, parts)
+    loaded = ((first, take(piece)) for first, piece in parts)
+    yield write_shard(directory, split, shard, ranks.shards[split], settings.compression, loaded)
 
 
 def finish(
@@ -340,10 +400,6 @@ def finish(
         directory, settings, rows, span[1], ranges, int(numbers.max(initial=0)), shards
     )
     yield None
-
-
-def _summary(value: Any) -> TaggedOutput:
-    return TaggedOutput(SUMMARY, value)
 
 
 def _added(parts: Iterable[dict[str, int]]) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """From raw files to a finished data set directory."""
 
 import contextlib
+import importlib
 import io
 import os
 import shutil
@@ -173,6 +174,8 @@ def check_beam_flags(flags: Sequence[str]) -> None:
     """
     from apache_beam.options.pipeline_options import PipelineOptions
 
+    with contextlib.suppress(ImportError):  # its flags are known once it is loaded
+        importlib.import_module("apache_beam.runners.dask.dask_runner")
     parser: Any = Parser(
         prog="python -m beam_preprocess", add_help=False, conflict_handler="resolve"
     )
@@ -186,6 +189,34 @@ def check_beam_flags(flags: Sequence[str]) -> None:
         )
 
 
+def chosen_runner(work: Work, beam_flags: Sequence[str] = ()) -> tuple[Any, Any]:
+    """The runner that `beam_flags` name, the in-process one without, and Beam's options.
+
+    Raises:
+      UsageError: Beam has no such runner.
+    """
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
+    from apache_beam.runners.runner import create_runner
+
+    # By default Beam's local workers flush what they send once a second from another thread, with
+    # no lock against the one that writes it, and elements are lost now and then.
+    worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = 0
+    workers = work.workers or len(os.sched_getaffinity(0))
+    mode = "multi_threading" if workers > 1 else "in_memory"
+    options = PipelineOptions(
+        [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}", *beam_flags]
+    )
+    name = options.view_as(StandardOptions).runner
+    if not name:
+        # Named, since Beam's DirectRunner may hand over to a program that it downloads.
+        return FnApiRunner(), options
+    try:
+        return create_runner(name), options
+    except (ValueError, ImportError, AttributeError) as error:
+        raise UsageError(f"--runner {name!r} is not a runner that Beam has: {error}") from None
+
+
 def _run(
     files: Sequence[LogFile],
     settings: Settings,
@@ -194,21 +225,17 @@ def _run(
     beam_flags: Sequence[str],
 ) -> None:
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
     from beam_preprocess.failures import unmarked
     from beam_preprocess.pipeline import build
+    from beam_preprocess.spill import Spill
 
-    workers = work.workers or len(os.sched_getaffinity(0))
-    mode = "multi_threading" if workers > 1 else "in_memory"
-    options = PipelineOptions(
-        [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}", *beam_flags]
-    )
-    runner = options.view_as(StandardOptions).runner
-    if not runner:
-        # Named, since Beam's DirectRunner may hand over to a program that it downloads.
-        runner = FnApiRunner()
+    runner, options = chosen_runner(work, beam_flags)
+    spilled = Path(next(iter(directories.values()))) / ".spilled"
+    spilled.mkdir()
+    # A runner on many machines has a shuffle of its own and may run a step twice.
+    named = any(flag.partition("=")[0] == "--runner" for flag in beam_flags)
+    spill = Spill(None if named else str(spilled))
     # Beam's workers print the traceback of an error that this process reports in full.
     printed = io.StringIO()
     try:
@@ -217,12 +244,13 @@ def _run(
             contextlib.redirect_stderr(printed),
             beam.Pipeline(runner=runner, options=options) as pipeline,
         ):
-            build(pipeline, files, settings, work, directories)
+            build(pipeline, files, settings, work, directories, spill)
     except Exception as error:
         failure = unmarked(error)
         if failure:
             raise failure from None
         raise
+    shutil.rmtree(spilled)
 
 
 def _manifest(

@@ -129,13 +129,34 @@ def partitioned(clicks: pa.Table, partitions: int) -> list[tuple[int, pa.RecordB
 
     Ids become dictionaries, each with just the ids of its part.
     """
-    sessions = clicks["session"].combine_chunks().dictionary_encode()
-    part = (stable_hash(sessions.dictionary) % np.uint64(partitions))[sessions.indices.to_numpy()]
+    sessions, items = (
+        clicks[name].combine_chunks().dictionary_encode() for name in ("session", "item")
+    )
+    of_session = (stable_hash(sessions.dictionary) % np.uint64(partitions)).astype(np.uint16)
+    part = of_session[sessions.indices.to_numpy()]
+    order = np.argsort(part, kind="stable")
+    bounds = np.concatenate([[0], np.cumsum(np.bincount(part, minlength=partitions))])
+    codes = {
+        "session": (sessions.indices.to_numpy()[order], sessions.dictionary),
+        "item": (items.indices.to_numpy()[order], items.dictionary),
+    }
+    others = {
+        name: clicks[name].to_numpy()[order] for name in clicks.column_names if name not in codes
+    }
     pieces = []
-    for partition in np.unique(part):
-        piece = clicks.take(np.flatnonzero(part == partition)).combine_chunks()
-        for name in ("session", "item"):
-            encoded = piece[name].combine_chunks().dictionary_encode()
-            piece = piece.set_column(piece.schema.get_field_index(name), name, encoded)
-        pieces.append((int(partition), piece.to_batches()[0]))
+    for partition in np.flatnonzero(np.diff(bounds)):
+        piece = slice(bounds[partition], bounds[partition + 1])
+        columns = {name: _narrowed(code[piece], ids) for name, (code, ids) in codes.items()}
+        columns |= {name: values[piece] for name, values in others.items()}
+        pieces.append((int(partition), pa.record_batch(columns)))
     return pieces
+
+
+def _narrowed(codes: np.ndarray, ids: pa.StringArray) -> pa.DictionaryArray:
+    """Places in `ids` as a dictionary of those ids alone that occur."""
+    occurs = np.zeros(len(ids), bool)
+    occurs[codes] = True
+    places = np.cumsum(occurs, dtype=np.int32) - 1
+    return pa.DictionaryArray.from_arrays(
+        pa.array(places[codes]), ids.take(pa.array(np.flatnonzero(occurs)))
+    )

@@ -57,7 +57,8 @@ def group(
     """Groups clicks by session id, wherever they stand.
 
     Args:
-      clicks: Columns `session` and `item` (dictionaries), `time`, `position`.
+      clicks: Columns `session` and `item` (dictionaries), `time`, `position`;
+        positions ascend within a piece, and those of two pieces do not overlap.
       by_time: Whether a session is in order of time, else of position; equal
         times are in order of position.
       keep_times: Whether the sessions carry the time of each click.
@@ -65,12 +66,13 @@ def group(
     Returns:
       The sessions, and the item ids in order of their code.
     """
-    table = pa.Table.from_batches(clicks).unify_dictionaries().combine_chunks()
+    ordered = sorted(clicks, key=lambda piece: piece["position"][0].as_py())
+    table = pa.Table.from_batches(ordered).unify_dictionaries().combine_chunks()
     codes = table["session"].combine_chunks().indices.to_numpy()
     ids = table["item"].combine_chunks()
     time = table["time"].to_numpy()
     position = table["position"].to_numpy()
-    order = np.lexsort((position, time, codes) if by_time else (position, codes))
+    order = np.lexsort((time, codes)) if by_time else np.argsort(codes, kind="stable")
     codes, time = codes[order], time[order]
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     offsets = np.append(starts, len(codes))

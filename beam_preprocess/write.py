@@ -1,20 +1,21 @@
 """Session shards as TFRecord files."""
 
+import contextlib
 import dataclasses
-import threading
-from collections.abc import Iterable
+import gzip
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from beam_preprocess.sessions import Sessions, concatenated, rows
-from hln_tf.cli import import_tensorflow
+from beam_preprocess.spill import unwritable
+from beam_preprocess.tfrecord import example, varints, write_record
 from hln_tf.data.layout import COMPRESSED_SUFFIX, SESSIONS_PER_RECORD, record_compression
-from hln_tf.errors import HlnError
 from hln_tf.files import written_whole
 
-_importing = threading.Lock()  # the import turns standard error aside for the whole process
+_ENCODED = 64 * SESSIONS_PER_RECORD  # sessions whose numbers are packed at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,32 +74,36 @@ def write_shard(
 
 
 def _write_records(path: Path, sessions: Sessions) -> None:
-    with _importing:
-        import_tensorflow()
-    import tensorflow as tf
-
-    options = tf.io.TFRecordOptions(compression_type=record_compression(path.name))
+    opened: Any = _gzip if record_compression(path.name) else open
     try:
-        with (
-            written_whole(path) as temporary,
-            tf.io.TFRecordWriter(str(temporary), options) as writer,
-        ):
-            for start in range(0, len(sessions), SESSIONS_PER_RECORD):
-                end = min(start + SESSIONS_PER_RECORD, len(sessions))
-                writer.write(_record(tf, rows(sessions, start, end)))
-    except tf.errors.OpError as error:
-        reason = error.message.rpartition("; ")[2]
-        raise HlnError(
-            f"{path.parent.name}/{path.name} of the data set cannot be written ({reason}): "
-            "free some space and run the same command again"
-        ) from None
+        with written_whole(path) as temporary, opened(temporary, "wb") as file:
+            for start in range(0, len(sessions), _ENCODED):
+                end = min(start + _ENCODED, len(sessions))
+                for record in _records(rows(sessions, start, end)):
+                    write_record(file, record)
+    except OSError as error:
+        raise unwritable(f"{path.parent.name}/{path.name} of the data set", error) from None
 
 
-def _record(tf: Any, sessions: Sessions) -> bytes:
-    columns = {"lengths": sessions.lengths, "dates": sessions.dates, "items": sessions.items}
-    features = {
-        name: tf.train.Feature(int64_list=tf.train.Int64List(value=values.tolist()))
-        for name, values in columns.items()
+@contextlib.contextmanager
+def _gzip(path: Path, mode: str) -> Iterator[BinaryIO]:
+    # Without name and time, so that equal sessions give equal files.
+    with open(path, mode) as file, gzip.GzipFile("", mode, fileobj=file, mtime=0) as packed:
+        yield packed  # type: ignore[misc]
+
+
+def _records(sessions: Sessions) -> Iterator[bytes]:
+    places = np.arange(len(sessions) + 1)
+    columns = {
+        "lengths": (*varints(sessions.lengths), places),
+        "dates": (*varints(sessions.dates), places),
+        "items": (*varints(sessions.items), sessions.offsets),
     }
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    return example.SerializeToString(deterministic=True)
+    for start in range(0, len(sessions), SESSIONS_PER_RECORD):
+        end = min(start + SESSIONS_PER_RECORD, len(sessions))
+        yield example(
+            {
+                name: text[bounds[place[start]] : bounds[place[end]]]
+                for name, (text, bounds, place) in columns.items()
+            }
+        )

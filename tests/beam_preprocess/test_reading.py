@@ -32,7 +32,7 @@ def opened(path, log=YOOCHOOSE_ROWS):
 def microseconds(value):
     """The time by the standard library, or None."""
     found = re.fullmatch(r"(.{10})[T ](.{8})(\.[0-9]+)?(Z|([+-]\d\d):?(\d\d)?)?", value, re.ASCII)
-    if not found or found[2].endswith(":60"):
+    if not found or found[2][-2:] > "59":  # strptime takes leap seconds
         return None
     try:
         parsed = time.strptime(f"{found[1]}T{found[2]}", "%Y-%m-%dT%H:%M:%S")

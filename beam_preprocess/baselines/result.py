@@ -1,0 +1,69 @@
+"""What a baseline writes, and the digest by which data sets are compared."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from hln_tf.data.layout import Manifest, read_vocabulary
+from hln_tf.data.sessions import Sessions, read_split
+
+DAY = 86_400
+MIN_ITEM_COUNT = 5
+_FILE = "sessions.npz"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Result:
+    """The sessions of train and test in order of date, and the items in order of number."""
+
+    train: Sessions
+    test: Sessions
+    vocabulary: list[str]
+
+    def counts(self) -> dict[str, int]:
+        """Sessions and samples of both parts, and items."""
+        return {
+            "train sessions": len(self.train),
+            "train prefixes": self.train.prefixes,
+            "test sessions": len(self.test),
+            "test prefixes": self.test.prefixes,
+            "items": len(self.vocabulary),
+        }
+
+    def digest(self) -> str:
+        """A checksum of every click, date and item, in order."""
+        digest = hashlib.sha256("\n".join(self.vocabulary).encode())
+        for part in (self.train, self.test):
+            for column in (part.items, part.offsets, part.dates):
+                digest.update(column.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def write(self, directory: str) -> None:
+        """Writes the result to a directory, which is made."""
+        Path(directory).mkdir(parents=True)
+        columns = {
+            f"{name}_{field.name}": getattr(part, field.name)
+            for name, part in (("train", self.train), ("test", self.test))
+            for field in dataclasses.fields(Sessions)
+        }
+        np.savez(Path(directory) / _FILE, vocabulary=np.array(self.vocabulary), **columns)
+
+
+def read(directory: str) -> Result:
+    """Reads what a baseline wrote, or a data set directory."""
+    if (Path(directory) / _FILE).exists():
+        with np.load(Path(directory) / _FILE) as columns:
+            train, test = (
+                Sessions(
+                    **{f.name: columns[f"{name}_{f.name}"] for f in dataclasses.fields(Sessions)}
+                )
+                for name in ("train", "test")
+            )
+            return Result(train, test, columns["vocabulary"].tolist())
+    train, validation, test = (
+        read_split(directory, split) for split in ("train", "validation", "test")
+    )
+    vocabulary = read_vocabulary(Path(directory), Manifest.read(directory))
+    return Result(train + validation, test, vocabulary)

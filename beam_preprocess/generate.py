@@ -1,0 +1,83 @@
+"""`python -m beam_preprocess.generate`: a raw log of any size, to measure preprocessing on."""
+
+import contextlib
+import dataclasses
+import gzip
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from hln_tf.cli import Parser, add_settings, run, settings_from
+from hln_tf.errors import UsageError
+from hln_tf.files import written_whole
+from hln_tf.progress import progress_bar
+from hln_tf.settings import checked, setting
+
+SHAPES = ("yoochoose", "lastfm")
+
+_DESCRIPTION = """\
+Writes a made-up raw log with the shape of a public one, in blocks, so that memory
+does not grow with the log.
+
+  python -m beam_preprocess.generate --shape yoochoose --clicks 5000000 --output clicks.dat
+
+The clicks follow no taste: they measure preprocessing, not models. The same flags
+give the same rows. An --output that ends in .gz is written as gzip.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class LogSettings:
+    """A made-up raw log."""
+
+    output: str = setting("", "file to write or to replace; .gz at the end packs it")
+    shape: str = setting("yoochoose", "the public log to resemble", choices=SHAPES)
+    clicks: int = setting(5_000_000, "number of rows", minimum=1, maximum=2_000_000_000)
+    seed: int = setting(1, "seed of all that is drawn", minimum=0)
+
+    def __post_init__(self) -> None:
+        checked(self)
+        if not self.output:
+            raise UsageError("--output is missing: name the file to write")
+        if Path(self.output).is_dir():
+            raise UsageError(f"--output {self.output} is a directory, expected a file")
+
+
+def generate(settings: LogSettings) -> None:
+    """Writes the log, whole or not at all."""
+    from beam_preprocess import shapes
+
+    blocks = {"yoochoose": shapes.yoochoose, "lastfm": shapes.lastfm}[settings.shape]
+    with (
+        written_whole(settings.output) as temporary,
+        _opened(temporary, packed=settings.output.endswith(".gz")) as file,
+        progress_bar(f"writing {settings.output}", "clicks", settings.clicks) as bar,
+    ):
+        for clicks, text in blocks(settings.clicks, settings.seed):
+            file.write(text)
+            bar.update(clicks)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, packed: bool) -> Iterator[BinaryIO]:
+    with open(path, "wb") as file:
+        if not packed:
+            yield file
+            return
+        # Without name and time, so that the same rows are the same bytes.
+        with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as stream:
+            yield cast(BinaryIO, stream)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses the arguments and writes the log."""
+    parser = Parser(prog="python -m beam_preprocess.generate", description=_DESCRIPTION)
+    add_settings(parser, LogSettings, "the log", {"output": "none, one must be given"})
+    settings = settings_from(LogSettings, parser.parse_args(arguments))
+    generate(settings)
+    print(f"wrote {settings.output}")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

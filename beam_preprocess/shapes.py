@@ -1,0 +1,200 @@
+"""Made-up clicks with the shapes of public logs, block by block as the text of their rows."""
+
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_BLOCK = 500_000  # clicks made at a time, about
+_DAY = 86_400_000  # milliseconds
+
+# Yoochoose: 33.0 M clicks, 9.2 M sessions, 52.7 k items, of which 37.5 k are clicked
+# 5 times or more and the first 150 k times.
+_ITEMS = 53_300  # some are never drawn
+_ITEM_SHIFT, _ITEM_POWER = 200, 1.97
+_SINGLE = 0.137  # share of the sessions of one click
+_LENGTH_POWER, _LONGEST = 2.6, 200
+_SHORTEST_GAP, _MEAN_GAP = 500, 150_000
+_FIRST_DAY, _DAYS = np.datetime64("2014-04-01"), 183
+
+# LastFM-1K: 19.1 M plays of 992 users, about 1 M songs of 170 k artists.
+_PLAYS_PER_USER, _SPREAD = 19_300, 0.8
+_PLAYS_PER_SONG, _SONGS, _SONGS_PER_ARTIST = 19, 1_000_000, 6
+_SONG_SHIFT, _SONG_POWER = 30, 1.1
+_NO_ARTIST_ID, _NO_SONG_ID = 0.07, 0.28
+_PLAY_GAP, _LONG_GAP, _BREAK, _MOST_BREAKS = 240, 36_000, 72_000, 800  # seconds; number
+_LAST_SECOND = np.datetime64("2009-05-05T23:59:59")
+_YEARS = 4.2 * 365 * 86_400  # seconds that the log spans
+_WORDS = (
+    "Night River Ghost Golden Heart Winter Machine Silent Summer Blue Paper Echo Glass Velvet "
+    'Stone Sailor\'s "Lucky" Earth, Björk Café Señor Ænima Ólafur Мир 夜 Łódź Noël São Ångström '
+    "& the of (Live) No. Vol. Pt. Radio Electric Garden Moon City Fire Dream Horse Parade Tiger "
+    "Shadow Island Northern Empty Seven Station Harbour Mirror Orchestra Wolf Feather Broken "
+    "Ocean Little"
+).split()
+
+
+def yoochoose(clicks: int, seed: int) -> Iterator[tuple[int, bytes]]:
+    """Rows `session,time,item,category`: contiguous sessions, not in order of time.
+
+    Yields:
+      Number of clicks and text of a block; `clicks` in all.
+    """
+    rng = np.random.default_rng([seed, 0])
+    places = rng.permutation(_ITEMS)
+    items = pa.array(214_507_224 + 7 * places).cast(pa.string())
+    lengths = np.arange(2, _LONGEST + 1)
+    weights = lengths**-_LENGTH_POWER
+    ends = np.cumsum(np.append(_SINGLE, (1 - _SINGLE) * weights / weights.sum()))
+    names = ["0", "S", *map(str, range(1, 13)), "2088643221", "1509387364"]
+    categories = pa.array([f"{name}\n" for name in names])
+    shares = np.array([0.5, 0.3, *[0.015] * 12, 0.01, 0.01])
+    session = 0
+    left = clicks
+    while left:
+        drawn = 1 + np.searchsorted(ends[:-1], rng.random(_BLOCK // 4), "right")
+        drawn = drawn[: np.searchsorted(np.cumsum(drawn), left) + 1]
+        drawn[-1] = min(drawn[-1], left - drawn[:-1].sum())
+        count = int(drawn.sum())
+        ids = session + np.cumsum(rng.integers(1, 3, len(drawn)))
+        session = int(ids[-1])
+        starts = rng.integers(0, _DAYS * _DAY, len(drawn))
+        gaps = _SHORTEST_GAP + rng.exponential(_MEAN_GAP, count).astype(np.int64)
+        passed = np.cumsum(gaps)
+        first = np.cumsum(drawn) - drawn
+        times = passed + np.repeat(starts - passed[first], drawn)
+        kinds = np.searchsorted(np.cumsum(shares)[:-1], rng.random(count))
+        yield (
+            count,
+            _text(
+                pa.array(np.repeat(ids, drawn)).cast(pa.string()),
+                _times(_FIRST_DAY, times, milliseconds=True),
+                items.take(pa.array(_skewed(rng, count, _ITEMS, _ITEM_SHIFT, _ITEM_POWER))),
+                categories.take(pa.array(kinds)),
+                delimiter=",",
+            ),
+        )
+        left -= count
+
+
+def lastfm(clicks: int, seed: int) -> Iterator[tuple[int, bytes]]:
+    """Rows `user, time, artist id, artist, song id, song`: each user's latest play first.
+
+    Yields:
+      Number of plays and text of a block; `clicks` in all.
+    """
+    rng = np.random.default_rng([seed, 1])
+    users = max(1, round(clicks / _PLAYS_PER_USER))
+    shares = rng.lognormal(0, _SPREAD, users)
+    bounds = np.rint(np.cumsum(shares) / shares.sum() * clicks).astype(np.int64)
+    songs = min(_SONGS, max(100, clicks // _PLAYS_PER_SONG))
+    artists = -(-songs // _SONGS_PER_ARTIST)
+    artist_names = _names(rng.permutation(artists))
+    artist_ids = _ids(rng, artists, _NO_ARTIST_ID)
+    song_names = pc.binary_join_element_wise(_names(rng.permutation(songs)), "\n", "")
+    song_ids = _ids(rng, songs, _NO_SONG_ID)
+    first = 0
+    while first < users:
+        start = bounds[first - 1] if first else 0
+        end = max(first + 1, int(np.searchsorted(bounds, start + _BLOCK, "right")))
+        plays = np.diff(bounds[first:end], prepend=start)
+        count = int(plays.sum())
+        song = _skewed(rng, count, songs, _SONG_SHIFT, _SONG_POWER)
+        by = pa.array(song // _SONGS_PER_ARTIST)
+        song = pa.array(song)
+        names = pa.array([f"user_{number:06d}" for number in range(first + 1, end + 1)])
+        days, seconds = np.divmod(_play_times(rng, plays), 86_400)
+        times = (days - days.min()) * _DAY + seconds * 1000
+        text = _text(
+            names.take(pa.array(np.repeat(np.arange(end - first), plays))),
+            _times(np.datetime64(int(days.min()), "D"), times, milliseconds=False),
+            artist_ids.take(by),
+            artist_names.take(by),
+            song_ids.take(song),
+            song_names.take(song),
+            delimiter="\t",
+        )
+        yield count, text
+        first = end
+
+
+def _play_times(rng: np.random.Generator, plays: np.ndarray) -> np.ndarray:
+    """Seconds since 1970 of each user's plays, the latest first, int64 [plays]."""
+    count = int(plays.sum())
+    gaps = 30 + rng.exponential(_PLAY_GAP - 30, count)
+    pauses = np.repeat(np.minimum(0.05, _MOST_BREAKS / np.maximum(plays, 1)), plays)
+    pauses = rng.random(count) < pauses
+    gaps[pauses] = _LONG_GAP + rng.exponential(_BREAK, int(pauses.sum()))
+    user = np.repeat(np.arange(len(plays)), plays)
+    span = np.bincount(user, gaps, len(plays))
+    gaps *= np.minimum(1, _YEARS / np.maximum(span, 1))[user]
+    passed = np.cumsum(gaps)
+    first = np.cumsum(plays) - plays
+    latest = rng.exponential(2 * 86_400, len(plays))
+    kept = np.flatnonzero(plays)
+    base = np.zeros(len(plays))
+    base[kept] = latest[kept] - passed[first[kept]]
+    return _LAST_SECOND.astype(np.int64) - (passed + base[user]).astype(np.int64)
+
+
+def _skewed(
+    rng: np.random.Generator, count: int, outcomes: int, shift: float, power: float
+) -> np.ndarray:
+    """Draws from 0 to `outcomes - 1`; k about as likely as (k + shift) ** -power (Zipf's law)."""
+    low, high = shift ** (1 - power), (shift + outcomes) ** (1 - power)
+    place = (low + rng.random(count) * (high - low)) ** (1 / (1 - power)) - shift
+    return np.minimum(place.astype(np.int64), outcomes - 1)
+
+
+def _names(places: np.ndarray) -> pa.StringArray:
+    """A name of three words for each place, no two alike below `len(_WORDS) ** 3`."""
+    words, many = pa.array(_WORDS), len(_WORDS)
+    digits = [(places // many**power) % many for power in range(3)]
+    name = pc.binary_join_element_wise(*(words.take(pa.array(digit)) for digit in digits), " ")
+    if places.max() < many**3:
+        return name
+    volumes = pa.array(places // many**3).cast(pa.string())
+    return pc.binary_join_element_wise(name, volumes, " ")
+
+
+def _ids(rng: np.random.Generator, count: int, empty: float) -> pa.StringArray:
+    """Ids of 36 hexadecimal digits and dashes, this share of them empty."""
+    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
+    text = digits[rng.integers(0, 16, (count, 36), dtype=np.uint8)]
+    text[:, [8, 13, 18, 23]] = ord("-")
+    return pc.if_else(pa.array(rng.random(count) < empty), "", _fixed(text))
+
+
+def _times(first_day: np.datetime64, times: np.ndarray, milliseconds: bool) -> pa.StringArray:
+    """Times, milliseconds since a day, as text such as `2014-04-07T10:51:09.277Z`."""
+    days = (first_day + np.arange(times.max() // _DAY + 1)).astype("S10")
+    fractions = [f".{number:03d}Z" for number in range(1000)] if milliseconds else ["Z"] * 1000
+    columns = (
+        days[times // _DAY],
+        _seconds_of_day()[times % _DAY // 1000],
+        np.array(fractions, "S")[times % 1000],
+    )
+    text = [column.view(np.uint8).reshape(len(times), -1) for column in columns]
+    return _fixed(np.concatenate(text, axis=1))
+
+
+@functools.cache
+def _seconds_of_day() -> np.ndarray:
+    clock = (f"T{s // 3600:02d}:{s // 60 % 60:02d}:{s % 60:02d}" for s in range(86_400))
+    return np.array(list(clock), "S9")
+
+
+def _fixed(text: np.ndarray) -> pa.StringArray:
+    """Rows of characters, uint8 [rows, width], as strings."""
+    rows, width = text.shape
+    ends = np.arange(rows + 1, dtype=np.int32) * np.int32(width)
+    return pa.StringArray.from_buffers(rows, pa.py_buffer(ends), pa.py_buffer(text.tobytes()))
+
+
+def _text(*columns: pa.StringArray, delimiter: str) -> bytes:
+    """Columns joined to rows; the last column carries the line's end."""
+    rows = pc.binary_join_element_wise(*columns, delimiter)
+    _, ends, text = rows.buffers()
+    return bytes(memoryview(text)[: np.frombuffer(ends, np.int32)[len(rows)]])

@@ -1,0 +1,68 @@
+"""TFRecord files of `tf.train.Example`s, written without TensorFlow.
+
+TensorFlow takes seconds to load and half a gigabyte of memory, in each worker;
+what it would write here are numbers in a few bytes each, which NumPy can do.
+"""
+
+import struct
+from collections.abc import Mapping
+from typing import BinaryIO
+
+import google_crc32c
+import numpy as np
+
+
+def write_record(file: BinaryIO, data: bytes) -> None:
+    """Writes one record with its length and checksums."""
+    length = struct.pack("<Q", len(data))
+    file.write(length + _masked_crc(length))
+    file.write(data)
+    file.write(_masked_crc(data))
+
+
+def example(features: Mapping[str, bytes]) -> bytes:
+    """A serialized `tf.train.Example`.
+
+    Args:
+      features: The values of each feature as `varints`.
+    """
+    entries = []
+    for name, values in sorted(features.items()):
+        int64_list = _field(1, values)
+        entries.append(_field(1, _field(1, name.encode()) + _field(2, _field(3, int64_list))))
+    return _field(1, b"".join(entries))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return bytes([number << 3 | 2]) + varints(np.array([len(content)]))[0] + content
+
+
+def varints(values: np.ndarray) -> tuple[bytes, np.ndarray]:
+    """Integers in the variable length that protocol buffers give them.
+
+    Args:
+      values: int64 or narrower [values].
+
+    Returns:
+      The bytes of all values, and where in them each begins and the last one
+      ends, int64 [values + 1].
+    """
+    left = values.astype(np.int64).view(np.uint64)
+    sizes = np.ones(len(values), np.int64)
+    columns = []
+    while True:
+        more = left >= 128
+        columns.append((left & np.uint64(127)).astype(np.uint8) | (more.view(np.uint8) << 7))
+        if not more.any():
+            break
+        sizes += more
+        left = left >> np.uint64(7)
+    # A value that is done goes on as zeros, which are left out.
+    used = np.arange(len(columns)) < sizes[:, None]
+    data = np.stack(columns, axis=1)[used].tobytes()
+    return data, np.concatenate([[0], np.cumsum(sizes)])
+
+
+def _masked_crc(data: bytes) -> bytes:
+    crc = google_crc32c.value(data)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)

@@ -1,0 +1,44 @@
+"""Records against TensorFlow's own."""
+
+import numpy as np
+
+from beam_preprocess.tfrecord import example, varints, write_record
+
+EXTREMES = [0, 1, 127, 128, 16_383, 16_384, 2**31 - 1, 2**63 - 1, -1, -(2**63)]
+
+
+def test_records_are_those_of_tensorflow(tmp_path):
+    import tensorflow as tf
+
+    rng = np.random.default_rng(1)
+    written = []
+    with (
+        open(tmp_path / "ours", "wb") as file,
+        tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer,
+    ):
+        for size in (1, 2, 3, 700, 2047, 2048, 2049, 70_000):
+            columns = {
+                "lengths": rng.integers(0, 300, size),
+                "items": rng.integers(0, 2**31, size).astype(np.int32),
+                "dates": np.array((EXTREMES * size)[:size]),
+            }
+            ours = example({name: varints(values)[0] for name, values in columns.items()})
+            features = {
+                name: tf.train.Feature(int64_list=tf.train.Int64List(value=values.tolist()))
+                for name, values in columns.items()
+            }
+            theirs = tf.train.Example(features=tf.train.Features(feature=features))
+            assert ours == theirs.SerializeToString(deterministic=True)
+            write_record(file, ours)
+            writer.write(ours)
+            written.append(ours)
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+    read = tf.data.TFRecordDataset(str(tmp_path / "ours")).as_numpy_iterator()
+    assert list(read) == written
+
+
+def test_varints_can_be_cut():
+    text, bounds = varints(np.array(EXTREMES))
+    for start in range(len(EXTREMES)):
+        assert text[bounds[start] : bounds[-1]] == varints(np.array(EXTREMES[start:]))[0]
+    assert varints(np.zeros(0, np.int64))[0] == b""

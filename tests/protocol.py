@@ -2,6 +2,7 @@
 
 import collections
 import datetime
+import os
 from fractions import Fraction
 
 from hypothesis import HealthCheck, Phase, settings
@@ -10,7 +11,7 @@ from hln_tf.data.layout import SPLITS, Manifest, read_vocabulary
 
 MIDNIGHT = datetime.datetime(2014, 4, 7, tzinfo=datetime.UTC)
 FEW = settings(
-    max_examples=8,
+    max_examples=int(os.environ.get("HLN_TF_EXAMPLES", "8")),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking would take minutes
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

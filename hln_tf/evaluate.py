@@ -11,7 +11,7 @@ from hln_tf.workdir import Workdir
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Ranks a split's targets and prints the metrics in percent."""
+    """Ranks a split's targets and prints the metrics; of HLN also what its groups keep."""
     parser = cli.Parser(prog="python -m hln_tf.evaluate", description=__doc__)
     add = parser.add_argument
     add("--workdir", required=True, type=Path, help="directory of a finished run")
@@ -28,17 +28,22 @@ def main(arguments: Sequence[str]) -> None:
         )
     cli.import_tensorflow()
     from hln_tf.data.prefixes import Prefixes
-    from hln_tf.training.evaluation import evaluate
+    from hln_tf.models.hln import HLN
+    from hln_tf.training.evaluation import evaluate, mean_retention
     from hln_tf.training.interrupt import StopOnSignal
     from hln_tf.training.run import read_sessions
 
     prefixes = Prefixes.of(read_sessions(data_dir, flags.split), config.training.max_length)
     batch_size = config.training.evaluation_batch_size
+    model = workdir.model()
     with StopOnSignal() as stop:
-        metrics = evaluate(workdir.model(), prefixes, batch_size, flags.split, stop)
+        metrics = evaluate(model, prefixes, batch_size, flags.split, stop)
     print(f"{flags.split}: {len(prefixes)} prefixes, {config.data.items} items")
     for name, value in metrics.items():
         print(f"{name:10} {100 * value:6.2f} %")
+    if isinstance(model, HLN):
+        for group, mean in enumerate(mean_retention(model, prefixes, batch_size), start=1):
+            print(f"group {group} keeps {100 * mean:6.2f} % of the clicks")
 
 
 if __name__ == "__main__":

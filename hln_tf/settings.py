@@ -16,6 +16,8 @@ from hln_tf.errors import UsageError
 
 T = TypeVar("T")
 
+PLAIN = (bool, int, float, str)
+
 
 @dataclasses.dataclass(frozen=True)
 class Range:
@@ -81,13 +83,18 @@ def value_type(field: dataclasses.Field[Any], owner: type) -> tuple[type, bool]:
 def checked(settings: T) -> T:
     """Checks every field against its declaration; call from `__post_init__`.
 
+    Of fields that were not made with `setting`, those of a plain type are checked for it.
+
     Raises:
       UsageError: A value has the wrong type or lies outside its range; the
         message names the flag, the value and what was expected.
     """
-    for field in declared_fields(type(settings)):
+    declared_names = {field.name for field in declared_fields(type(settings))}
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
         value = getattr(settings, field.name)
         expected, optional = value_type(field, type(settings))
+        if field.name not in declared_names and (optional or expected not in PLAIN):
+            continue
         if value is None and optional:
             continue
         if expected is float and type(value) is int:

@@ -1,7 +1,11 @@
 """Recall@k and MRR@k of a model over the full catalogue."""
 
+import numpy as np
+import tensorflow as tf
+
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.models.base import SessionScorer
+from hln_tf.models.hln import HLN
 from hln_tf.progress import progress_bar
 from hln_tf.training.interrupt import StopOnSignal
 
@@ -31,6 +35,28 @@ def evaluate(
             bar.update(len(batch["target"]))
             stop.check()
     return model.ranking.results()
+
+
+def mean_retention(model: HLN, prefixes: Prefixes, batch_size: int) -> list[float]:
+    """Mean probability with which each preference group keeps a click.
+
+    Args:
+      model: The model.
+      prefixes: Samples over whose clicks the mean goes.
+      batch_size: Samples at a time.
+
+    Returns:
+      One mean for each of the L groups.
+    """
+    signature = [tf.TensorSpec([None, None], tf.int32)]
+    retention = tf.function(lambda items: model.retention(items), input_signature=signature)
+    total, clicks = np.zeros(model.settings.num_groups), 0
+    with progress_bar("retention", "sequences", len(prefixes)) as bar:
+        for batch in prefixes.batches(prefixes.by_length(), batch_size):
+            total += retention(batch["items"]).numpy().sum(axis=(0, 2), dtype=np.float64)
+            clicks += int(np.count_nonzero(batch["items"]))
+            bar.update(len(batch["target"]))
+    return [float(mean) for mean in total / clicks]
 
 
 def describe(entry: dict[str, float]) -> str:

@@ -92,7 +92,10 @@ def test_evaluate_finds_the_metrics_of_the_training(trained, split, splits):
     prefixes = sum(len(session) - 1 for session in splits[split])
     first, *rest = outcome.out.splitlines()
     assert first == f"{split}: {prefixes} prefixes, 30 items"
-    found = {name: value for name, value, _ in map(str.split, rest)}
+    kept = [re.fullmatch(r"group (\d) keeps +([\d.]+) % of the clicks", line) for line in rest[6:]]
+    assert [int(line[1]) for line in kept] == [1, 2]
+    assert all(0 <= float(line[2]) <= 100 for line in kept)
+    found = {name: value for name, value, _ in map(str.split, rest[:6])}
     assert found == {name: f"{100 * trained.metrics[split][name]:.2f}" for name in NAMES}
 
 
@@ -210,7 +213,7 @@ def test_refit_trains_afresh_on_all_of_train(data, splits, tmp_path, monkeypatch
     np.testing.assert_array_equal(load_model(tmp_path / "run").item_counts, counts)
     assert "epoch/loss" in scalars(tmp_path / "run" / "events" / "refit")
     evaluated = run("hln_tf.evaluate", "--workdir", tmp_path / "run").out
-    assert f"{100 * metrics['test']['mrr@20']:.2f} %" in evaluated.splitlines()[-1]
+    assert f"{100 * metrics['test']['mrr@20']:.2f} %" in evaluated
 
 
 @pytest.mark.parametrize("model", ["popularity", "markov"])

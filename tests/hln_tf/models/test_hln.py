@@ -3,10 +3,13 @@ import pytest
 import reference
 import tensorflow as tf
 
+from hln_tf.data.prefixes import Prefixes
+from hln_tf.data.sessions import Sessions
 from hln_tf.errors import UsageError
 from hln_tf.layers.preference_manager import AGGREGATIONS
 from hln_tf.models.hln import HLN
 from hln_tf.models.settings import HLNSettings
+from hln_tf.training.evaluation import mean_retention
 
 NUM_ITEMS, D, N, L, LONGEST = 12, 4, 5, 3, 30
 SEED = tf.constant([3, 4])
@@ -312,3 +315,15 @@ def test_a_step_runs_as_a_graph_from_the_first_call():
     batch = {"items": items, "target": target, "seed": SEED}
     in_graph = tf.function(lambda batch: model.compute_loss(batch, training=True))(batch)
     np.testing.assert_allclose(in_graph, model.compute_loss(batch, training=True), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("bias", "kept"), [(-1e4, 1.0), (0.0, 0.5), (1e4, 0.0)])
+def test_mean_retention_is_over_clicks_not_padding(bias, kept):
+    model = HLN(9, HLNSettings(embedding_dim=4, hidden_dim=3, num_groups=2))
+    model(tf.ones([1, 2], tf.int32))
+    unit = model.leap_recurrent_unit
+    for weight in (unit.cell.w_q, unit.u_q):
+        weight.assign(tf.zeros_like(weight))
+    unit.b.assign(bias)
+    prefixes = Prefixes.of(Sessions.from_lists([[1, 2, 3, 4, 5], [6, 7]]), 50)
+    np.testing.assert_allclose(mean_retention(model, prefixes, batch_size=4), [kept, kept])

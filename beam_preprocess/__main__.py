@@ -14,7 +14,6 @@ from hln_tf.cli import Parser, add_settings, run, settings_from
 from hln_tf.data.layout import STATS
 from hln_tf.errors import UsageError
 from hln_tf.files import read_json
-from hln_tf.settings import declared_fields, describe_range
 
 _DESCRIPTION = """\
 Turns raw click logs into a data set directory of TFRecords.
@@ -46,6 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--verbose", action="store_true", help="show the logs of Beam")
     shown = {"dataset": "none, one must be given", "separator": "a space"}
+    add_settings(parser, LogFormat, f"format of a log of your own (--dataset {CUSTOM})")
     add_settings(parser, Settings, "protocol (see below for the defaults of each dataset)", shown)
     add_settings(parser, Work, "work (does not change the data set)")
     parsed, beam_flags = parser.parse_known_args(arguments)
@@ -72,11 +72,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _epilog() -> str:
-    lines = ["keys of a spec:"]
-    for field in declared_fields(LogFormat):
-        choices = ", ".join(field.metadata["choices"] or ()) or describe_range(field)
-        lines.append(f"  {field.name}: {field.metadata['help']}{choices and f' ({choices})'}")
-    lines.append("where the datasets have other defaults:")
+    lines = [
+        "a spec is a YAML file whose keys are the flags of format and protocol",
+        "where the datasets have other defaults:",
+    ]
     defaults = {name: spec.defaults for name, spec in DATASETS.items()}
     for name, changes in {**defaults, CUSTOM: CUSTOM_DEFAULTS}.items():
         changed = [f"{key} {value!r}" for key, value in changes.items()]

@@ -1,6 +1,7 @@
 """Specs of logs of one's own: a YAML file of format and settings."""
 
 import argparse
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -48,24 +49,32 @@ def settings_of(parsed: argparse.Namespace, spec_path: str | None) -> list[Setti
     """The settings of a command line, one for each fraction of train that it names.
 
     Args:
-      parsed: Flags that were given, `dataset` among them.
-      spec_path: The spec of the data set `custom`.
+      parsed: Flags that were given, `dataset` among them; those of the log's
+        format go over what the spec says.
+      spec_path: The spec of the data set `custom`, or None.
 
     Raises:
       UsageError: A setting is wrong, or the spec is missing.
     """
-    if (parsed.dataset == CUSTOM) != (spec_path is not None):
-        raise UsageError(
-            f"--dataset {CUSTOM} needs --spec, a YAML file that says how the log is written"
-            if parsed.dataset == CUSTOM
-            else f"--spec goes with --dataset {CUSTOM}, but --dataset is {parsed.dataset}"
-        )
-    if spec_path is None:
-        base = dict(DATASETS[parsed.dataset].defaults)
-    else:
-        spec = read_spec(spec_path)
-        base = {**spec.defaults, "log": spec.log}
     given = vars(parsed)
+    format_flags = [f.name for f in declared_fields(LogFormat) if f.name in given]
+    of_own_log = ["spec"] * (spec_path is not None) + format_flags
+    if parsed.dataset == CUSTOM:
+        if not of_own_log:
+            raise UsageError(
+                f"--dataset {CUSTOM} needs --spec, a YAML file that says how the log is written, "
+                "or flags that say it, such as --session, --time and --item"
+            )
+        spec = read_spec(spec_path) if spec_path else None
+        written = dataclasses.asdict(spec.log) if spec else {}
+        log = settings_from(LogFormat, parsed, written)
+        base = {**(spec.defaults if spec else CUSTOM_DEFAULTS), "log": log}
+    elif of_own_log:
+        raise UsageError(
+            f"--{of_own_log[0]} goes with --dataset {CUSTOM}, but --dataset is {parsed.dataset}"
+        )
+    else:
+        base = dict(DATASETS[parsed.dataset].defaults)
     _check_exclusive(given)
     if "test_seconds" in given:
         base.pop("test_from", None)

@@ -40,8 +40,9 @@ def add_settings(
 ) -> None:
     """Adds one flag for each field of a settings dataclass.
 
-    Booleans become `--flag` and `--no-flag`. Flags that are not given stay out
-    of the parsed values, so that presets and files can stand below them.
+    Booleans become `--flag` and `--no-flag`, tuples take several values. Flags
+    that are not given stay out of the parsed values, so that presets and files
+    can stand below them.
 
     Args:
       parser: Where the flags go.
@@ -58,6 +59,8 @@ def add_settings(
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
         if expected is bool:
             options["action"] = argparse.BooleanOptionalAction
+        elif expected is tuple:
+            options |= {"nargs": "+", "metavar": "STR"}
         else:
             options["type"] = expected
             options["choices"] = field.metadata.get("choices")
@@ -70,7 +73,11 @@ def settings_from(
 ) -> T:
     """Builds settings from parsed flags laid over `base` (a preset or a file)."""
     names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    given = {name: value for name, value in vars(arguments).items() if name in names}
+    given = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in vars(arguments).items()
+        if name in names
+    }
     return from_dict(cls, {**(base or {}), **given}, source="the command line")
 
 

@@ -1,10 +1,12 @@
 """Specs: every wrong one is refused with the file, the key and what is known."""
 
 import argparse
+import dataclasses
 
 import pytest
 
 from beam_preprocess.datasets import DATASETS
+from beam_preprocess.formats import LogFormat
 from beam_preprocess.spec import read_spec, settings_of
 from hln_tf.errors import HlnError, UsageError
 
@@ -98,7 +100,7 @@ def test_wrong_specs_are_named(tmp_path, old, new, words):
 
 
 def test_spec_and_custom_go_together(tmp_path):
-    with pytest.raises(UsageError, match="--dataset custom needs --spec"):
+    with pytest.raises(UsageError, match=r"--dataset custom needs --spec.* or flags"):
         settings(None)
     with pytest.raises(UsageError, match="--spec goes with --dataset custom"):
         settings_of(argparse.Namespace(dataset="sample"), written(tmp_path))
@@ -106,6 +108,30 @@ def test_spec_and_custom_go_together(tmp_path):
         settings(str(tmp_path / "none.yaml"))
     with pytest.raises(HlnError, match="cannot be read"):
         settings(str(tmp_path))
+
+
+def test_flags_say_the_format_in_place_of_a_spec():
+    flags = {"session": "visit", "time": "when", "item": ["artist", "track"], "quotes": False}
+    (found,) = settings_of(argparse.Namespace(dataset="custom", shards=3, **flags), None)
+    assert found.log == LogFormat(
+        session="visit", time="when", item=("artist", "track"), quotes=False
+    )
+    assert (found.order, found.shards) == ("time", 3)
+
+
+def test_flags_of_the_format_go_over_the_spec(tmp_path):
+    path = written(tmp_path)
+    (plain,) = settings(path)
+    flags = argparse.Namespace(dataset="custom", time_format="milliseconds")
+    (found,) = settings_of(flags, path)
+    assert found.log == dataclasses.replace(plain.log, time_format="milliseconds")
+
+
+def test_flags_of_the_format_go_with_custom():
+    with pytest.raises(UsageError, match="--time goes with --dataset custom"):
+        settings_of(argparse.Namespace(dataset="sample", time="when"), None)
+    with pytest.raises(UsageError, match="item is missing"):
+        settings_of(argparse.Namespace(dataset="custom", session="a", time="when"), None)
 
 
 @pytest.mark.parametrize("name", DATASETS)

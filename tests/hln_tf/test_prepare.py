@@ -41,6 +41,20 @@ def test_raw_log_is_preprocessed_and_trained_on(elsewhere):
     assert "preparing" not in again.err
 
 
+def test_lastfm_is_preprocessed_trained_on_and_exported(elsewhere):
+    raw = "userid-timestamp-artid-artname-traid-traname.tsv"
+    log = ("--shape", "lastfm", "--clicks", "20000", "--output", f"data/raw/{raw}")
+    assert run("beam_preprocess.generate", *log).code == 0
+    tiny = [*TINY, "--epochs", "1", "--batch_size", "256"]
+    outcome = run("hln_tf.train", "--dataset", "lastfm", *tiny)
+    assert outcome.code == 0, outcome.err
+    song = (elsewhere / "data/lastfm/vocabulary.txt").read_text("utf-8").split("\n")[0]
+    assert " / " in song
+    outcome = run("hln_tf.recommend", "--workdir", "runs/lastfm/hln", "--session", f"{song}\tnew")
+    assert outcome.err.splitlines()[0] == "unknown items, skipped: new"
+    assert (elsewhere / "runs/lastfm/hln/export/1/saved_model.pb").is_file()
+
+
 def test_log_of_ones_own_is_preprocessed_and_trained_on(elsewhere):
     rows = [
         f'"{10_000 * (1 + visit // 20) + visit % 20}",u{visit % 9},"sku, {(visit + click) % 5}",'

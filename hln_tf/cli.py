@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from hln_tf.errors import HlnError, ReportedError, UsageError
@@ -37,6 +37,7 @@ def add_settings(
     cls: type,
     title: str,
     defaults: Mapping[str, Any] | None = None,
+    only: Collection[str] | None = None,
 ) -> None:
     """Adds one flag for each field of a settings dataclass.
 
@@ -49,9 +50,12 @@ def add_settings(
       cls: The settings dataclass.
       title: Heading of the group in `--help`.
       defaults: Defaults to show in place of the fields' own.
+      only: Names of the fields that get a flag; all by default.
     """
     group = parser.add_argument_group(title)
     for field in declared_fields(cls):
+        if only is not None and field.name not in only:
+            continue
         expected, _ = value_type(field, cls)
         default = (defaults or {}).get(field.name, field.default)
         notes = [describe_range(field), f"default: {default}"]

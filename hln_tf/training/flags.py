@@ -11,6 +11,9 @@ from hln_tf.data.sources import CUSTOM, SOURCES
 from hln_tf.models.settings import MODELS, model_entry
 from hln_tf.training.settings import TrainingSettings
 
+# Settings of the training that apply to a model which only counts.
+COUNTING = ("refit", "max_length", "evaluation_batch_size")
+
 
 def parse(
     arguments: Sequence[str],
@@ -63,8 +66,7 @@ def parse(
         add("--preset", default=presets[0], choices=presets, help=text)
         cli.add_settings(parser, TrainingSettings, "training", preset)
     else:
-        counted = "count the clicks of validation too before the test"
-        add("--refit", action="store_true", default=argparse.SUPPRESS, help=counted)
+        cli.add_settings(parser, TrainingSettings, "training", only=COUNTING)
     cli.add_settings(parser, entry.settings, f"model {chosen.model}", preset)
 
     flags = parser.parse_args(arguments)

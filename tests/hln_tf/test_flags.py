@@ -3,7 +3,9 @@
 import pytest
 from commands import finish, run, start
 
+from hln_tf.errors import UsageError
 from hln_tf.models.settings import MODELS
+from hln_tf.training.flags import parse
 
 
 @pytest.mark.parametrize(
@@ -87,3 +89,11 @@ def test_reader_that_has_gone_makes_no_traceback(trained):
     process.stderr.close()
     assert process.wait() != 0
     assert "Traceback" not in error
+
+
+def test_a_counting_model_has_the_settings_of_training_that_apply_to_it():
+    arguments = ["--dataset", "sample", "--model", "markov", "--max_length", "3", "--refit"]
+    _, _, training = parse(arguments, "train", None)
+    assert (training.max_length, training.refit) == (3, True)
+    with pytest.raises(UsageError, match="--epochs"):
+        parse([*arguments, "--epochs", "3"], "train", None)

@@ -9,6 +9,7 @@ import pyarrow as pa
 from beam_preprocess.rows import SHOWN, Malformed, clicks_of
 from beam_preprocess.schema import Schema
 from beam_preprocess.times import parse_times
+from hln_tf.text import is_utf_8
 
 # Numbers stay as they are written: an id 12.0 or of 20 digits is the same text afterwards.
 _decode = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str).decode
@@ -61,12 +62,4 @@ def _strings(values: list[str | None]) -> pa.StringArray:
     try:
         return pa.array(values, pa.string())
     except UnicodeEncodeError:  # half of a pair such as \ud800, which is no character
-        return pa.array([None if v is None or not _is_text(v) else v for v in values], pa.string())
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        return pa.array([None if v is None or not is_utf_8(v) else v for v in values], pa.string())

@@ -10,6 +10,7 @@ from beam_preprocess.datasets import CUSTOM, DATASETS
 from beam_preprocess.formats import LogFormat
 from hln_tf.errors import UsageError
 from hln_tf.settings import checked, setting
+from hln_tf.text import read_separator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Settings:
                 f"--validation_fraction is {self.validation_fraction}, "
                 "expected at least 0 and less than 1"
             )
-        object.__setattr__(self, "separator", self.separator.replace("\\t", "\t"))
+        object.__setattr__(self, "separator", read_separator(self.separator))
         if len(self.separator) != 1 or self.separator in "\r\n":
             raise UsageError(
                 f"--separator is {self.separator!r}, expected one character, not a line break"

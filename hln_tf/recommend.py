@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hln_tf import cli, files
 from hln_tf.errors import HlnError, UsageError
 from hln_tf.progress import progress_bar
+from hln_tf.text import is_utf_8
 from hln_tf.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -46,15 +47,6 @@ class Recommendation:
         items = [{"item": item, "score": score} for item, score in self.items]
         content: dict[str, Any] = {**dataclasses.asdict(self), "items": items}
         return json.dumps(content, ensure_ascii=False)
-
-
-def is_utf_8(text: str) -> bool:
-    """Whether an argument of the process was UTF-8 text."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def split_session(text: str, separator: str) -> list[str]:

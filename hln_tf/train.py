@@ -9,6 +9,7 @@ from hln_tf.data.layout import VOCABULARY
 from hln_tf.data.sources import prepare
 from hln_tf.errors import UsageError
 from hln_tf.report import table
+from hln_tf.text import read_separator
 from hln_tf.training.flags import parse
 from hln_tf.training.settings import DataDescription, RunConfig
 from hln_tf.workdir import Workdir
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
         arguments, "python -m hln_tf.train", __doc__, epilog=EXAMPLES
     )
     if flags.separator is not None:
-        flags.separator = flags.separator.replace("\\t", "\t")
+        flags.separator = read_separator(flags.separator)
     data_dir = flags.data_dir or Path("data") / flags.dataset
     options = [] if flags.separator is None else ["--separator", flags.separator]
     manifest = prepare(

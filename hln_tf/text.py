@@ -1,0 +1,15 @@
+"""Text as users give it: ids and separators."""
+
+
+def is_utf_8(text: str) -> bool:
+    """Whether a string can be written as UTF-8; half of a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def read_separator(text: str) -> str:
+    r"""A separator as a flag or a spec has it, where `\t` is a tab."""
+    return text.replace("\\t", "\t")

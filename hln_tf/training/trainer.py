@@ -121,13 +121,13 @@ class Trainer:
         self._optimizer.learning_rate = settings.learning_rate_at(epoch)
         order = self._train.shuffled(settings.batch_size, settings.seed, epoch)
         batches = self._train.batches(order, settings.batch_size, progress.step)
-        noise_seed = np.random.SeedSequence([settings.seed, epoch]).generate_state(1).view(np.int32)
+        noise_seed = np.random.SeedSequence([settings.seed, epoch]).generate_state(1).view(np.int32)[0]
         label = f"{self._label} {epoch + 1}/{self._epochs}"
         done = min(progress.step * settings.batch_size, len(self._train))
         with progress_bar(label, "sequences", len(self._train), done) as bar:
             started = time.monotonic()
             for batch in batches:
-                seed = tf.stack([noise_seed[0], batch["step"]])
+                seed = np.array([noise_seed, progress.step], np.int32)
                 self._step(batch["items"], batch["target"], seed)
                 progress.step += 1
                 if bar.update(len(batch["target"])) or progress.step == self._steps:

@@ -9,7 +9,7 @@ from hln_tf.models.settings import HLNSettings
 NUM_ITEMS, D, N, L = 12, 4, 5, 3
 
 
-def make_model(loss="softmax", seed=0, num_items=NUM_ITEMS, **settings):
+def make_model(loss="softmax", seed=1, num_items=NUM_ITEMS, **settings):
     """A model with every weight, also those that start at zero, drawn at random."""
     settings = {"embedding_dim": D, "hidden_dim": N, "num_groups": L, **settings}
     model = HLN(num_items, HLNSettings(**settings), loss)
@@ -30,7 +30,7 @@ def weights_of(model):
         "b": unit.b,
         "kernel": unit.kernel,
         "recurrent_kernel": unit.cell.U,
-        "bias": tf.stack([unit.bias, unit.cell.c]),
+        "bias": tf.stack([unit.bias, tf.pad(unit.cell.c, [[2 * unit.cell.units, 0]])]),
         "W": model.W,
     }
     if manager.aggregation == "attention":

@@ -51,10 +51,10 @@ class PlainCell(keras.layers.Layer):
         else:
             g = tf.cast(logit > 0, tf.float32)
         from_x = tf.split(tf.matmul(x, unit.kernel) + unit.bias, 3, axis=1)
-        from_h = tf.split(tf.matmul(h, cell.U) + cell.c, 3, axis=1)
+        from_h = tf.split(tf.matmul(h, cell.U), 3, axis=1)
         update = tf.sigmoid(from_x[0] + from_h[0])
         reset = tf.sigmoid(from_x[1] + from_h[1])
-        candidate = tf.tanh(from_x[2] + reset * from_h[2])
+        candidate = tf.tanh(from_x[2] + reset * (from_h[2] + cell.c))
         gru = update * h + (1 - update) * candidate
         return tf.sigmoid(logit), [g * h + (1 - g) * gru]
 

@@ -33,8 +33,11 @@ class LeapGate(tfp.distributions.RelaxedBernoulli):
           float [...], 1 where the step is leapt.
         """
         relaxed = self.relaxed(noise)
-        hard = tf.cast(self.logits + noise > 0, relaxed.dtype)
-        return hard + (relaxed - tf.stop_gradient(relaxed))
+        return self.hard(noise) + (relaxed - tf.stop_gradient(relaxed))
+
+    def hard(self, noise: tf.Tensor) -> tf.Tensor:
+        """The gate of exactly 0 or 1 alone, for given logistic noise."""
+        return tf.cast(self.logits + noise > 0, self.dtype)
 
     def relaxed(self, noise: tf.Tensor) -> tf.Tensor:
         """The relaxed sample in [0, 1] for given logistic noise."""

@@ -1,5 +1,6 @@
 """The Leap Recurrent Unit (eq. 1-4): its recurrence and its input side."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -7,6 +8,7 @@ import tf_keras as keras
 
 from hln_tf.errors import UsageError
 from hln_tf.layers.leap_gate import LeapGate
+from hln_tf.layers.through_time import GRUStep, run_through_time
 
 INFERENCE_GATES = ("hard", "expected", "sampled")
 GATES = ("both", "leap", "none")
@@ -28,8 +30,9 @@ class LeapRecurrentCell(keras.layers.Layer):
         logit = w_q^T h_{t-1} + leap_input                          (eq. 2)
         h_t   = h_{t-1} if g = 1, GRU(h_{t-1}, gru_input) otherwise (eq. 4)
 
-    with g the leap gate. The GRU has a bias on both sides of its reset gate
-    (Keras' `reset_after`), its gates in the order update, reset, candidate.
+    with g the leap gate. The GRU is Keras' with `reset_after`, its gates in the
+    order update, reset, candidate; of the biases beside h_{t-1} it has that of the
+    candidate alone, c, as those of the gates add nothing to those in `gru_input`.
 
     Args:
       units: Size n of the hidden state.
@@ -74,10 +77,10 @@ class LeapRecurrentCell(keras.layers.Layer):
         self.output_size = 1
 
     def build(self, input_shape: Any) -> None:
-        """Adds the weights that meet the hidden state: U, its bias, and w_q."""
+        """Adds the weights that meet the hidden state: U, c and w_q."""
         n = self.units
         self.U = self.add_weight(name="U", shape=(n, 3 * n), initializer="orthogonal")
-        self.c = self.add_weight(name="c", shape=(3 * n,), initializer="zeros")
+        self.c = self.add_weight(name="c", shape=(n,), initializer="zeros")
         if self.sees_state:
             self.w_q = self.add_weight(name="w_q", shape=(n,), initializer=vector_initializer(n))
         super().build(input_shape)
@@ -91,12 +94,38 @@ class LeapRecurrentCell(keras.layers.Layer):
         """See the class."""
         gru_input, leap_input, noise = inputs
         h = states[0]
-        logit = leap_input
-        if self.sees_state:
-            logit += tf.linalg.matvec(h, self.w_q)[:, None]
+        logit = self.leap_logit(h, leap_input)
+        products = [tf.matmul(h, kernel) for kernel in self.kernels()]
+        step = self.advance(h, tf.split(gru_input, 3, axis=1), products)
         g = self.gate(logit, noise, training)
-        candidate = self.gru(h, gru_input)
-        return logit, [g * h + (1 - g) * candidate]
+        return logit, [g * h + (1 - g) * step.h]
+
+    def kernels(self) -> list[tf.Tensor]:
+        """U of the update gate, the reset gate and the candidate, each [n, n].
+
+        Apart, small products run side by side, and none is cut up after.
+        """
+        return tf.split(tf.convert_to_tensor(self.U), 3, axis=1)
+
+    def leap_logit(self, h: tf.Tensor, leap_input: tf.Tensor) -> tf.Tensor:
+        """The leap logit [batch, 1] from h_{t-1} and what does not depend on it (eq. 2)."""
+        return leap_input + tf.matmul(h, self.w_q[:, None]) if self.sees_state else leap_input
+
+    def advance(
+        self, h: tf.Tensor, gru_input: Sequence[tf.Tensor], products: Sequence[tf.Tensor]
+    ) -> GRUStep:
+        """The GRU's next state (eq. 4).
+
+        Args:
+          h: h_{t-1}, [batch, n].
+          gru_input: [batch, n] for each of the gates.
+          products: h_{t-1} times each of the `kernels`, [batch, n].
+        """
+        update = tf.sigmoid(gru_input[0] + products[0])
+        reset = tf.sigmoid(gru_input[1] + products[1])
+        recurrent = products[2] + self.c
+        candidate = tf.tanh(gru_input[2] + reset * recurrent)
+        return GRUStep(candidate + update * (h - candidate), update, reset, candidate, recurrent)
 
     def gate(self, logit: tf.Tensor, noise: tf.Tensor, training: bool | None) -> tf.Tensor:
         """The leap gate g_{l,t}, 1 where the step is leapt (eq. 3)."""
@@ -106,15 +135,9 @@ class LeapRecurrentCell(keras.layers.Layer):
             return tf.sigmoid(logit)
         return tf.cast(logit > 0, logit.dtype)
 
-    def gru(self, h: tf.Tensor, gru_input: tf.Tensor) -> tf.Tensor:
-        """One GRU step, [batch, n]."""
-        x_update, x_reset, x_candidate = tf.split(gru_input, 3, axis=-1)
-        recurrent = tf.matmul(h, self.U) + self.c
-        h_update, h_reset, h_candidate = tf.split(recurrent, 3, axis=-1)
-        update = tf.sigmoid(x_update + h_update)
-        reset = tf.sigmoid(x_reset + h_reset)
-        candidate = tf.tanh(x_candidate + reset * h_candidate)
-        return update * h + (1 - update) * candidate
+    def drawn_gate(self, logit: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+        """The value of the gate in training, without its gradient."""
+        return LeapGate(self.temperature, logits=logit).hard(noise)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal cell."""
@@ -160,13 +183,12 @@ class LeapRecurrentUnit(keras.layers.Layer):
         )
         self.leap_bias = leap_bias
         self.gates = gates
-        self.recurrence = keras.layers.RNN(
-            self.cell, return_sequences=True, return_state=True, time_major=True, name="recurrence"
-        )
 
     def build(self, input_shape: tf.TensorShape) -> None:
         """Adds the weights that meet the items: the GRU's kernel, W_p, U_p, u_q and b."""
         d, n = input_shape[-1], self.cell.units
+        with tf.name_scope(self.cell.name):
+            self.cell.build(None)
         self.kernel = self.add_weight(name="kernel", shape=(d, 3 * n))
         self.bias = self.add_weight(name="bias", shape=(3 * n,), initializer="zeros")
         if self.gates == "both":
@@ -179,19 +201,21 @@ class LeapRecurrentUnit(keras.layers.Layer):
             )
         super().build(input_shape)
 
-    def project(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def project(self, x: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor | None]:
         """The products with the item vectors that all passes share.
 
         Args:
           x: float [batch, time, d].
 
         Returns:
-          The GRU's input [time, batch, 3 n] and, for the preference gate,
-          W_p x [batch, time, d].
+          The inputs of the GRU's gates, [time, batch, n] each, and, for the
+          preference gate, W_p x [batch, time, d].
         """
         if not self.built:
             self.build(x.shape)
-        gru_input = tf.transpose(tf.tensordot(x, self.kernel, 1) + self.bias, [1, 0, 2])
+        by_time = tf.transpose(x, [1, 0, 2])
+        gates = zip(tf.split(self.kernel, 3, axis=1), tf.split(self.bias, 3), strict=True)
+        gru_input = [tf.tensordot(by_time, kernel, 1) + bias for kernel, bias in gates]
         if self.gates != "both":
             return gru_input, None
         return gru_input, tf.tensordot(x, tf.transpose(self.W_p), 1)
@@ -199,7 +223,7 @@ class LeapRecurrentUnit(keras.layers.Layer):
     def call(
         self,
         x: tf.Tensor,
-        projected: tuple[tf.Tensor, tf.Tensor | None],
+        projected: tuple[list[tf.Tensor], tf.Tensor | None],
         a: tf.Tensor,
         noise: tf.Tensor,
         mask: tf.Tensor,
@@ -221,8 +245,13 @@ class LeapRecurrentUnit(keras.layers.Layer):
         """
         gru_input, W_p_x = projected
         leap_input = tf.where(mask, self._leap_input(x, W_p_x, a), PADDING_LOGIT)
-        steps = (gru_input, tf.transpose(leap_input)[..., None], tf.transpose(noise)[..., None])
-        logits, h_last = self.recurrence(steps, training=training)
+        logits, h_last = run_through_time(
+            self.cell,
+            gru_input,
+            tf.transpose(leap_input)[..., None],
+            tf.transpose(noise)[..., None],
+            training,
+        )
         return h_last, tf.transpose(logits[..., 0])
 
     def _leap_input(self, x: tf.Tensor, W_p_x: tf.Tensor | None, a: tf.Tensor) -> tf.Tensor:

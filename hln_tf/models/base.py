@@ -19,8 +19,8 @@ from hln_tf.tasks.sampled_softmax import SampledSoftmaxRetrieval
 
 Batch = dict[str, Any]
 
-# Sets the draws of dropout apart from others with the same seed.
-DROPOUT = 0x44524F50
+# Sets the draws of the item vectors' dropout apart from others with the same seed.
+ITEM_DROPOUT = 0x44524F50
 
 
 class Preferences(NamedTuple):
@@ -222,17 +222,25 @@ class SessionEncoder(SessionScorer):
         """Rows of a table [items, d] for sessions, [batch, time, d], zero at padding."""
         return without_padding(tf.gather(table, rows_of(items)), items)
 
-    def drop(self, x: tf.Tensor, seed: Seed | None) -> tf.Tensor:
-        """Dropout: zeroes a share of the entries and scales the others up."""
+    def drop(self, x: tf.Tensor, rate: float, seed: Seed | None, place: int) -> tf.Tensor:
+        """Dropout: zeroes a share of the entries and scales the others up.
+
+        Args:
+          x: float [batch, ...].
+          rate: The share.
+          seed: On which the draw depends, see `encode`.
+          place: Sets the draw apart from others with the same seed.
+        """
+        if rate == 0:
+            return x
         if seed is None:
             raise ValueError("`seed` is None: dropout must depend on the step")
 
         def draw(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
             return tf.random.stateless_uniform(
-                shape, tf.random.experimental.stateless_fold_in(seed, DROPOUT)
+                shape, tf.random.experimental.stateless_fold_in(seed, place)
             )
 
-        rate = self.settings.dropout
         kept = draw_rows(draw, tf.shape(x), seed, axis=0) >= rate
         return tf.where(kept, x / (1 - rate), 0)
 
@@ -256,8 +264,8 @@ class SessionEncoder(SessionScorer):
         else:
             rows, candidates = read_and_pass(candidates, rows_of(items))
             x = without_padding(rows, items)
-        if training and self.settings.dropout:
-            x = self.drop(x, seed)
+        if training:
+            x = self.drop(x, self.settings.dropout, seed, ITEM_DROPOUT)
         query = self.to_query(self.encode_vectors(items, x, training, seed))
         return self.task(
             query,

@@ -11,6 +11,9 @@ from hln_tf.models.base import Preferences, SessionEncoder
 from hln_tf.models.settings import HLNSettings
 from hln_tf.replicas import Seed, draw_rows
 
+# Sets the draws of the preferences' dropout apart from others with the same seed.
+PREFERENCE_DROPOUT = 0x50524546
+
 
 class HLN(SessionEncoder):
     """Learns L preference groups of a session and recommends what fits them all.
@@ -42,6 +45,8 @@ class HLN(SessionEncoder):
     ) -> tf.Tensor:
         """x_ideal (eq. 6), see `SessionEncoder`."""
         _, a, _ = self._leap(items, x, training, seed)
+        if training:
+            a = self.drop(a, self.settings.preference_dropout, seed, PREFERENCE_DROPOUT)
         return self._to_item_space(a)
 
     def encode_with_leaps(

@@ -50,6 +50,12 @@ class HLNSettings(EncoderSettings):
     leap_bias: float = setting(
         0.0, "start value of b in eq. 2; below 0 starts by keeping", search=Range(-2.0, 2.0)
     )
+    preference_dropout: float = setting(
+        0.0,
+        "share of the entries of a_L, all preferences together, zeroed in training",
+        minimum=0.0,
+        below=1.0,
+    )
     gates: str = setting(
         "both",
         "leap leaves out the preference gate of eq. 1, none the leap gate too: a GRU",

@@ -121,7 +121,9 @@ class Trainer:
         self._optimizer.learning_rate = settings.learning_rate_at(epoch)
         order = self._train.shuffled(settings.batch_size, settings.seed, epoch)
         batches = self._train.batches(order, settings.batch_size, progress.step)
-        noise_seed = np.random.SeedSequence([settings.seed, epoch]).generate_state(1).view(np.int32)[0]
+        noise_seed = (
+            np.random.SeedSequence([settings.seed, epoch]).generate_state(1).view(np.int32)[0]
+        )
         label = f"{self._label} {epoch + 1}/{self._epochs}"
         done = min(progress.step * settings.batch_size, len(self._train))
         with progress_bar(label, "sequences", len(self._train), done) as bar:

@@ -21,6 +21,11 @@ def randomised(layer, seed=0):
     return layer
 
 
+def biases(bias, cell):
+    """The two biases of Keras' GRU, of which c is the only part that is one of its own."""
+    return np.stack([bias, np.concatenate([np.zeros(2 * N), cell.c.numpy()])])
+
+
 def make_unit(**kwargs):
     unit = LeapRecurrentUnit(N, **kwargs)
     run(unit, np.zeros((1, 1, D)))
@@ -50,7 +55,7 @@ def weights_of(unit):
         "b": unit.b.numpy(),
         "kernel": unit.kernel.numpy(),
         "recurrent_kernel": unit.cell.U.numpy(),
-        "bias": np.stack([unit.bias.numpy(), unit.cell.c.numpy()]),
+        "bias": biases(unit.bias.numpy(), unit.cell),
     }
 
 
@@ -106,7 +111,7 @@ def test_cell_leaps_or_takes_the_gru_step():
     weights = {
         "kernel": np.eye(3 * N),
         "recurrent_kernel": cell.U.numpy(),
-        "bias": np.stack([np.zeros(3 * N), cell.c.numpy()]),
+        "bias": biases(np.zeros(3 * N), cell),
     }
     np.testing.assert_allclose(state[1], reference.gru_step(h[1], gru_input[1], weights), atol=1e-6)
 
@@ -116,11 +121,12 @@ def test_gru_step_is_that_of_keras():
     h = tf.random.stateless_normal([2, N], [0, 0])
     x = tf.random.stateless_normal([2, 3 * N], [0, 1])
     cell.build(None)
-    randomised(cell)
+    randomised(cell).w_q.assign(tf.zeros([N]))
     gru = keras.layers.GRUCell(N, reset_after=True)
     gru(x, [h])
-    gru.set_weights([np.eye(3 * N), cell.U.numpy(), np.stack([np.zeros(3 * N), cell.c.numpy()])])
-    np.testing.assert_allclose(cell.gru(h, x), gru(x, [h])[0], atol=1e-6)
+    gru.set_weights([np.eye(3 * N), cell.U.numpy(), biases(np.zeros(3 * N), cell)])
+    _, [state] = cell((x, tf.fill([2, 1], -1.0), tf.zeros([2, 1])), [h])
+    np.testing.assert_allclose(state, gru(x, [h])[0], atol=1e-6)
 
 
 def test_cell_in_a_plain_rnn_layer_walks_through_time():
@@ -229,7 +235,7 @@ def test_without_the_preference_gate_items_pass_whole():
         "b": unit.b.numpy(),
         "kernel": unit.kernel.numpy(),
         "recurrent_kernel": unit.cell.U.numpy(),
-        "bias": np.stack([unit.bias.numpy(), unit.cell.c.numpy()]),
+        "bias": biases(unit.bias.numpy(), unit.cell),
     }
     h, logits = run(unit, x, a)
     for row in range(BATCH):
@@ -251,7 +257,7 @@ def test_without_gates_the_unit_is_a_gru(training):
     np.testing.assert_array_equal(tf.sigmoid(logits), np.where(mask, 0.0, 1.0))
     gru = keras.layers.GRU(N)
     gru(x[:1])
-    bias = np.stack([unit.bias.numpy(), unit.cell.c.numpy()])
+    bias = biases(unit.bias.numpy(), unit.cell)
     gru.set_weights([unit.kernel.numpy(), unit.cell.U.numpy(), bias])
     expected = gru(tf.constant(x, tf.float32), mask=tf.constant(mask))
     np.testing.assert_allclose(h, expected, atol=1e-5)

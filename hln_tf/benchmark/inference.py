@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 
 from hln_tf.benchmark.measure import alternate, per_second, ratios
+from hln_tf.benchmark.paper_model import new_model
 from hln_tf.benchmark.plain import PlainHLN
 from hln_tf.benchmark.settings import BenchmarkSettings
 from hln_tf.data.prefixes import Prefixes
-from hln_tf.models.hln import HLN
-from hln_tf.models.settings import HLNSettings
 from hln_tf.scoring import SCORING, catalogue_top_k
 from hln_tf.training.evaluation import evaluate
 from hln_tf.training.interrupt import StopOnSignal
@@ -30,7 +28,7 @@ def compare_prediction(
     prefixes: Prefixes, num_items: int, batch_size: int, settings: BenchmarkSettings
 ) -> list[list[str]]:
     """Rows of the table of recommending 20 items for sessions that come at random."""
-    model = _new_model(num_items, settings)
+    model = new_model(num_items, settings.seed)
     plain = PlainHLN(model)
     package_top = tf.function(
         lambda items: catalogue_top_k(model.encode(items), model.candidates(), K),
@@ -76,7 +74,7 @@ def compare_evaluation(
       The rows, and of the package's time in the profiler the share that the
       product of queries and item vectors takes.
     """
-    model = _new_model(num_items, settings)
+    model = new_model(num_items, settings.seed)
     plain = PlainHLN(model)
 
     @tf.function(input_signature=[*SIGNATURE, tf.TensorSpec([None], tf.int32)])
@@ -134,10 +132,3 @@ def profiled_share(run: Callable[[], None], scope: str) -> float:
         raise ValueError(f"the profile holds no product in the name scope {scope!r}")
     wall = max(end for _, end in intervals["all"]) - min(start for start, _ in intervals["all"])
     return sum(end - start for start, end in intervals[scope]) / wall
-
-
-def _new_model(num_items: int, settings: BenchmarkSettings) -> HLN:
-    keras.utils.set_random_seed(settings.seed)
-    model = HLN(num_items, HLNSettings())
-    model(tf.ones([1, 2], tf.int32))
-    return model

@@ -17,10 +17,10 @@ from hln_tf.benchmark.measure import (
     ratios,
     with_gradients,
 )
+from hln_tf.benchmark.paper_model import new_model
 from hln_tf.benchmark.plain import PlainHLN
 from hln_tf.benchmark.settings import BenchmarkSettings
 from hln_tf.data.prefixes import Prefixes
-from hln_tf.models.hln import HLN
 from hln_tf.models.settings import HLNSettings
 from hln_tf.training.settings import TrainingSettings
 from hln_tf.training.trainer import compile_step, make_optimizer
@@ -60,13 +60,13 @@ def compare_training(
         return prefixes.batches(shuffled, batch_size)
 
     at_hand = list(alike())
-    encode, plain_encode = _encoders(num_items)
+    encode, plain_encode = _encoders(num_items, settings.seed)
     parts = {
         "package": _over(lambda: at_hand, encode),
         "plain, like lengths": _over(lambda: at_hand, plain_encode),
         "plain": _over(mixed, plain_encode),
     }
-    step, rounded, plain = _steps(num_items)
+    step, rounded, plain = _steps(num_items, settings.seed)
     steps = {
         "package": _over(alike, step),
         "package, batches at hand": _over(lambda: at_hand, step),
@@ -147,15 +147,9 @@ def _over(
     return whole_round
 
 
-def _new_model(num_items: int, precision: str = "float32") -> HLN:
-    model = HLN(num_items, HLNSettings(), precision=precision)
-    model(tf.ones([1, 2], tf.int32))
-    return model
-
-
-def _encoders(num_items: int) -> list[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]:
+def _encoders(num_items: int, seed: int) -> list[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]:
     """The recurrent parts, forward and backward, of the package and of plain."""
-    model = _new_model(num_items)
+    model = new_model(num_items, seed)
     weights = [weight for weight in model.trainable_variables if weight is not model.X]
 
     def gradients_of(encode: Callable[..., tf.Tensor]) -> Any:
@@ -170,14 +164,14 @@ def _encoders(num_items: int) -> list[Callable[[tf.Tensor, tf.Tensor], tf.Tensor
     return [gradients_of(model.encode), gradients_of(PlainHLN(model).encode)]
 
 
-def _steps(num_items: int) -> list[Callable[[tf.Tensor, tf.Tensor], Any]]:
+def _steps(num_items: int, seed: int) -> list[Callable[[tf.Tensor, tf.Tensor], Any]]:
     """Whole steps: the package's in float32 and with bfloat16 products, and plain's."""
     settings = TrainingSettings()
 
     def package(precision: str) -> Callable[..., None]:
-        model = _new_model(num_items, precision)
+        model = new_model(num_items, seed, precision)
         return compile_step(model, make_optimizer(settings), keras.metrics.Mean())
 
-    plain = PlainHLN(_new_model(num_items)).compile_step(settings.learning_rate)
+    plain = PlainHLN(new_model(num_items, seed)).compile_step(settings.learning_rate)
     steps = (package("float32"), package("bfloat16"), plain)
     return [functools.partial(step, seed=SEED) for step in steps]

@@ -22,6 +22,9 @@ Batch = dict[str, Any]
 # Sets the draws of the item vectors' dropout apart from others with the same seed.
 ITEM_DROPOUT = 0x44524F50
 
+# Vectors below this length are not drawn out to length 1.
+SHORTEST = 0.1
+
 
 class Preferences(NamedTuple):
     """The L preference groups that a model finds in sessions.
@@ -213,9 +216,14 @@ class SessionEncoder(SessionScorer):
         return tf.math.l2_normalize(self.X, axis=1) if self.settings.normalize else self.X
 
     def to_query(self, vectors: tf.Tensor) -> tf.Tensor:
-        """Queries from vectors in item space, both float32 [..., d]."""
+        """Queries from vectors in item space, both float32 [..., d].
+
+        Normalised queries have the length `scale`, less for vectors below
+        `SHORTEST`: that of a session of which nothing is kept is 0, and its
+        gradient would be without bound.
+        """
         if self.settings.normalize:
-            return self.scale * tf.math.l2_normalize(vectors, axis=-1)
+            return self.scale * tf.math.l2_normalize(vectors, axis=-1, epsilon=SHORTEST**2)
         return vectors
 
     def lookup(self, table: tf.Variable | tf.Tensor, items: tf.Tensor) -> tf.Tensor:

@@ -110,6 +110,18 @@ MODELS: dict[str, ModelEntry] = {
         presets={
             "paper": {},
             "paper_eq8": {"loss": "equation_8"},
+            "tuned": {
+                "normalize": True,
+                "scale": 12.0,
+                "dropout": 0.4,
+                "leap_bias": -5.0,
+                "batch_size": 256,
+                "precision": "bfloat16",
+                "learning_rate": 0.002,
+                "decay": 0.3,
+                "decay_epochs": 2,
+                "epochs": 6,
+            },
             "demo": {"batch_size": 256, "learning_rate": 0.003, "decay": 0.3, "epochs": 8},
         },
     ),

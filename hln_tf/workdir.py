@@ -180,6 +180,7 @@ class Workdir:
                 f"{self.weights} is damaged or was written with other settings than {CONFIG} "
                 f"says ({reason}): train again in another --workdir"
             ) from None
+        model.workdir = str(self.path)
         return model
 
 

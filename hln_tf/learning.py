@@ -7,7 +7,7 @@ from typing import Any
 
 from hln_tf.errors import HlnError
 from hln_tf.report import differences_in
-from hln_tf.workdir import EVENTS, Workdir
+from hln_tf.workdir import Workdir
 
 # By the run's name, one entry of figures for each epoch.
 Curves = dict[str, list[dict[str, float]]]
@@ -61,7 +61,7 @@ def read_curve(workdir: Workdir) -> list[dict[str, float]]:
 
 
 def _from_events(workdir: Workdir) -> list[dict[str, float]]:
-    directory = workdir.path / EVENTS / "selection"
+    directory = workdir.events("selection")
     if not directory.is_dir():
         return []
     from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator

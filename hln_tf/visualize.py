@@ -47,7 +47,7 @@ def retention(flags: argparse.Namespace) -> Picture:
     cli.import_tensorflow()
     from hln_tf.data.sessions import read_split
     from hln_tf.pictures import draw_retention
-    from hln_tf.retention import mean_by_position, retention_of_clicks
+    from hln_tf.retention import compiled_retention, mean_by_position, retention_of_clicks
 
     model = workdir.model()
     sessions = read_split(data_dir, flags.split)
@@ -55,7 +55,8 @@ def retention(flags: argparse.Namespace) -> Picture:
     if not len(chosen):
         where = data_dir / flags.split
         raise HlnError(f"{where} has no session of {flags.length} clicks; {_lengths(sessions)}")
-    rates = mean_by_position(retention_of_clicks(model, chosen, max_length), chosen, flags.length)
+    kept = retention_of_clicks(compiled_retention(model), chosen, max_length)
+    rates = mean_by_position(kept, chosen, flags.length)
     title = (
         f"Retention rates of {config.model} on {config.data.dataset}\n"
         f"{len(chosen):,} {flags.split} sessions of {flags.length} clicks"

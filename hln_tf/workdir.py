@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json"
 METRICS = "metrics.json"
-EVENTS = "events"
 
 
 class Workdir:
@@ -149,6 +148,10 @@ class Workdir:
                 f"name the data set that the model was trained on with --data_dir"
             )
         return directory
+
+    def events(self, part: str = "") -> Path:
+        """Where TensorBoard finds a part of the run, or all of it: see `hln_tf.training.events`."""
+        return self.path / "events" / part
 
     def metrics(self) -> dict[str, Any] | None:
         """The results of a finished run, or None."""

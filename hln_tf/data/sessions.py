@@ -49,6 +49,10 @@ class Sessions:
         offsets = np.concatenate([[0], np.cumsum(self.lengths[chosen])]).astype(np.int64)
         return Sessions(self.items[np.repeat(chosen, self.lengths)], offsets, self.dates[chosen])
 
+    def latest(self, count: int) -> "Sessions":
+        """The last `count` sessions, or all where there are fewer."""
+        return self.where(np.arange(len(self)) >= len(self) - count)
+
     @classmethod
     def from_lists(cls, sessions: list[list[int]]) -> "Sessions":
         """Sessions from lists of item numbers, dated 0, 1, 2, ..."""

@@ -47,7 +47,7 @@ def draw_retention(
         of 0 to 100 %, where pictures can be compared.
     """
     num_groups, length = retention.shape
-    figure = _figure(max(_WIDTH, 1.8 + 0.62 * length), 1.9 + 0.6 * num_groups, title)
+    figure = _figure(max(_WIDTH, 1.8 + 0.62 * length), max(3.4, 1.9 + 0.6 * num_groups), title)
     axes = figure.subplots()
     low, high = (retention.min(), retention.max()) if is_stretched else (0.0, 1.0)
     _draw_cells(figure, axes, retention, low, high, "retention rate: mean\n" + _KEEPING)

@@ -338,8 +338,8 @@ def test_tensorboard_compares_runs_in_hparams(dashboard, trained, history):
 
 def test_tensorboard_shows_item_vectors(dashboard):
     page = dashboard("projector")
-    page.get_by_text("Points: 30").first.wait_for()
-    page.get_by_text("Dimension: 8").first.wait_for()
-    page.get_by_text("items.tsv").first.wait_for()
-    page.locator("canvas").first.wait_for()
+    projector = page.frame_locator("iframe").frame_locator("iframe")
+    for text in ("Points: 30", "Dimension: 8", "items.tsv"):
+        projector.get_by_text(text).first.wait_for()
+    projector.locator("canvas").first.wait_for()
     show(page, "projector")

@@ -123,7 +123,8 @@ def draw_learning(
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
     all_axes[-1].set_xlabel("epoch; a ring marks the one that validation chose")
-    all_axes[-1].xaxis.get_major_locator().set_params(integer=True)
+    all_axes[-1].xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, min_n_ticks=1))
+    all_axes[-1].set_xlim(0.5, max(map(len, curves.values())) + 0.5)
     handles, labels = all_axes[0].get_legend_handles_labels()
     legend = figure.legend(
         handles, labels, loc="outside lower center", ncols=_legend_columns(curves), handlelength=4

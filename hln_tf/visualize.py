@@ -12,7 +12,7 @@ import numpy as np
 from hln_tf import cli
 from hln_tf.data.layout import SPLITS
 from hln_tf.errors import HlnError, UsageError
-from hln_tf.learning import read_curves
+from hln_tf.learning_curves import read_curves
 from hln_tf.text import is_utf_8, split_session
 from hln_tf.workdir import Workdir
 

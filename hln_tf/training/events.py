@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from hln_tf.learning import OF_EPOCHS
+from hln_tf.learning_curves import OF_EPOCHS
 from hln_tf.models.base import SessionEncoder
 from hln_tf.training.profile import Profile
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from hln_tf.data.sessions import Sessions
-from hln_tf.learning import OF_EPOCHS
+from hln_tf.learning_curves import OF_EPOCHS
 from hln_tf.models.base import SessionEncoder
 from hln_tf.pictures import draw_retention, pixels
 from hln_tf.retention import LENGTH, compiled_retention, mean_by_position, retention_of_clicks

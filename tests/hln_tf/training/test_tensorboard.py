@@ -339,7 +339,9 @@ def test_tensorboard_compares_runs_in_hparams(dashboard, trained, history):
 def test_tensorboard_shows_item_vectors(dashboard):
     page = dashboard("projector")
     projector = page.frame_locator("iframe").frame_locator("iframe")
-    for text in ("Points: 30", "Dimension: 8", "items.tsv"):
+    for text in ("Points: 30", "Dimension: 8"):
         projector.get_by_text(text).first.wait_for()
+    # To label and colour by, in a list that opens.
+    projector.get_by_text("popularity_rank").first.wait_for(state="attached")
     projector.locator("canvas").first.wait_for()
     show(page, "projector")

@@ -19,6 +19,7 @@ from hln_tf.workdir import Workdir
 
 EXAMPLES = """examples:
   python -m hln_tf.train --dataset sample --preset demo
+  python -m hln_tf.train --dataset sample --preset demo --tensorboard
   python -m hln_tf.train --dataset yoochoose64 --raw_dir ~/yoochoose --refit
   python -m hln_tf.train --dataset yoochoose64 --model markov
   python -m hln_tf.train --dataset lastfm --loss sampled --num_negatives 2048

@@ -28,7 +28,7 @@ DESCRIPTION = "Draws what a trained model has learnt, as PNG and SVG, with the n
 EXAMPLES = """examples:
   python -m hln_tf.visualize retention --workdir runs/yoochoose64/hln --length 6
   python -m hln_tf.visualize session --workdir runs/yoochoose64/hln --session "214536502 214536500"
-  python -m hln_tf.visualize learning runs/yoochoose64/* --output learning
+  python -m hln_tf.visualize learning runs/seeds/1 runs/seeds/2 --output learning
   python -m hln_tf.visualize embeddings --workdir runs/yoochoose64/hln
 """
 

@@ -5,14 +5,16 @@ TensorFlow Recommenders needs Keras 2, so importing this package selects it
 that compute: reading settings or printing `--help` does not wait for it.
 """
 
+import importlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Recommender", "load_model"]
+__all__ = ["Recommender", "explain", "load_model"]
 
 if TYPE_CHECKING:
+    from hln_tf.explanations import explain
     from hln_tf.recommender import Recommender
     from hln_tf.workdir import load_model
 
@@ -35,13 +37,15 @@ def _select_keras_2() -> None:
 _select_keras_2()
 
 
+# Where the public names are, imported when they are first asked for.
+_PUBLIC = {
+    "Recommender": "hln_tf.recommender",
+    "explain": "hln_tf.explanations",
+    "load_model": "hln_tf.workdir",
+}
+
+
 def __getattr__(name: str) -> Any:
-    if name == "Recommender":
-        from hln_tf.recommender import Recommender
-
-        return Recommender
-    if name == "load_model":
-        from hln_tf.workdir import load_model
-
-        return load_model
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

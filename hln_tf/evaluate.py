@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hln_tf import cli
-from hln_tf.data.layout import SPLITS, Manifest
-from hln_tf.errors import HlnError, UsageError
+from hln_tf.data.layout import SPLITS
+from hln_tf.errors import UsageError
 from hln_tf.workdir import Workdir
 
 
@@ -25,12 +25,7 @@ def main(arguments: Sequence[str]) -> None:
     changes = {"inference_gate": flags.inference_gate} if flags.inference_gate else {}
     if changes and not hasattr(config.model_settings, "inference_gate"):
         raise UsageError(f"--inference_gate does not apply to {config.model}: it has no leap gate")
-    data_dir = flags.data_dir or Path(config.data.directory)
-    if Manifest.read(data_dir).vocabulary_sha256 != config.data.vocabulary_sha256:
-        raise HlnError(
-            f"{data_dir} has other items than the data set of {workdir.path}: "
-            f"name the data set that the model was trained on with --data_dir"
-        )
+    data_dir = workdir.data_dir(flags.data_dir)
     cli.import_tensorflow()
     from hln_tf.data.prefixes import Prefixes
     from hln_tf.models.hln import HLN

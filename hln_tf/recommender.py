@@ -1,32 +1,18 @@
 """Recommendations for sessions of raw item ids, from Python."""
 
+import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from hln_tf.answers import Answer, scored_items
+from hln_tf.answers import Answer, Explanation, scored_items
 from hln_tf.errors import HlnError
 from hln_tf.models.base import SessionScorer
 from hln_tf.serving_settings import ServingSettings
 from hln_tf.session_graph import ITEMS, K, SessionGraph
 from hln_tf.workdir import Workdir
-
-
-class Explanation(NamedTuple):
-    """How a model with preference groups reads a session.
-
-    Attributes:
-      clicks: Raw ids of the clicks that the model uses.
-      retention: float32 [L, clicks], probability that each group keeps each click.
-      items: For each group, pairs of raw id and score of the items nearest to
-        what it keeps, nearest first; empty where it keeps nothing.
-    """
-
-    clicks: list[str]
-    retention: np.ndarray
-    items: list[list[tuple[str, float]]]
 
 
 class Recommender:
@@ -43,6 +29,7 @@ class Recommender:
 
     Attributes:
       known: The raw ids that the model knows.
+      separator: As given.
       graph: What answers, see `SessionGraph`.
 
     Raises:
@@ -59,6 +46,7 @@ class Recommender:
         settings: ServingSettings | None = None,
     ) -> None:
         self.known = frozenset(vocabulary)
+        self.separator = separator
         self._vocabulary, self._model = vocabulary, model
         settings = settings or ServingSettings()
         self.graph = SessionGraph(model, vocabulary, max_length, separator, candidates, settings)
@@ -66,12 +54,14 @@ class Recommender:
         self._queries = tf.function(self.graph.queries, input_signature=[ITEMS])
 
     @classmethod
-    def load(cls, workdir: Workdir, **options: Any) -> "Recommender":
+    def load(cls, workdir: Workdir | str | os.PathLike[str], **options: Any) -> "Recommender":
         """The recommender of a finished run; `options` are the constructor's.
 
         Raises:
           HlnError: The workdir holds no finished model.
         """
+        if not isinstance(workdir, Workdir):
+            workdir = Workdir(workdir)
         return cls.of(workdir, workdir.model(), **options)
 
     @classmethod
@@ -123,10 +113,13 @@ class Recommender:
             return []
         groups = self._groups(_ragged(sessions), min(k, self.graph.num_candidates))
         explanations = []
-        for clicks, retention, ids, scores in zip(*(g.numpy() for g in groups[:4]), strict=True):
+        for clicks, retention, ids, scores, is_fallback in zip(
+            *(part.numpy() for part in groups), strict=True
+        ):
             used = [click.decode() for click in clicks if click]
-            items = [_pairs(*group) for group in zip(ids, scores, strict=True)]
-            explanations.append(Explanation(used, retention[:, : len(used)], items))
+            nearest = [_pairs(*group) for group in zip(ids, scores, strict=True)]
+            kept = retention[:, : len(used)]
+            explanations.append(Explanation(used, kept, nearest, bool(is_fallback)))
         return explanations
 
     def embed(self, sessions: Sequence[Sequence[str]]) -> np.ndarray:

@@ -52,7 +52,11 @@ def read_settings(run: Path) -> dict[str, Any]:
 
 def differences(runs: Sequence[Path]) -> list[str]:
     """For each run the settings in which runs of its model differ, such as `gates none`."""
-    models = [read_results(run)["model"] for run in runs]
+    return differences_in([read_results(run)["model"] for run in runs], runs)
+
+
+def differences_in(models: Sequence[str], runs: Sequence[Path]) -> list[str]:
+    """The same for runs whose models are known, finished or not."""
     settings = [read_settings(run) for run in runs]
     told = []
     for model, own in zip(models, settings, strict=True):

@@ -1,5 +1,7 @@
 """Trains a model: `python -m hln_tf.train --dataset yoochoose4`."""
 
+import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +14,12 @@ from hln_tf.report import table
 from hln_tf.text import read_separator
 from hln_tf.training.cluster import Cluster
 from hln_tf.training.flags import parse
-from hln_tf.training.settings import DataDescription, RunConfig
+from hln_tf.training.settings import DataDescription, EventSettings, RunConfig
 from hln_tf.workdir import Workdir
 
 EXAMPLES = """examples:
   python -m hln_tf.train --dataset sample --preset demo
+  python -m hln_tf.train --dataset sample --preset demo --tensorboard
   python -m hln_tf.train --dataset yoochoose64 --raw_dir ~/yoochoose --refit
   python -m hln_tf.train --dataset yoochoose64 --model markov
   python -m hln_tf.train --dataset lastfm --loss sampled --num_negatives 2048
@@ -31,8 +34,9 @@ and writes the workdir.
 def main(arguments: Sequence[str]) -> None:
     """Prepares the data where needed, trains, evaluates and exports."""
     flags, model_settings, training = parse(
-        arguments, "python -m hln_tf.train", __doc__, epilog=EXAMPLES
+        arguments, "python -m hln_tf.train", __doc__, epilog=EXAMPLES, add_more=add_flags
     )
+    told = cli.settings_from(EventSettings, flags)
     if flags.separator is not None:
         flags.separator = read_separator(flags.separator)
     cluster = Cluster.from_environment()
@@ -66,15 +70,25 @@ def main(arguments: Sequence[str]) -> None:
     )
     workdir = Workdir(flags.workdir or Path("runs") / flags.dataset / flags.model)
     if not cluster.is_chief:
-        train(config, workdir, data_dir, cluster)
+        train(config, workdir, data_dir, cluster, told)
         return
     with workdir.locked():
         workdir.begin(config, data_dir / VOCABULARY)
-        train(config, workdir, data_dir, cluster)
+        if told.tensorboard:
+            command = ["tensorboard", "--logdir", str(workdir.events())]
+            print(f"to watch: {shlex.join(command)}", file=sys.stderr)
+        train(config, workdir, data_dir, cluster, told)
         print(table([workdir.path]))
 
 
-def train(config: RunConfig, workdir: Workdir, data_dir: Path, cluster: Cluster) -> None:
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of what a run leaves beside its results."""
+    cli.add_settings(parser, EventSettings, "TensorBoard")
+
+
+def train(
+    config: RunConfig, workdir: Workdir, data_dir: Path, cluster: Cluster, told: EventSettings
+) -> None:
     """Trains unless the run is finished; imports TensorFlow where there is something to do.
 
     Args:
@@ -82,6 +96,7 @@ def train(config: RunConfig, workdir: Workdir, data_dir: Path, cluster: Cluster)
       workdir: Its directory, begun; only the chief reads or writes it.
       data_dir: The data set.
       cluster: The workers that train together.
+      told: What TensorBoard is told.
     """
     is_finished = cluster.is_chief and workdir.metrics() is not None
     if cluster.is_several or not is_finished:
@@ -93,7 +108,7 @@ def train(config: RunConfig, workdir: Workdir, data_dir: Path, cluster: Cluster)
         with workers.working():
             is_finished = workers.same_run(config, is_finished)
             if not is_finished:
-                train_and_evaluate(config, workdir, data_dir, workers)
+                train_and_evaluate(config, workdir, data_dir, workers, told)
                 return
     print(f"{workdir.path} is finished, nothing to do", file=sys.stderr)
 

@@ -9,6 +9,7 @@ WORKDIR/
   model/            weights of the chosen model, written when it is chosen
   metrics.json      results, written when all is done
   events/           TensorBoard
+  pictures/         of python -m hln_tf.visualize
   export/1/         SavedModel
 ```
 """
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hln_tf import files
-from hln_tf.data.layout import VOCABULARY, read_item_ids
+from hln_tf.data.layout import VOCABULARY, Manifest, read_item_ids
 from hln_tf.errors import HlnError, UsageError
 from hln_tf.models.settings import model_entry
 from hln_tf.training.settings import RunConfig
@@ -133,6 +134,25 @@ class Workdir:
         checksum = self.config().data.vocabulary_sha256
         return read_item_ids(self.path / VOCABULARY, checksum, remedy)
 
+    def data_dir(self, named: Path | None = None) -> Path:
+        """The data set directory: the one of the training, unless another is named.
+
+        Raises:
+          HlnError: There is no data set, or it has other items than the model.
+        """
+        data = self.config().data
+        directory = named or Path(data.directory)
+        if Manifest.read(directory).vocabulary_sha256 != data.vocabulary_sha256:
+            raise HlnError(
+                f"{directory} has other items than the data set of {self.path}: "
+                f"name the data set that the model was trained on with --data_dir"
+            )
+        return directory
+
+    def events(self, part: str = "") -> Path:
+        """Where TensorBoard finds a part of the run, or all of it: see `hln_tf.training.events`."""
+        return self.path / "events" / part
+
     def metrics(self) -> dict[str, Any] | None:
         """The results of a finished run, or None."""
         path = self.path / METRICS
@@ -180,6 +200,7 @@ class Workdir:
                 f"{self.weights} is damaged or was written with other settings than {CONFIG} "
                 f"says ({reason}): train again in another --workdir"
             ) from None
+        model.workdir = str(self.path)
         return model
 
 

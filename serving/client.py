@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from hln_tf.answers import Answer, scored_items
+from hln_tf.answers import Answer, Explanation, scored_items
 from hln_tf.errors import HlnError, UsageError
 from serving.tensors import NUMPY_TYPES, Tensors
 
@@ -110,24 +110,6 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Closes connections."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Explanation:
-    """What the preference groups make of a session.
-
-    Attributes:
-      clicks: Raw ids of the T clicks that the model reads.
-      retention: Probability that a group keeps a click, float32 [L, T].
-      groups: For each of the L groups, pairs of raw id and score of the items
-        nearest to its preference.
-      is_fallback: Whether no group keeps anything.
-    """
-
-    clicks: list[str]
-    retention: np.ndarray
-    groups: list[list[tuple[str, float]]]
-    is_fallback: bool
 
 
 class Client:

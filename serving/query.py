@@ -4,9 +4,10 @@ import sys
 from collections.abc import Sequence
 
 from hln_tf import cli
+from hln_tf.answers import Explanation
 from hln_tf.errors import UsageError
 from hln_tf.text import is_utf_8
-from serving.client import Client, Explanation, Target
+from serving.client import Client, Target
 
 EXAMPLES = """examples:
   python -m serving.query --url http://127.0.0.1:8501/v1/models/hln --session "214536502 214536500"

@@ -39,6 +39,20 @@ class Sessions:
             dates=np.concatenate([self.dates, later.dates]),
         )
 
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Clicks of each session, int64 [sessions]."""
+        return np.diff(self.offsets)
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> "Sessions":
+        """The sessions for which `chosen`, bool [sessions], is true."""
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[chosen])]).astype(np.int64)
+        return Sessions(self.items[np.repeat(chosen, self.lengths)], offsets, self.dates[chosen])
+
+    def latest(self, count: int) -> "Sessions":
+        """The last `count` sessions, or all where there are fewer."""
+        return self.where(np.arange(len(self)) >= len(self) - count)
+
     @classmethod
     def from_lists(cls, sessions: list[list[int]]) -> "Sessions":
         """Sessions from lists of item numbers, dated 0, 1, 2, ..."""

@@ -57,10 +57,13 @@ class SessionScorer(tfrs.Model):
       encode: Query vectors of sessions, float32 [batch, d]; the scores are their
         dot products with the rows of `X`. See `SessionEncoder`.
       preferences: The `Preferences` of sessions, their queries in the same space.
+      workdir: Path of the run whose trained weights it holds, where it was
+        loaded from one.
     """
 
     encode: Callable[..., tf.Tensor] | None = None
     preferences: Callable[[tf.Tensor], Preferences] | None = None
+    workdir: str | None = None
 
     def __init__(self, num_items: int, settings: Any) -> None:
         super().__init__()

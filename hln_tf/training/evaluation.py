@@ -1,12 +1,12 @@
 """Recall@k and MRR@k of a model over the full catalogue."""
 
 import numpy as np
-import tensorflow as tf
 
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.models.base import SessionScorer
 from hln_tf.models.hln import HLN
 from hln_tf.progress import progress_bar
+from hln_tf.retention import compiled_retention
 from hln_tf.training.interrupt import StopOnSignal
 
 
@@ -48,8 +48,7 @@ def mean_retention(model: HLN, prefixes: Prefixes, batch_size: int) -> list[floa
     Returns:
       One mean for each of the L groups.
     """
-    signature = [tf.TensorSpec([None, None], tf.int32)]
-    retention = tf.function(lambda items: model.retention(items), input_signature=signature)
+    retention = compiled_retention(model)
     total, clicks = np.zeros(model.settings.num_groups), 0
     with progress_bar("retention", "sequences", len(prefixes)) as bar:
         for batch in prefixes.batches(prefixes.by_length(), batch_size):

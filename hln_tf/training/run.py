@@ -1,5 +1,6 @@
 """A whole run: training, the choice of the model, its test and its export."""
 
+import dataclasses
 import resource
 import shutil
 import sys
@@ -23,14 +24,19 @@ from hln_tf.recommender import Recommender
 from hln_tf.training.distribution import Workers
 from hln_tf.training.evaluation import describe, evaluate
 from hln_tf.training.events import Events
+from hln_tf.training.hparams import RESULTS, Record, record_metrics
 from hln_tf.training.interrupt import StopOnSignal
-from hln_tf.training.settings import RunConfig
+from hln_tf.training.settings import EventSettings, RunConfig
 from hln_tf.training.trainer import Trainer
 from hln_tf.workdir import METRICS, Workdir, origin
 
 
 def train_and_evaluate(
-    config: RunConfig, workdir: Workdir, data_dir: Path, workers: Workers
+    config: RunConfig,
+    workdir: Workdir,
+    data_dir: Path,
+    workers: Workers,
+    told: EventSettings,
 ) -> dict[str, Any]:
     """Runs what a config says, from wherever its workdir stands.
 
@@ -43,6 +49,7 @@ def train_and_evaluate(
       workdir: Its directory, which the caller has locked and begun.
       data_dir: The data set.
       workers: The workers that train together; the chief alone writes.
+      told: What TensorBoard is told.
 
     Returns:
       The content of `metrics.json`; nothing on workers other than the chief.
@@ -53,19 +60,21 @@ def train_and_evaluate(
     """
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
+    told = EventSettings(**workers.tell(dataclasses.asdict(told)))
     started, settings = time.monotonic(), config.training
     train, validation, test = (read_sessions(data_dir, split) for split in SPLITS)
     with StopOnSignal(workers.highest) as stop:
-        model, results = select(config, workdir, train, validation, stop, workers)
+        model, results = select(config, workdir, train, validation, stop, workers, told)
         if settings.refit:
             everything, epochs = train + validation, results.get("best_epoch")
-            model, refit_results = refit(config, workdir, everything, epochs, stop, workers)
+            model, refit_results = refit(config, workdir, everything, epochs, stop, workers, told)
             results |= refit_results
         prefixes = Prefixes.of(test, settings.max_length)
         ranked = evaluate(model, prefixes, settings.evaluation_batch_size, "test", stop)
     if not workers.is_chief:
         return {}
     print(f"test: {describe(ranked)}", file=sys.stderr)
+    record_metrics(workdir.events(RESULTS), "test", ranked)
     workdir.save_model(model)
     seconds = {name: results.pop(name) for name in list(results) if name.endswith("_seconds")}
     content = {
@@ -118,6 +127,7 @@ def select(
     validation: Sessions,
     stop: StopOnSignal,
     workers: Workers | None = None,
+    told: EventSettings | None = None,
 ) -> tuple[SessionScorer, dict[str, Any]]:
     """Trains a model, its epoch chosen by validation.
 
@@ -128,6 +138,7 @@ def select(
       validation: Sessions to choose by.
       stop: Says when to stop.
       workers: The workers that train together; this process alone by default.
+      told: What TensorBoard is told; scalars and HParams by default.
 
     Returns:
       The model with its best weights, and what is known of its training.
@@ -136,24 +147,45 @@ def select(
       TrainingInterrupt: `stop` asked for it; the state is saved.
       HlnError: A saved state or the loss is unusable.
     """
-    settings, workers = config.training, workers or Workers()
+    workers, told = workers or Workers(), told or EventSettings()
+    with Record(workdir.events(RESULTS) if workers.is_chief else None, config) as record:
+        model, results = _select(config, workdir, train, validation, stop, workers, told)
+        record.metrics("validation", results["validation"])
+    return model, results
+
+
+def _select(
+    config: RunConfig,
+    workdir: Workdir,
+    train: Sessions,
+    validation: Sessions,
+    stop: StopOnSignal,
+    workers: Workers,
+    told: EventSettings,
+) -> tuple[SessionScorer, dict[str, Any]]:
+    settings = config.training
     model = new_model(config, workdir, train, workers)
     held_out = Prefixes.of(validation, settings.max_length)
     if not isinstance(model, SessionEncoder):
         ranked = evaluate(model, held_out, settings.evaluation_batch_size, "validation", stop)
         return model, {"validation": ranked}
     prefixes = Prefixes.of(train, settings.max_length)
-    progress = Trainer(
-        model,
-        settings,
-        prefixes,
-        held_out,
-        settings.epochs,
-        workdir.path / "selection",
-        Events(workdir.path / "events" / "selection" if workers.is_chief else None),
-        stop,
-        workers,
-    ).run()
+    directory = workdir.events("selection") if workers.is_chief else None
+    with make_events(
+        directory, told, config, validation, "validation", workdir, told.profile_range()
+    ) as events:
+        progress = Trainer(
+            model,
+            settings,
+            prefixes,
+            held_out,
+            settings.epochs,
+            workdir.path / "selection",
+            events,
+            stop,
+            workers,
+        ).run()
+        events.finish(model)
     assert progress.best_epoch is not None, "a training with validation has a best epoch"
     best = progress.history[progress.best_epoch]
     return model, {
@@ -172,6 +204,7 @@ def refit(
     epochs: int | None,
     stop: StopOnSignal,
     workers: Workers,
+    told: EventSettings,
 ) -> tuple[SessionScorer, dict[str, Any]]:
     """Trains a model afresh on all of train.
 
@@ -182,6 +215,7 @@ def refit(
       epochs: Epochs that validation chose; None for a model that only counts.
       stop: Says when to stop.
       workers: The workers that train together.
+      told: What TensorBoard is told.
 
     Returns:
       The model with its last weights, and what is known of its training.
@@ -194,19 +228,39 @@ def refit(
     model = new_model(config, workdir, everything, workers)
     if not isinstance(model, SessionEncoder) or epochs is None:
         return model, {}
-    progress = Trainer(
-        model,
-        settings,
-        Prefixes.of(everything, settings.max_length),
-        None,
-        epochs,
-        workdir.path / "refit",
-        Events(workdir.path / "events" / "refit" if workers.is_chief else None),
-        stop,
-        workers,
-        label="refit epoch",
-    ).run()
+    directory = workdir.events("refit") if workers.is_chief else None
+    with make_events(directory, told, config, everything, "train", workdir) as events:
+        progress = Trainer(
+            model,
+            settings,
+            Prefixes.of(everything, settings.max_length),
+            None,
+            epochs,
+            workdir.path / "refit",
+            events,
+            stop,
+            workers,
+            label="refit epoch",
+        ).run()
+        events.finish(model)
     return model, {"refit_history": progress.history, "refit_seconds": progress.seconds}
+
+
+def make_events(
+    directory: Path | None,
+    told: EventSettings,
+    config: RunConfig,
+    watched: Sessions,
+    part: str,
+    workdir: Workdir,
+    profile: tuple[int, int] | None = None,
+) -> Events:
+    """What tells TensorBoard of a training; see `Events` and `WatchedEvents`."""
+    if not told.tensorboard:
+        return Events(directory, profile)
+    from hln_tf.training.watch import WatchedEvents
+
+    return WatchedEvents(directory, config, watched, part, workdir.vocabulary, profile)
 
 
 def new_model(

@@ -1,6 +1,7 @@
 """Settings of a training run and the record of them in a workdir."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,43 @@ class TrainingSettings:
     def learning_rate_at(self, epoch: int) -> float:
         """The learning rate in an epoch, counted from 0."""
         return self.learning_rate * self.decay ** (epoch // self.decay_epochs)
+
+
+@dataclasses.dataclass(frozen=True)
+class EventSettings:
+    """What a run leaves for TensorBoard; it changes no result and is no part of the config.
+
+    Raises:
+      UsageError: `profile_steps` names no steps.
+    """
+
+    tensorboard: bool = setting(
+        False,
+        "beside scalars and HParams write gradient norms, retention, histograms, the graph and "
+        "item vectors, and print the command that opens TensorBoard",
+    )
+    profile_steps: str | None = setting(
+        None, "steps of this process to profile, as FIRST:LAST, or how many after the first 10"
+    )
+
+    def __post_init__(self) -> None:
+        checked(self)
+        self.profile_range()
+
+    def profile_range(self) -> tuple[int, int] | None:
+        """First and last step of the profile, from 1."""
+        if self.profile_steps is None:
+            return None
+        found = re.fullmatch(r"(?:([0-9]{1,9}):)?([0-9]{1,9})", self.profile_steps)
+        if found:
+            last = int(found[2])
+            first, last = (int(found[1]), last) if found[1] else (11, last + 10)
+            if 1 <= first <= last:
+                return first, last
+        raise UsageError(
+            f"--profile_steps is {self.profile_steps!r}, expected FIRST:LAST, such as 11:20, "
+            f"counted from 1, or a number of steps"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

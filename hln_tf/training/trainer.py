@@ -15,10 +15,10 @@ from hln_tf.data.prefixes import Prefixes
 from hln_tf.errors import HlnError
 from hln_tf.models.base import SessionEncoder
 from hln_tf.progress import progress_bar
-from hln_tf.replicas import replica_part
 from hln_tf.training.distribution import Workers
 from hln_tf.training.evaluation import describe, evaluate
 from hln_tf.training.events import Events
+from hln_tf.training.gradients import STEP_SIGNATURE, replica_gradients
 from hln_tf.training.interrupt import StopOnSignal, TrainingInterrupt
 from hln_tf.training.optimizers import LazyAdam, pulled_to_zero
 from hln_tf.training.settings import TrainingSettings
@@ -43,7 +43,7 @@ class Trainer:
         train for exactly `epochs`.
       epochs: Passes over `train` at most.
       directory: Where the state is saved.
-      events: Where TensorBoard's scalars go.
+      events: What TensorBoard is told.
       stop: Says when to stop.
       workers: The workers that train together.
       label: What the progress bar calls an epoch.
@@ -101,6 +101,8 @@ class Trainer:
                 f"resuming {self._label} {progress.epoch + 1} after step {progress.step}",
                 file=sys.stderr,
             )
+        if not self._state.progress.finished:
+            self._events.begin(self._model, self._step)
         try:
             while not self._state.progress.finished:
                 self._train_epoch()
@@ -128,16 +130,17 @@ class Trainer:
         done = min(progress.step * settings.batch_size, len(self._train))
         with progress_bar(label, "sequences", len(self._train), done) as bar:
             started = time.monotonic()
+            self._events.resume()
             for batch in batches:
                 seed = np.array([noise_seed, progress.step], np.int32)
                 self._step(batch["items"], batch["target"], seed)
                 progress.step += 1
+                self._events.stepped(len(batch["target"]))
                 if bar.update(len(batch["target"])) or progress.step == self._steps:
                     bar.set_postfix(loss=f"{self._finite_loss():.4f}", refresh=False)
-                if progress.step % STEPS_PER_EVENT == 0:
-                    self._events.scalars(
-                        {"loss": self._finite_loss()}, epoch * self._steps + progress.step
-                    )
+                if progress.step % STEPS_PER_EVENT == 0 or progress.step == self._steps:
+                    number = epoch * self._steps + progress.step
+                    self._events.at_step(number, self._finite_loss(), batch, seed)
                 now = time.monotonic()
                 progress.seconds, started = progress.seconds + now - started, now
                 self._stop.check()
@@ -161,8 +164,7 @@ class Trainer:
                 progress.best_epoch = progress.epoch
                 self._state.save_best()
         progress.history.append(entry)
-        by_epoch = {f"epoch/{name}": value for name, value in entry.items()}
-        self._events.scalars(by_epoch, progress.epoch + 1)
+        self._events.at_epoch(progress.epoch + 1, entry)
         print(f"{self._label} {progress.epoch + 1}: {describe(entry)}", file=sys.stderr)
         progress.epoch, progress.step = progress.epoch + 1, 0
         self._loss.reset_state()
@@ -196,21 +198,11 @@ def compile_step(model: SessionEncoder, optimizer: Any, loss: Any) -> Callable[.
     strategy = model.distribute_strategy
 
     def replica_step(batch: dict[str, tf.Tensor]) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            part, share = replica_part(batch)
-            # The shares sum to 1, so the sum that the optimiser applies is the batch's mean.
-            part_loss = share * model.compute_loss(part, training=True)
-        gradients = tape.gradient(part_loss, model.trainable_variables)
+        part_loss, gradients = replica_gradients(model, batch)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return part_loss
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None, None], tf.int32),
-            tf.TensorSpec([None], tf.int32),
-            tf.TensorSpec([2], tf.int32),
-        ]
-    )
+    @tf.function(input_signature=STEP_SIGNATURE)
     def train_step(items: tf.Tensor, target: tf.Tensor, seed: tf.Tensor) -> None:
         batch = {"items": items, "target": target, "seed": seed}
         part_losses = strategy.run(replica_step, args=(batch,))

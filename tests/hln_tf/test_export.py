@@ -68,7 +68,7 @@ def test_saved_model_serves_without_this_package(trained, recommender):
         retention = np.array(explained["retention"][row])
         np.testing.assert_allclose(retention[:, :clicks], explanation.retention, atol=1e-5)
         ids = [[item for item in group if item] for group in explained["group_item_ids"][row]]
-        assert ids == [[item for item, _ in group] for group in explanation.items]
+        assert ids == [[item for item, _ in group] for group in explanation.groups]
 
 
 def test_no_operation_is_outside_tensorflows_own(trained):

@@ -55,5 +55,6 @@ def test_unknown_names_are_attribute_errors():
 def test_public_names_are_there():
     assert {name: getattr(hln_tf, name).__name__ for name in hln_tf.__all__} == {
         "Recommender": "Recommender",
+        "explain": "explain",
         "load_model": "load_model",
     }

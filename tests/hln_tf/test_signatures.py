@@ -238,7 +238,7 @@ def test_an_items_score_is_the_sum_of_its_scores_in_the_groups(recommender, mode
     (explained,) = recommender.explain([raw([3, 0, 6])], NUM_ITEMS)
     assert explained.clicks == ["id 3", "id 6"] and explained.retention.shape == (L, 2)
     (answer,) = recommender.recommend([raw([3, 6])], NUM_ITEMS)
-    total = {item: sum(dict(group)[item] for group in explained.items) for item in IDS}
+    total = {item: sum(dict(group)[item] for group in explained.groups) for item in IDS}
     assert total == pytest.approx(dict(answer.items), abs=1e-5)
 
 

@@ -61,7 +61,7 @@ def test_every_signature_answers_as_python_does(client, hln, expected):
     ):
         assert answer.clicks == other.clicks
         np.testing.assert_allclose(answer.retention, other.retention, rtol=1e-4)
-        for pairs, others in zip(answer.groups, other.items, strict=True):
+        for pairs, others in zip(answer.groups, other.groups, strict=True):
             assert [item for item, _ in pairs[:5]] == [item for item, _ in others[:5]]
 
 

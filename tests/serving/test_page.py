@@ -1,12 +1,11 @@
 """The page in headless Chromium, against a server process of its own."""
 
 import json
-import os
-import shutil
 import urllib.error
 import urllib.request
 
 import pytest
+from browsers import SCREENSHOTS, chromium
 from commands import ROOT
 from served import serve, wait_for
 from small_hln import make_model
@@ -17,9 +16,6 @@ from hln_tf.models.markov import Markov
 from hln_tf.models.settings import MarkovSettings
 from hln_tf.recommender import Recommender
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-# Where to leave screenshots, for a look at them.
-SCREENSHOTS = os.environ.get("HLN_TF_SCREENSHOTS")
 ITEMS = 60
 IDS = [f"2145{1000 + 37 * item}" for item in range(ITEMS)]
 MAX_LENGTH = 8
@@ -114,17 +110,8 @@ def test_nothing_is_loaded_from_elsewhere(groups):
 
 @pytest.fixture(scope="module")
 def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="the package playwright is missing")
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium (apt-get install chromium)")
-    flags = [
-        *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    ]
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    with chromium("--disable-gpu") as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from commands import (
     tree,
     weights,
 )
+from events import scalars
 from toy import write_dataset
 
 from hln_tf import files
@@ -132,13 +133,17 @@ def test_two_devices_learn_what_one_does_with_drawn_negatives(splits, tmp_path):
         where = ("--dataset", "sample", "--data_dir", tmp_path / "data", "--workdir")
         loss = ("--loss", "sampled", "--num_negatives", "20", "--clip_norm", "1")
         settings = (*SETTINGS, "--batch_size", "60", "--epochs", "3")
-        return (*where, tmp_path / name, *settings, *loss)
+        return (*where, tmp_path / name, *settings, *loss, "--tensorboard")
 
     process = start(ON_TWO_DEVICES, *arguments("two"))
     assert run("hln_tf.train", *arguments("one")).code == 0
     outcome = finish(process)
     assert outcome.code == 0, outcome.err
     assert_same_training(tmp_path / "two", tmp_path / "one", epochs=3)
+    found, wanted = (scalars(tmp_path / name / "events" / "selection") for name in ("two", "one"))
+    assert len(wanted["gradient_norm"]) == 3
+    for tag in ("gradient_norm", "epoch/retention/group_1"):
+        np.testing.assert_allclose(found[tag], wanted[tag], rtol=1e-3)
 
 
 def test_workers_with_other_settings_are_refused(trained, monkeypatch):

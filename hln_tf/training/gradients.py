@@ -1,0 +1,61 @@
+"""Gradients of the training loss, and their norm for whoever watches a training."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from hln_tf.models.base import Batch, SessionEncoder
+from hln_tf.replicas import replica_part
+from hln_tf.training.optimizers import rows_summed
+
+STEP_SIGNATURE = [
+    tf.TensorSpec([None, None], tf.int32),
+    tf.TensorSpec([None], tf.int32),
+    tf.TensorSpec([2], tf.int32),
+]
+
+
+def replica_gradients(
+    model: SessionEncoder, batch: Batch
+) -> tuple[tf.Tensor, list[tf.Tensor | tf.IndexedSlices]]:
+    """This replica's share of a batch's mean loss, and its gradients; in a replica context.
+
+    Args:
+      model: The model; gradients are those by its trainable variables.
+      batch: `items` int32 [batch, time], `target` int32 [batch] and `seed` int32 [2].
+    """
+    with tf.GradientTape() as tape:
+        part, share = replica_part(batch)
+        # The shares sum to 1, so the sum that the optimiser applies is the batch's mean.
+        part_loss = share * model.compute_loss(part, training=True)
+    return part_loss, tape.gradient(part_loss, model.trainable_variables)
+
+
+def compile_gradient_norm(model: SessionEncoder) -> Callable[..., tf.Tensor]:
+    """The global norm of a batch's gradients as a graph of its own.
+
+    The step that trains stays as it is. A norm costs as much as a step, so it is
+    for now and then; all workers have to ask for it together.
+
+    Args:
+      model: The model; its strategy's replicas share a batch.
+
+    Returns:
+      A function of `items` int32 [batch, time], `target` int32 [batch] and
+      `seed` int32 [2] to a float32 [].
+    """
+    strategy = model.distribute_strategy
+
+    def replica_norm(batch: Batch) -> tf.Tensor:
+        _, gradients = replica_gradients(model, batch)
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync > 1:
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        return tf.linalg.global_norm([rows_summed(gradient) for gradient in gradients])
+
+    @tf.function(input_signature=STEP_SIGNATURE)
+    def gradient_norm(items: tf.Tensor, target: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        norms = strategy.run(replica_norm, args=({"items": items, "target": target, "seed": seed},))
+        return strategy.experimental_local_results(norms)[0]
+
+    return gradient_norm

@@ -1,0 +1,80 @@
+"""A run in TensorBoard's HParams dashboard, where runs are compared."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorboard.plugins.hparams import api, api_pb2
+from tensorboard.plugins.hparams import summary as hparams_summary
+
+from hln_tf.report import UNTOLD
+from hln_tf.training.events import summary_writer
+from hln_tf.training.interrupt import TrainingInterrupt
+from hln_tf.training.settings import RunConfig
+
+# Beside the event files of the trainings and not above them: HParams would take each of their
+# scalars for a metric of the run.
+RESULTS = "results"
+
+
+class Record:
+    """Records a run's settings and its final metrics; use it as a context.
+
+    A run that is resumed is recorded again, which makes no difference.
+
+    Args:
+      directory: Where the event files go; None to write none.
+      config: The run.
+    """
+
+    def __init__(self, directory: Path | None, config: RunConfig) -> None:
+        self._config = config
+        self._writer = summary_writer(directory)
+
+    def __enter__(self) -> "Record":
+        with self._writer.as_default():
+            api.hparams(hyperparameters(self._config))
+        self._writer.flush()
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        # A run that was interrupted goes on later.
+        if not isinstance(error, TrainingInterrupt | KeyboardInterrupt):
+            status = api_pb2.STATUS_FAILURE if error else api_pb2.STATUS_SUCCESS
+            ended = hparams_summary.session_end_pb(status)
+            with self._writer.as_default(step=0):
+                tf.summary.experimental.write_raw_pb(ended.SerializeToString())
+        self._writer.close()
+
+    def metrics(self, split: str, metrics: Mapping[str, float]) -> None:
+        """Records final metrics of a part of the data, as fractions of 1."""
+        _write_metrics(self._writer, split, metrics)
+
+
+def record_metrics(directory: Path, split: str, metrics: Mapping[str, float]) -> None:
+    """Adds final metrics to a run that is recorded already; see `Record`."""
+    writer = summary_writer(directory)
+    _write_metrics(writer, split, metrics)
+    writer.close()
+
+
+def _write_metrics(writer: Any, split: str, metrics: Mapping[str, float]) -> None:
+    with writer.as_default(step=0):
+        for name, value in metrics.items():
+            tf.summary.scalar(f"{split}/{name}", value)
+
+
+def hyperparameters(config: RunConfig) -> dict[str, bool | int | float | str]:
+    """The settings by which runs are told apart, by name."""
+    settings = {
+        **config.to_dict()["model_settings"],
+        **config.to_dict()["training"],
+    }
+    told = {name: value for name, value in settings.items() if name not in UNTOLD}
+    return {
+        "model": config.model,
+        "dataset": config.data.dataset,
+        **told,
+        "seed": config.training.seed,
+    }

@@ -1,0 +1,57 @@
+"""A profile of some training steps."""
+
+import sys
+from pathlib import Path
+
+import tensorflow as tf
+from tqdm import tqdm
+
+
+class Profile:
+    """Profiles the steps of this process from `first` to `last`, counted from 1.
+
+    Args:
+      directory: Where TensorBoard looks for it.
+      steps: First and last step; None to profile nothing.
+    """
+
+    def __init__(self, directory: Path | None, steps: tuple[int, int] | None) -> None:
+        self._directory = directory
+        self._steps = None if directory is None else steps
+        self._done = 0
+        self._is_running = False
+
+    def begin(self) -> None:
+        """Starts where the first step is to be profiled."""
+        self._start_or_stop()
+
+    def stepped(self) -> None:
+        """Counts a step that is done."""
+        self._done += 1
+        self._start_or_stop()
+
+    def close(self) -> None:
+        """Ends a profile whose last step was never reached; tells where there is none."""
+        if self._is_running:
+            self._stop()
+        elif self._steps and self._done < self._steps[0]:
+            print(
+                f"nothing was profiled: --profile_steps begins at step {self._steps[0]} of this "
+                f"process, which took {self._done}",
+                file=sys.stderr,
+            )
+
+    def _start_or_stop(self) -> None:
+        if self._steps is None:
+            return
+        first, last = self._steps
+        if self._done == first - 1:
+            tf.profiler.experimental.start(str(self._directory))
+            self._is_running = True
+        elif self._done == last and self._is_running:
+            self._stop()
+
+    def _stop(self) -> None:
+        self._is_running = False
+        tf.profiler.experimental.stop()
+        tqdm.write(f"wrote a profile below {self._directory}", file=sys.stderr)

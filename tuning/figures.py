@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+import matplotlib.ticker
 import numpy as np
 
 from hln_tf import files
@@ -17,6 +17,7 @@ from tuning.space import Hyperparameter
 matplotlib.use("Agg")
 
 _COLUMNS = 3
+_TRIALS_TO_TELL = 10  # for each hyperparameter
 _WIDTH = 10.0
 _DARK, _LIGHT = "#0072B2", "#C9D9E4"  # apart in greyscale too
 _STYLE: dict[Any, Any] = {"font.size": 11, "svg.hashsalt": "hln-tf", "axes.axisbelow": True}
@@ -45,10 +46,10 @@ def draw(plan: Plan, trials: Sequence[Outcome], failed: int, path: Path) -> None
     with pyplot.rc_context(_STYLE):
         figure = pyplot.figure(figsize=(_WIDTH, 1.0 + sum(heights)), layout="constrained")
         try:
-            figure.suptitle(_title(plan, len(trials), failed), fontsize=14)
+            figure.suptitle(_title(plan, len(trials), failed, len(told)), fontsize=13)
             parts: Any = figure.subfigures(2, 1, height_ratios=heights)
             above, below = parts
-            _draw_shares(above.subplots(), told, len(trials))
+            _draw_shares(above.subplots(), told)
             panels = below.subplots(rows, _COLUMNS, squeeze=False, sharey=True)
             for axes in panels.flat[len(told) :]:
                 axes.set_axis_off()
@@ -64,13 +65,18 @@ def draw(plan: Plan, trials: Sequence[Outcome], failed: int, path: Path) -> None
             pyplot.close(figure)
 
 
-def _title(plan: Plan, completed: int, failed: int) -> str:
+def _title(plan: Plan, completed: int, failed: int, hyperparameters: int) -> str:
+    trials = "1 trial" if completed == 1 else f"{completed} trials"
     data = plan.base.data.dataset
-    text = f"What mattered: {plan.base.model} on {data}, {completed} trials of {plan.tuner} search"
-    return text + (f"\n({failed} more failed and are left out)" if failed else "")
+    text = f"What mattered: {plan.base.model} on {data}, {trials} of {plan.tuner} search"
+    if failed:
+        text += f"; {failed} that failed left out"
+    if completed < _TRIALS_TO_TELL * hyperparameters:
+        text += f"\n{trials} for {hyperparameters} hyperparameters are few: a hint, no proof"
+    return text
 
 
-def _draw_shares(axes: Any, told: Sequence[Importance], trials: int) -> None:
+def _draw_shares(axes: Any, told: Sequence[Importance]) -> None:
     places = np.arange(len(told))[::-1]
     beyond = [each.share > each.chance for each in told]
     axes.barh(
@@ -97,11 +103,6 @@ def _draw_shares(axes: Any, told: Sequence[Importance], trials: int) -> None:
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), frameon=False, fontsize=10)
-    if not any(beyond):
-        more = f"{trials} trials are too few to tell" if trials < 10 * len(told) else "none matters"
-        axes.text(
-            1.0, 0.02, more, transform=axes.transAxes, ha="right", va="bottom", style="italic"
-        )
 
 
 def _draw_values(axes: Any, searched: Hyperparameter, trials: Sequence[Outcome]) -> None:
@@ -129,19 +130,17 @@ def _draw_values(axes: Any, searched: Hyperparameter, trials: Sequence[Outcome])
     if not isinstance(searched.search, Range):
         axes.set_xticks(range(len(names)), names)
         axes.set_xlim(-0.5, len(names) - 0.5)
-    elif searched.search.log:
+        return
+    ends = [*places, searched.search.low, searched.search.high]
+    if searched.search.log:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(_log_ticks(places))
+        axes.set_xlim(min(ends) / 1.2, max(ends) * 1.2)
+        axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
         axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
-    elif isinstance(searched.default, int):
-        axes.xaxis.get_major_locator().set_params(integer=True)
-
-
-def _log_ticks(values: Sequence[float]) -> Any:
-    """Two to four round numbers over the values."""
-    low, high = min(values), max(values)
-    steps = (1, 2, 5) if high < 100 * low else (1,)
-    decades = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 1)
-    ticks = [step * 10.0**decade for decade in decades for step in steps]
-    return matplotlib.ticker.FixedLocator(ticks)
+        axes.tick_params(axis="x", labelsize=9)
+    else:
+        room = 0.08 * (max(ends) - min(ends))
+        axes.set_xlim(min(ends) - room, max(ends) + room)
+        is_whole = isinstance(searched.default, int)
+        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5, integer=is_whole))

@@ -184,6 +184,7 @@ def create(plan: Plan, on_end: Callable[[Trial], None] = lambda trial: None) -> 
             oracle = RandomOracle(**options)
         oracle.planned = plan.max_trials
     oracle.on_end = on_end
+    oracle.verbose = 0
     oracle._set_project_dir(str(plan.workdir.parent), plan.workdir.name)
     oracle.reload()
     return oracle

@@ -6,6 +6,7 @@ search goes on where it stopped.
 """
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -189,6 +190,7 @@ def trainer(plan: Plan, stop: StopOnSignal) -> Any:
       stop: Says when to stop.
     """
     import tensorflow as tf
+    import tf_keras as keras
 
     from hln_tf.training.run import read_sessions, select
     from hln_tf.training.trainer import OBJECTIVE
@@ -199,8 +201,13 @@ def trainer(plan: Plan, stop: StopOnSignal) -> Any:
     train, validation = (read_sessions(plan.data_dir, split) for split in ("train", "validation"))
 
     def train_run(config: RunConfig, run: Workdir) -> float:
-        _, results = select(config, run, train, validation, stop)
-        return results["validation"][OBJECTIVE]
+        try:
+            _, results = select(config, run, train, validation, stop)
+            return results["validation"][OBJECTIVE]
+        finally:
+            # A trial's model and its graphs leave before the next one's come.
+            keras.backend.clear_session()
+            gc.collect()
 
     return train_run
 

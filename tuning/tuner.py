@@ -1,11 +1,9 @@
 """The KerasTuner tuner whose trials are runs."""
 
-import gc
 import time
 from typing import Any
 
 import keras_tuner
-import tf_keras as keras
 from keras_tuner.engine.trial import Trial
 from keras_tuner.src import config as keras_tuner_config
 
@@ -72,10 +70,6 @@ class Tuner(keras_tuner.Tuner):
             raise keras_tuner.errors.FailedTrialError(str(error)) from None
         except HlnError as error:
             raise FatalError(str(error)) from None
-        finally:
-            # The graphs of a trial's model.
-            keras.backend.clear_session()
-            gc.collect()
 
     def save(self) -> None:
         """Nothing to do: a tuner has no state, and its oracle saves its own."""

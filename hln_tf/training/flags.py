@@ -49,6 +49,7 @@ class StoredConfig:
         values = files.read_json(path, "name a run's config.json, or best_config.json of a search")
         parts: dict[str, Any] = {"model_settings": {}, "training": {}, "data": {}}
         try:
+            values = {**values}
             parts |= {name: values[name] for name in parts if name in values}
             check_names(values, [field.name for field in dataclasses.fields(RunConfig)], str(path))
             entry = model_entry(values.get("model", "hln"))

@@ -12,8 +12,6 @@ from hln_tf.training.settings import DataDescription, RunConfig, TrainingSetting
 from tuning.plan import Plan
 from tuning.space import Space
 
-SMALL = ("--embedding_dim", "4", "--hidden_dim", "4", "--num_groups", "2", "--epochs", "2")
-
 
 @pytest.fixture(scope="session")
 def chains(tmp_path_factory):

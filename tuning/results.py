@@ -81,18 +81,26 @@ class Results:
         lines = [f"validation {OBJECTIVE.upper()} of each trial in percent, best first", ""]
         lines += [markdown(rows, 1), ""]
         lines += [f"trial {each.number} failed: {each.reason}" for each in self.failed]
-        first = next((each for each in self.completed if each.number == 0), None)
-        gain = ""
-        if first and first.score is not None and best.score is not None and best.number:
-            gain = f", {100 * (best.score - first.score):.2f} points above trial 0, the default"
         config = shlex.quote(str(plan.workdir / BEST))
         lines += [
-            f"best: trial {best.number}{gain}",
+            f"best: trial {best.number}{self._gain()}",
             f"train it: python -m hln_tf.train --config {config}",
             f"compare the trials: tensorboard --logdir {shlex.quote(str(plan.workdir))}",
             f"written: {BEST}, {TRIALS}, {PICTURE}.png and .svg in {plan.workdir}",
         ]
         return "\n".join(lines)
+
+    def _gain(self) -> str:
+        """What the best has over the default settings, as trained for the most epochs."""
+        best, default = self.completed[0], self.plan.space.defaults()
+        trials = [each for each in self.completed if each.values == default]
+        if not trials:
+            return ""
+        longest = max(trials, key=lambda each: each.epochs)
+        if best.values == default:
+            return ", the default settings"
+        gain = 100 * ((best.score or 0.0) - (longest.score or 0.0))
+        return f", {gain:.2f} points above trial {longest.number}, the default settings"
 
     def _csv_rows(self) -> list[list[Any]]:
         names = [each.name for each in self.plan.space.hyperparameters]

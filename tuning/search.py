@@ -155,6 +155,9 @@ def search(plan: Plan, role: Role, worker_timeout: float) -> None:
                 for worker in list(oracle.ongoing_trials):
                     oracle.put_back(worker)
                 Tuner(plan, oracle, trainer(plan, stop), stop).search(verbose=0)
+    if len(oracle.trials) < oracle.planned:
+        trials = f"{len(oracle.trials)} of {oracle.planned} trials"
+        print(f"ended after {trials}: nothing else is left to try", file=sys.stderr)
     results = Results.of(plan, oracle)
     results.write()
     print(results.describe())

@@ -130,6 +130,10 @@ class Space:
         values = {name: value for name, value in self.values(drawn).items() if name in own}
         return dataclasses.replace(settings, **values)
 
+    def defaults(self) -> dict[str, Any]:
+        """The values of the first trial."""
+        return {each.name: each.default for each in self.hyperparameters}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {

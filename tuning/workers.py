@@ -142,7 +142,7 @@ class Chief:
         for name in set(self._heard) - set(beats):
             del self._heard[name]
         silent = [name for name, heard in self._heard.items() if now - heard > self._timeout]
-        if self._oracle.has_ended:
+        if self._oracle.has_ended or self._oracle.is_complete:
             return len(silent) == len(self._heard)
         for name in list(self._oracle.ongoing_trials):
             never_came = name not in self._heard and now - self._started > self._timeout
@@ -248,8 +248,8 @@ class _Stub:
             except grpc.RpcError as error:
                 raise FatalError(
                     f"the chief at {self._address} does not answer ({error.code().name.lower()}, "
-                    f"waited up to {self._timeout:g} s): start it, then this worker again; its "
-                    f"trial goes on where it was"
+                    f"waited up to {self._timeout:g} s): unless the search has ended, start it, "
+                    f"then this worker again; its trial goes on where it was"
                 ) from None
 
         return call

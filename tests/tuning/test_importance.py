@@ -94,7 +94,7 @@ def test_the_table_and_the_file_tell_every_trial(make_plan):
         ["1", "sum", "0.01", "3", "failed"],
     ]
     assert "trial 1 failed: the loss is nan" in text
-    assert "best: trial 2, 1.23 points above trial 0, the default" in text
+    assert "best: trial 2, 1.23 points above trial 0, the default settings" in text
     assert f"tensorboard --logdir {plan.workdir}" in text
     with open(plan.workdir / "trials.csv", newline="") as file:
         read = list(csv.DictReader(file))

@@ -21,7 +21,7 @@ def flags(chains, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("search") / "search"
     return [
         *("--dataset", "sample", "--data_dir", str(chains), "--workdir", str(workdir)),
-        *("--embedding_dim", "4", "--hidden_dim", "4", "--num_groups", "2", "--epochs", "2"),
+        *("--embedding_dim", "4", "--hidden_dim", "4", "--num_groups", "1", "--epochs", "2"),
         *("--search", "learning_rate,leap_bias", "--range", "learning_rate=0.001:0.02"),
         *("--max_trials", str(TRIALS), "--checkpoint_minutes", "0", "--seed", "3"),
     ]

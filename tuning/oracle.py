@@ -18,7 +18,8 @@ from tuning.plan import Plan
 class SearchOracle(keras_tuner.Oracle):
     """What the oracles of a search share.
 
-    The first trial has the defaults. All that is known is in one file, which is
+    The first trial has the defaults; with Hyperband it is the first of the first
+    bracket, which begins with few epochs and goes on if it is good. All that is known is in one file, which is
     replaced as a whole: KerasTuner's own files, one for each trial and one for
     the oracle, are rewritten in place and may disagree after a kill.
 

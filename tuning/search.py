@@ -24,6 +24,7 @@ from hln_tf.training.settings import DataDescription, RunConfig
 from hln_tf.workdir import Workdir
 from tuning.plan import TUNERS, Plan
 from tuning.space import Space
+from tuning.trial import Train
 from tuning.workers import Chief, Role, follow, lead, present
 
 MAX_TRIALS, FACTOR, ITERATIONS = 10, 3, 1
@@ -44,7 +45,12 @@ each; they share the data set and the workdir.
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the search's own flags."""
     add = parser.add_argument_group("search").add_argument
-    add("--tuner", choices=TUNERS, default=TUNERS[0], help="how trials are chosen (%(default)s)")
+    add(
+        "--tuner",
+        choices=TUNERS,
+        default=TUNERS[0],
+        help="how trials are chosen (default: %(default)s)",
+    )
     text = f"trials to run, with bayesian and random (default: {MAX_TRIALS})"
     add("--max_trials", type=int, help=text)
     text = "epochs of the longest trials, with hyperband (default: --epochs of the preset)"
@@ -61,8 +67,19 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--worker_timeout", type=float, default=300.0, help=f"{text}gone (default: %(default)g)")
 
 
-def read_plan(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
-    """Parses the command line and checks what needs no data."""
+def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
+    """Parses the command line and checks what needs no data.
+
+    Args:
+      arguments: The arguments after the program's name.
+
+    Returns:
+      The parsed flags with the `Space` as `space`, the model's settings and the
+      training's settings.
+
+    Raises:
+      UsageError: A flag or value is not allowed, or they contradict each other.
+    """
     flags, model_settings, training = parse(
         arguments, "python -m tuning.search", __doc__, epilog=EXAMPLES, add_more=add_flags
     )
@@ -103,7 +120,7 @@ def read_plan(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
 
 def main(arguments: Sequence[str]) -> None:
     """Searches, and tells what came of it."""
-    flags, model_settings, training = read_plan(arguments)
+    flags, model_settings, training = read_flags(arguments)
     role = Role.from_environment()
     data_dir = flags.data_dir or Path("data") / flags.dataset
     is_explicit = flags.data_dir is not None
@@ -185,7 +202,7 @@ def work(plan: Plan, role: Role, timeout: float) -> None:
     print(f"the search in {plan.workdir} has ended; the chief tells what came of it")
 
 
-def trainer(plan: Plan, stop: StopOnSignal) -> Any:
+def trainer(plan: Plan, stop: StopOnSignal) -> Train:
     """What trains a run of the search and returns its validation MRR@20.
 
     Args:

@@ -200,12 +200,14 @@ def lead(tuner: Any, chief: Chief, address: str, check_stop: Callable[[], None])
     # KerasTuner's server never looks whether its workers live, so it does not get the main thread.
     threading.Thread(target=serve, daemon=True).start()
     print(f"waiting for workers at {address}", file=sys.stderr)
-    while not chief.has_finished():
+    while True:
         check_stop()
         if failures:
             raise HlnError(f"{address} cannot be served ({failures[0]}): choose another {PORT}")
         if tuner.oracle.broken:
             raise tuner.oracle.broken
+        if chief.has_finished():
+            return
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 

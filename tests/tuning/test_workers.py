@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import os
 import socket
 
@@ -8,7 +9,7 @@ from hln_tf.errors import HlnError, UsageError
 from hln_tf.training.interrupt import StopOnSignal
 from tuning import oracle as oracles
 from tuning.tuner import Tuner
-from tuning.workers import HOST, ID, PORT, Chief, Role, follow, present
+from tuning.workers import HOST, ID, PORT, Chief, Role, follow, lead, present
 
 TIMEOUT = 60.0
 
@@ -149,6 +150,36 @@ def test_a_chief_that_does_not_answer_is_an_error(make_plan, trials, monkeypatch
     follow(tuner.oracle, f"127.0.0.1:{port}", 0.3)
     with pytest.raises(HlnError, match=f"chief at 127.0.0.1:{port} does not answer"):
         tuner.search()
+
+
+class Serving:
+    """Stands for a chief's tuner."""
+
+    def __init__(self, oracle, failure=None):
+        self.oracle = oracle
+        self._failure = failure
+
+    def search(self, verbose):
+        if self._failure:
+            raise self._failure
+
+
+def test_an_address_that_cannot_be_served_is_an_error(watched):
+    tuner = Serving(watched.oracle, RuntimeError("Failed to bind"))
+    with pytest.raises(HlnError, match=r"h:1 cannot be served \(Failed to bind\): .*PORT"):
+        lead(tuner, watched.chief, "h:1", lambda: None)
+
+
+def test_a_state_that_cannot_be_saved_ends_the_chief(watched, monkeypatch):
+    monkeypatch.setattr("hln_tf.files.write_json", full_disk)
+    with pytest.raises(OSError):
+        watched.oracle.save()
+    with pytest.raises(OSError, match="No space"):
+        lead(Serving(watched.oracle), watched.chief, "h:1", lambda: None)
+
+
+def full_disk(path, value):
+    raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
 
 def test_roles():

@@ -19,7 +19,7 @@ matplotlib.use("Agg")
 _COLUMNS = 3
 _TRIALS_TO_TELL = 10  # for each hyperparameter
 _WIDTH = 10.0
-_DARK, _LIGHT = "#0072B2", "#C9D9E4"  # apart in greyscale too
+_DARK, _LIGHT = "#4C9BD1", "#DCE6ED"  # apart in greyscale too
 _STYLE: dict[Any, Any] = {"font.size": 11, "svg.hashsalt": "hln-tf", "axes.axisbelow": True}
 
 

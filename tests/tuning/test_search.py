@@ -24,12 +24,13 @@ def flags(chains, tmp_path_factory):
         *("--embedding_dim", "4", "--hidden_dim", "4", "--num_groups", "1", "--epochs", "2"),
         *("--search", "learning_rate,leap_bias", "--range", "learning_rate=0.001:0.02"),
         *("--max_trials", str(TRIALS), "--checkpoint_minutes", "0", "--seed", "3"),
+        *("--worker_timeout", "1200"),
     ]
 
 
 def wait_for(condition, *processes):
     """Polls until a condition holds, or a process has ended."""
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     while not condition():
         assert all(process.poll() is None for process in processes), finish(processes[0])
         assert time.monotonic() < deadline
@@ -111,7 +112,7 @@ def test_no_finished_trial_ran_twice(searched):
 
 def test_trial_0_is_the_default_and_the_best_is_not_worse(searched, flags):
     workdir, _, outcomes = searched
-    search_only = ("--search", "--range", "--max_trials")
+    search_only = ("--search", "--range", "--max_trials", "--worker_timeout")
     plain = [
         flag
         for name, value in zip(flags[::2], flags[1::2], strict=True)

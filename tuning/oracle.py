@@ -19,9 +19,11 @@ class SearchOracle(keras_tuner.Oracle):
     """What the oracles of a search share.
 
     The first trial has the defaults; with Hyperband it is the first of the first
-    bracket, which begins with few epochs and goes on if it is good. All that is known is in one file, which is
-    replaced as a whole: KerasTuner's own files, one for each trial and one for
-    the oracle, are rewritten in place and may disagree after a kill.
+    bracket, which begins with few epochs and goes on if it is good.
+
+    All that is known is in one file, which is replaced as a whole: KerasTuner's
+    own files, one for each trial and one for the oracle, are rewritten in place
+    and may disagree after a kill.
 
     Attributes:
       planned: Number of trials at most.

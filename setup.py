@@ -25,6 +25,8 @@ setup(
         "orjson>=3.10",
         "pyarrow>=18",
         "PyYAML>=6.0",
+        "scikit-learn>=1.5",
+        "scipy>=1.13",
         "starlette>=0.40",
         "tensorboard>=2.21",
         "tensorflow>=2.21",

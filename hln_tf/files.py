@@ -76,6 +76,32 @@ def one_at_a_time(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
+@contextlib.contextmanager
+def held(path: Path, what: str, remedy: str) -> Iterator[None]:
+    """Holds a file, made when missing, against other processes; a killed one lets go.
+
+    Args:
+      path: The file; it takes this process's id.
+      what: What it stands for, for the error.
+      remedy: What the user can do where another process holds it.
+
+    Raises:
+      HlnError: Another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            process = lock.read().strip() or "unknown"
+            raise HlnError(f"{what} is in use by process {process}: {remedy}") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
 def _remove_leavings(path: Path) -> None:
     pattern = re.compile(
         rf"\.{re.escape(path.name)}\.{re.escape(os.uname().nodename)}-(\d+)-[^.]*\.tmp"

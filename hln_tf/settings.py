@@ -21,7 +21,7 @@ PLAIN = (bool, int, float, str)
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """What a search draws a setting from.
+    """What a search draws a setting from; a setting of integers is drawn as one.
 
     Attributes:
       low: Smallest value.

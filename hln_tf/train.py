@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   python -m hln_tf.train --dataset sample --preset demo --tensorboard
   python -m hln_tf.train --dataset yoochoose64 --raw_dir ~/yoochoose --refit
   python -m hln_tf.train --dataset yoochoose64 --model markov
+  python -m hln_tf.train --config runs/sample/search/best_config.json
   python -m hln_tf.train --dataset lastfm --loss sampled --num_negatives 2048
   python -m hln_tf.train --dataset custom --spec my_log.yaml --input clicks.csv
 

@@ -16,7 +16,6 @@ WORKDIR/
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -55,19 +54,8 @@ class Workdir:
           HlnError: Another process holds it, or it is not a run's.
         """
         self._check_ours()
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                raise HlnError(
-                    f"{self.path} is in use by process {lock.read().strip() or 'unknown'}: "
-                    f"wait for it to end, or choose another --workdir"
-                ) from None
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
+        remedy = "wait for it to end, or choose another --workdir"
+        with files.held(self.path / ".lock", str(self.path), remedy):
             yield
 
     def begin(self, config: RunConfig, vocabulary: Path) -> None:

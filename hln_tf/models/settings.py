@@ -21,7 +21,11 @@ class EncoderSettings:
     )
     scale: float = setting(16.0, "start value of the learnt scale, with normalize", above=0.0)
     dropout: float = setting(
-        0.0, "share of a session's item vectors zeroed in training", minimum=0.0, below=1.0
+        0.0,
+        "share of a session's item vectors zeroed in training",
+        minimum=0.0,
+        below=1.0,
+        search=Range(0.0, 0.5),
     )
 
     def __post_init__(self) -> None:
@@ -33,7 +37,7 @@ class HLNSettings(EncoderSettings):
     """Hierarchical Leaping Networks; the defaults are the paper's where it gives a value."""
 
     hidden_dim: int = setting(200, "size n of a preference", minimum=1, maximum=1_000_000)
-    num_groups: int = setting(3, "number L of preference groups", minimum=1, search=(1, 2, 3, 4))
+    num_groups: int = setting(3, "number L of preference groups", minimum=1, search=Range(1, 4))
     aggregation: str = setting(
         "sum",
         "how the preference manager aggregates",

@@ -19,7 +19,11 @@ class TrainingSettings:
 
     epochs: int = setting(20, "passes over the training prefixes at most", minimum=1)
     batch_size: int = setting(
-        64, "prefixes in a step", minimum=1, maximum=1_000_000, search=(64, 128, 256, 512)
+        64,
+        "prefixes in a step",
+        minimum=1,
+        maximum=1_000_000,
+        search=Range(64, 512, log=True),
     )
     max_length: int = setting(
         50, "last clicks of a session that are used", minimum=1, maximum=1_000_000

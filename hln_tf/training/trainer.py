@@ -95,8 +95,11 @@ class Trainer:
           TrainingInterrupt: A signal asked to stop; the state is saved.
           HlnError: The loss is not finite, or a saved state is damaged.
         """
-        if self._state.restore() and not self._state.progress.finished:
-            progress = self._state.progress
+        restored = self._state.restore()
+        progress = self._state.progress
+        # The saved state may be that of a training for fewer epochs.
+        progress.finished = self._is_over()
+        if restored and not progress.finished:
             print(
                 f"resuming {self._label} {progress.epoch + 1} after step {progress.step}",
                 file=sys.stderr,
@@ -168,9 +171,14 @@ class Trainer:
         print(f"{self._label} {progress.epoch + 1}: {describe(entry)}", file=sys.stderr)
         progress.epoch, progress.step = progress.epoch + 1, 0
         self._loss.reset_state()
+        progress.finished = self._is_over()
+
+    def _is_over(self) -> bool:
+        """Whether all epochs are done, or the last ones brought nothing better."""
+        progress = self._state.progress
         stale = progress.epoch - 1 - (progress.best_epoch or 0)
-        stopped_early = self._validation is not None and stale >= settings.patience
-        progress.finished = progress.epoch >= self._epochs or stopped_early
+        stopped_early = self._validation is not None and stale >= self._settings.patience
+        return progress.epoch >= self._epochs or stopped_early
 
     def _finite_loss(self) -> float:
         value = float(self._loss.result())

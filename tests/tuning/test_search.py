@@ -1,70 +1,240 @@
+"""The whole command: a chief and two workers, one of which is killed at a trial."""
+
+import csv
 import json
+import re
+import signal
+import socket
+import time
 
-import numpy as np
 import pytest
-from toy import write_dataset
+from commands import checkpoint_number, finish, run, start, tree
 
-from hln_tf import cli
-from tuning.search import main
+from hln_tf.training.flags import parse
+from hln_tf.workdir import Workdir
+
+TRIALS = 6
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory):
-    root = tmp_path_factory.mktemp("search")
-    random = np.random.default_rng(0)
-    chains = [[int(start + i) % 12 + 1 for i in range(5)] for start in random.integers(0, 12, 60)]
-    write_dataset(
-        root / "data",
-        {"train": chains[:40], "validation": chains[40:50], "test": chains[50:]},
-        num_items=12,
+def flags(chains, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("search") / "search"
+    return [
+        *("--dataset", "sample", "--data_dir", str(chains), "--workdir", str(workdir)),
+        *("--embedding_dim", "4", "--hidden_dim", "4", "--num_groups", "1", "--epochs", "2"),
+        *("--search", "learning_rate,leap_bias", "--range", "learning_rate=0.001:0.02"),
+        *("--max_trials", str(TRIALS), "--checkpoint_minutes", "0", "--seed", "3"),
+        *("--worker_timeout", "1200"),
+    ]
+
+
+def wait_for(condition, *processes):
+    """Polls until a condition holds, or a process has ended."""
+    deadline = time.monotonic() + 900
+    while not condition():
+        assert all(process.poll() is None for process in processes), finish(processes[0])
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def trial_of(worker, workdir):
+    """The directory of the trial that is under way at a worker, or None."""
+    try:
+        state = json.loads((workdir / "oracle.json").read_text())
+        number = int(state["ongoing_trials"][worker])
+    except (OSError, KeyError):
+        return None
+    return workdir / f"trial_{number:04d}"
+
+
+@pytest.fixture(scope="module")
+def searched(flags):
+    """The finished search: its directory, the killed trial, and what the processes did."""
+    workdir = Workdir(flags[flags.index("--workdir") + 1]).path
+    with pytest.MonkeyPatch.context() as patch, socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        patch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+        patch.setenv("KERASTUNER_ORACLE_PORT", str(unused.getsockname()[1]))
+        unused.close()
+        processes = {}
+
+        def begin(name):
+            patch.setenv("KERASTUNER_TUNER_ID", name)
+            processes[name] = start("tuning.search", *flags)
+
+        try:
+            for name in ("chief", "w1", "w2"):
+                begin(name)
+
+            def is_saved():
+                trial = trial_of("w1", workdir)
+                return trial and checkpoint_number(trial / "selection" / "latest")
+
+            wait_for(is_saved, processes["w1"], processes["chief"])
+            killed = trial_of("w1", workdir)
+            processes["w1"].send_signal(signal.SIGKILL)
+            outcomes = [("killed", finish(processes["w1"]))]
+            assert (killed / "crashes").read_text() == "1\n"
+            begin("w1")
+            outcomes += [(name, finish(process)) for name, process in processes.items()]
+        finally:
+            for process in processes.values():
+                process.kill()
+    return workdir, killed, dict(outcomes)
+
+
+def rows(workdir):
+    with open(workdir / "trials.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_search_ends_though_a_worker_is_killed(searched):
+    workdir, killed, outcomes = searched
+    codes = {name: outcome.code for name, outcome in outcomes.items()}
+    assert codes == {"killed": -signal.SIGKILL, "chief": 0, "w1": 0, "w2": 0}, outcomes
+    trials = rows(workdir)
+    assert [int(trial["trial"]) for trial in trials] == list(range(TRIALS))
+    assert {trial["status"] for trial in trials} == {"completed"}
+    assert len(list(workdir.glob("trial_*"))) == TRIALS
+    assert not list(workdir.glob("workers/*"))
+    assert f"{killed.name}: its process died in it, it goes on" in outcomes["w1"].err
+    assert "resuming epoch" in outcomes["w1"].err
+
+
+def test_no_finished_trial_ran_twice(searched):
+    _, _, outcomes = searched
+    last_epochs = sum(out.err.count("\nepoch 2: ") for out in outcomes.values())
+    assert last_epochs == TRIALS
+    ended = re.findall(r"^(\d) of 6 trials: trial (\d) .*best ", outcomes["chief"].err, re.M)
+    assert [int(count) for count, _ in ended] == list(range(1, TRIALS + 1))
+    assert sorted(int(number) for _, number in ended) == list(range(TRIALS))
+
+
+def test_trial_0_is_the_default_and_the_best_is_not_worse(searched, flags):
+    workdir, _, outcomes = searched
+    search_only = ("--search", "--range", "--max_trials", "--worker_timeout")
+    plain = [
+        flag
+        for name, value in zip(flags[::2], flags[1::2], strict=True)
+        if name not in search_only
+        for flag in (name, value)
+    ]
+    _, model_settings, training = parse(plain, "train", None)
+    first = Workdir(workdir / "trial_0000").config()
+    assert (first.model_settings, first.training) == (model_settings, training)
+    scores = [float(trial["mrr@20"]) for trial in rows(workdir)]
+    best = json.loads((workdir / "best_config.json").read_text())
+    assert best == json.loads(
+        (workdir / f"trial_{scores.index(max(scores)):04d}" / "config.json").read_text()
     )
-    arguments = ["--dataset", "sample", "--data_dir", str(root / "data")]
-    arguments += ["--workdir", str(root / "search"), "--max_trials", "2", "--epochs", "1"]
-    arguments += ["--embedding_dim", "4", "--hidden_dim", "4"]
-    assert cli.run(main, arguments) == 0
-    return root / "search", arguments
+    assert max(scores) >= scores[0]
+    assert f"{100 * max(scores):.2f}" in outcomes["chief"].out.splitlines()[4], "best first"
 
 
-def test_every_trial_is_a_run_judged_by_validation_alone(searched):
-    workdir, _ = searched
-    runs = sorted(workdir.glob("trial_*"))
-    assert len(runs) == 2
-    assert all((run / "selection" / "best" / "checkpoint").is_file() for run in runs)
+def test_it_is_judged_by_validation_alone(searched):
+    workdir, *_ = searched
+    assert len(list(workdir.glob("trial_*/selection/best/checkpoint"))) == TRIALS
     assert not list(workdir.rglob("metrics.json")), "only a finished run is tested"
-    configs = [json.loads((run / "config.json").read_text()) for run in runs]
-    assert all(config["model_settings"]["embedding_dim"] == 4 for config in configs)
-    rates = {config["training"]["learning_rate"] for config in configs}
-    assert len(rates) == 2 and 0.001 in rates, "one trial takes the preset as it is"
 
 
-def test_a_finished_search_only_prints_its_table(searched, capsys):
-    workdir, arguments = searched
-    before = {path: path.stat().st_mtime_ns for path in workdir.glob("trial_*/selection/*/*")}
-    assert cli.run(main, arguments) == 0
-    assert before == {p: p.stat().st_mtime_ns for p in workdir.glob("trial_*/selection/*/*")}
-    *_, table = capsys.readouterr().out.partition("validation MRR@20")
-    *trials, command = table.strip().split("\n")[1:]
-    assert len(trials) == 2
-    assert float(trials[0].split()[0]) >= float(trials[1].split()[0]), "best first"
-    assert "--epochs=1" in command and "--embedding_dim=4" in command
+def test_the_best_config_trains_as_it_is(searched, tmp_path):
+    workdir, *_ = searched
+    path = tmp_path / "run"
+    outcome = run("hln_tf.train", "--config", workdir / "best_config.json", "--workdir", path)
+    assert outcome.code == 0, outcome.err
+    best = Workdir(workdir / "best_config.json").path
+    assert json.loads((path / "config.json").read_text()) == json.loads(best.read_text())
+    validation = json.loads((path / "metrics.json").read_text())["validation"]["mrr@20"]
+    assert validation == pytest.approx(max(float(row["mrr@20"]) for row in rows(workdir)), abs=1e-4)
 
 
-def test_a_search_with_other_settings_in_the_same_workdir_is_refused(searched, capsys):
-    _, arguments = searched
-    assert cli.run(main, [*arguments, "--seed", "2"]) == 1
-    assert "training.seed = 1, not 2" in capsys.readouterr().err
+def test_a_finished_search_only_tells_its_results_again(searched, flags):
+    workdir, _, outcomes = searched
+    before = tree(workdir)
+    outcome = run("tuning.search", *flags)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out == outcomes["chief"].out
+    after = tree(workdir)
+    assert {name: after[name] for name in before if name != ".lock"} == {
+        name: content for name, content in before.items() if name != ".lock"
+    }
 
 
 @pytest.mark.parametrize(
-    ("extra", "said"),
+    ("more", "words"),
     [
-        (["--max_trials", "0"], "--max_trials is 0"),
-        (["--width", "3"], "--width"),
-        (["--model", "markov"], "no settings to search"),
-        (["--init_from", "older"], "--init_from"),
+        (["--seed", "4"], ("another search", "training.seed = 3, not 4")),
+        (["--tuner", "random"], ("another search", "tuner bayesian, not random")),
+        (["--range", "leap_bias=0:1"], ("another search", "space")),
     ],
 )
-def test_bad_flags(extra, said, capsys):
-    assert cli.run(main, ["--dataset", "sample", *extra]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and said in error and error.count("\n") == 1
+def test_a_workdir_of_another_search(searched, flags, more, words):
+    sentence = run("tuning.search", *flags, *more).sentence()
+    assert all(word in sentence for word in (*words, "--workdir")), sentence
+
+
+def test_a_workdir_of_something_else(searched, flags, tmp_path):
+    workdir, *_ = searched
+    for path in (workdir / "trial_0000", workdir / "search.json"):
+        sentence = run("tuning.search", *flags, "--workdir", path).sentence()
+        assert str(path) in sentence and "choose another --workdir" in sentence
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--max_trials", "0"], ("--max_trials is 0", "at least 1")),
+        (
+            ["--max_epochs", "9"],
+            ("--max_epochs does not apply to --tuner bayesian", "--max_trials"),
+        ),
+        (["--tuner", "random", "--factor", "2"], ("--factor does not apply to --tuner random",)),
+        (["--iterations", "2"], ("--iterations does not apply",)),
+        (["--tuner", "hyperband", "--max_trials", "3"], ("--max_trials", "--factor")),
+        (["--tuner", "hyperband", "--epochs", "3"], ("--epochs", "--max_epochs")),
+        (["--tuner", "hyperband", "--factor", "1"], ("--factor is 1", "at least 2")),
+        (["--tuner", "grid"], ("--tuner", "'grid'", "bayesian", "hyperband", "random")),
+        (["--worker_timeout", "0"], ("--worker_timeout is 0", "more than 0")),
+        (["--search", "wings"], ("'wings'", "learning_rate", "num_groups")),
+        (["--range", "dropout=0.4:0.1"], ("dropout=0.4:0.1", "LOW below HIGH")),
+        (["--width", "3"], ("--width",)),
+        (["--model", "markov"], ("no settings to search",)),
+        (["--init_from", "older"], ("--init_from",)),
+    ],
+)
+def test_bad_flags(tmp_path, more, words):
+    workdir = tmp_path / "search"
+    sentence = run("tuning.search", "--dataset", "sample", "--workdir", workdir, *more).sentence(2)
+    assert all(word in sentence for word in words), sentence
+    assert not workdir.exists()
+
+
+def test_several_workers_of_one_training_are_refused(monkeypatch):
+    cluster = {"worker": ["a:1", "b:2"]}
+    value = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 0}})
+    monkeypatch.setenv("TF_CONFIG", value)
+    assert "TF_CONFIG" in run("tuning.search", "--dataset", "sample").sentence(2)
+
+
+def test_a_worker_does_not_prepare_the_data(monkeypatch, tmp_path):
+    for name, value in (("TUNER_ID", "w1"), ("ORACLE_IP", "localhost"), ("ORACLE_PORT", "1")):
+        monkeypatch.setenv(f"KERASTUNER_{name}", value)
+    where = ("--data_dir", tmp_path / "none")
+    sentence = run("tuning.search", "--dataset", "sample", *where).sentence()
+    assert "none is not a prepared data set" in sentence and "chief" in sentence
+
+
+def test_help_does_not_wait_for_tensorflow():
+    code = """
+import sys
+from hln_tf import cli
+from tuning import search
+try:
+    cli.run(search.main, ["--help"])
+except SystemExit:
+    pass
+assert not {"tensorflow", "keras_tuner", "matplotlib", "sklearn"} & set(sys.modules)
+"""
+    outcome = finish(start(code))
+    assert outcome.code == 0, outcome.err
+    assert "--range NAME=LOW:HIGH" in outcome.out

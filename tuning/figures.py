@@ -1,0 +1,146 @@
+"""The picture of a search: which hyperparameters mattered, and which values did well."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.ticker
+import numpy as np
+
+from hln_tf import files
+from hln_tf.settings import Range
+from tuning.importance import Importance, measure
+from tuning.outcomes import Outcome
+from tuning.plan import Plan
+from tuning.space import Hyperparameter
+
+matplotlib.use("Agg")
+
+_COLUMNS = 3
+_TRIALS_TO_TELL = 10  # for each hyperparameter
+_WIDTH = 10.0
+_DARK, _LIGHT = "#4C9BD1", "#DCE6ED"  # apart in greyscale too
+_STYLE: dict[Any, Any] = {"font.size": 11, "svg.hashsalt": "hln-tf", "axes.axisbelow": True}
+
+
+def draw(plan: Plan, trials: Sequence[Outcome], failed: int, path: Path) -> None:
+    """Draws the picture of a search.
+
+    Args:
+      plan: The search.
+      trials: The trials that have a score, best first.
+      failed: How many others have failed.
+      path: The picture's name, without `.png` and `.svg`.
+    """
+    from matplotlib import pyplot
+
+    searched = {each.name: each for each in plan.space.hyperparameters}
+    told = measure(
+        plan.space.hyperparameters,
+        [each.values for each in trials],
+        [each.score or 0.0 for each in trials],
+        [each.epochs for each in trials],
+    )
+    rows = -(-len(told) // _COLUMNS)
+    heights = [1.5 + 0.33 * len(told), 2.4 * rows + 0.4]
+    with pyplot.rc_context(_STYLE):
+        figure = pyplot.figure(figsize=(_WIDTH, 1.0 + sum(heights)), layout="constrained")
+        try:
+            figure.suptitle(_title(plan, len(trials), failed, len(told)), fontsize=13)
+            parts: Any = figure.subfigures(2, 1, height_ratios=heights)
+            above, below = parts
+            _draw_shares(above.subplots(), told)
+            panels = below.subplots(rows, _COLUMNS, squeeze=False, sharey=True)
+            for axes in panels.flat[len(told) :]:
+                axes.set_axis_off()
+            for axes, importance in zip(panels.flat, told, strict=False):
+                _draw_values(axes, searched[importance.name], trials)
+            below.supylabel("validation MRR@20 (%)", fontsize=11)
+            handles, labels = panels[0, 0].get_legend_handles_labels()
+            below.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+            for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
+                with files.written_whole(path.with_suffix(suffix)) as temporary:
+                    figure.savefig(temporary, format=suffix[1:], dpi=110, metadata=metadata)
+        finally:
+            pyplot.close(figure)
+
+
+def _title(plan: Plan, completed: int, failed: int, hyperparameters: int) -> str:
+    trials = "1 trial" if completed == 1 else f"{completed} trials"
+    data = plan.base.data.dataset
+    text = f"What mattered: {plan.base.model} on {data}, {trials} of {plan.tuner} search"
+    if failed:
+        text += f"; {failed} that failed left out"
+    if completed < _TRIALS_TO_TELL * hyperparameters:
+        text += f"\n{trials} for {hyperparameters} hyperparameters are few: a hint, no proof"
+    return text
+
+
+def _draw_shares(axes: Any, told: Sequence[Importance]) -> None:
+    places = np.arange(len(told))[::-1]
+    beyond = [each.share > each.chance for each in told]
+    axes.barh(
+        places,
+        [100 * each.share for each in told],
+        height=0.62,
+        color=[_DARK if it else _LIGHT for it in beyond],
+        edgecolor="black",
+        linewidth=0.8,
+    )
+    axes.plot(
+        [100 * each.chance for each in told],
+        places,
+        linestyle="none",
+        marker="|",
+        markersize=17,
+        markeredgewidth=2.2,
+        color="black",
+        label="reached by chance in 1 of 20 cases: a bar that ends before it proves nothing",
+    )
+    axes.set_yticks(places, [each.name for each in told])
+    axes.set_xlim(0, 104)
+    axes.set_xlabel("share of the variance of the trials' ranks that it explains alone (%)")
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), frameon=False, fontsize=10)
+
+
+def _draw_values(axes: Any, searched: Hyperparameter, trials: Sequence[Outcome]) -> None:
+    values = [each.values[searched.name] for each in trials]
+    is_range = isinstance(searched.search, Range)
+    names = [str(each) for each in ([] if is_range else searched.choices)]
+    places = values if is_range else [names.index(str(value)) for value in values]
+    scores = [100 * (each.score or 0.0) for each in trials]
+    default = [each.number == 0 for each in trials]
+    for label, shown, style in (
+        ("a trial", [not it for it in default], {"marker": "o", "s": 30, "c": "#777777"}),
+        (
+            "trial 0, the default",
+            default,
+            {"marker": "D", "s": 60, "c": "white", "linewidths": 1.6},
+        ),
+        ("the best", [n == 0 for n in range(len(trials))], {"marker": "*", "s": 130, "c": "black"}),
+    ):
+        x = [place for place, it in zip(places, shown, strict=True) if it]
+        y = [score for score, it in zip(scores, shown, strict=True) if it]
+        axes.scatter(x, y, label=label, edgecolors="black", **style)
+    axes.set_xlabel(searched.name)
+    axes.margins(0.12)
+    axes.grid(alpha=0.3)
+    if not isinstance(searched.search, Range):
+        axes.set_xticks(range(len(names)), names)
+        axes.set_xlim(-0.5, len(names) - 0.5)
+        return
+    ends = [*places, searched.search.low, searched.search.high]
+    if searched.search.log:
+        axes.set_xscale("log")
+        axes.set_xlim(min(ends) / 1.2, max(ends) * 1.2)
+        axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+        axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+        axes.tick_params(axis="x", labelsize=9)
+    else:
+        room = 0.08 * (max(ends) - min(ends))
+        axes.set_xlim(min(ends) - room, max(ends) + room)
+        is_whole = isinstance(searched.default, int)
+        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5, integer=is_whole))

@@ -20,7 +20,7 @@ from hln_tf.models.settings import model_entry
 from hln_tf.training.cluster import VARIABLE, Cluster
 from hln_tf.training.flags import parse
 from hln_tf.training.interrupt import StopOnSignal
-from hln_tf.training.settings import DataDescription, RunConfig
+from hln_tf.training.settings import DataDescription, EventSettings, RunConfig
 from hln_tf.workdir import Workdir
 from tuning.plan import TUNERS, Plan
 from tuning.space import Space
@@ -65,6 +65,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--range", action="append", default=[], metavar="NAME=LOW:HIGH", help=text)
     text = "seconds after which a worker that shows no sign, or a chief that does not answer, is "
     add("--worker_timeout", type=float, default=300.0, help=f"{text}gone (default: %(default)g)")
+    cli.add_settings(parser, EventSettings, "TensorBoard, of each trial")
 
 
 def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
@@ -142,21 +143,23 @@ def main(arguments: Sequence[str]) -> None:
         hyperband={name: getattr(flags, name) for name in HYPERBAND} if is_hyperband else {},
         max_trials=None if is_hyperband else flags.max_trials,
     )
+    told = cli.settings_from(EventSettings, flags)
     if role.is_worker:
-        work(plan, role, flags.worker_timeout)
+        work(plan, role, flags.worker_timeout, told)
         return
     with plan.locked():
         cli.import_tensorflow()
-        search(plan, role, flags.worker_timeout)
+        search(plan, role, flags.worker_timeout, told)
 
 
-def search(plan: Plan, role: Role, worker_timeout: float) -> None:
+def search(plan: Plan, role: Role, worker_timeout: float, told: EventSettings) -> None:
     """Searches alone or as the chief, and writes and prints the results.
 
     Args:
       plan: The search, whose directory is held.
       role: What this process is.
       worker_timeout: Seconds after which a worker is gone.
+      told: What TensorBoard is told of each trial.
     """
     from tuning import oracle as oracles
     from tuning.results import Results, report_end
@@ -171,7 +174,7 @@ def search(plan: Plan, role: Role, worker_timeout: float) -> None:
             else:
                 for worker in list(oracle.ongoing_trials):
                     oracle.put_back(worker)
-                Tuner(plan, oracle, trainer(plan, stop), stop).search(verbose=0)
+                Tuner(plan, oracle, trainer(plan, stop, told), stop).search(verbose=0)
     if len(oracle.trials) < oracle.planned:
         trials = f"{len(oracle.trials)} of {oracle.planned} trials"
         print(f"ended after {trials}: nothing else is left to try", file=sys.stderr)
@@ -180,20 +183,21 @@ def search(plan: Plan, role: Role, worker_timeout: float) -> None:
     print(results.describe())
 
 
-def work(plan: Plan, role: Role, timeout: float) -> None:
+def work(plan: Plan, role: Role, timeout: float, told: EventSettings) -> None:
     """Runs trials for a chief until nothing is left to do.
 
     Args:
       plan: The search.
       role: What this process is.
       timeout: Seconds to wait for the chief.
+      told: What TensorBoard is told of each trial.
     """
     cli.import_tensorflow()
     from tuning import oracle as oracles
     from tuning.tuner import Tuner
 
     with StopOnSignal() as stop:
-        tuner = Tuner(plan, oracles.create(plan), trainer(plan, stop), stop)
+        tuner = Tuner(plan, oracles.create(plan), trainer(plan, stop, told), stop)
         follow(tuner.oracle, role.address, timeout)
         tuner.oracle.get_space()  # The chief has begun the search when it answers.
         plan.check_same()
@@ -202,12 +206,13 @@ def work(plan: Plan, role: Role, timeout: float) -> None:
     print(f"the search in {plan.workdir} has ended; the chief tells what came of it")
 
 
-def trainer(plan: Plan, stop: StopOnSignal) -> Train:
+def trainer(plan: Plan, stop: StopOnSignal, told: EventSettings) -> Train:
     """What trains a run of the search and returns its validation MRR@20.
 
     Args:
       plan: The search.
       stop: Says when to stop.
+      told: What TensorBoard is told of each run.
     """
     import tensorflow as tf
     import tf_keras as keras
@@ -222,7 +227,7 @@ def trainer(plan: Plan, stop: StopOnSignal) -> Train:
 
     def train_run(config: RunConfig, run: Workdir) -> float:
         try:
-            _, results = select(config, run, train, validation, stop)
+            _, results = select(config, run, train, validation, stop, told=told)
             return results["validation"][OBJECTIVE]
         finally:
             # A trial's model and its graphs leave before the next one's come.

@@ -15,9 +15,10 @@ Measures, in turn and in one process, HLN as this package computes it and as one
 write it first (hln_tf/benchmark/plain.py), with the paper's sizes, and reports figures of
 the best round and of the median round.
 
-  train     steps on the train split: the recurrent part and the whole step, beside the
-            rate of the machine's own matrix products of the same shapes; floating-point
-            operations are counted from the shapes, padding is not credited
+  train     steps on the train split: the recurrent part, the softmax, the update of the
+            item table and the whole step, beside the rate of the machine's own matrix
+            products of the same shapes; floating-point operations are counted from the
+            shapes, padding is not credited
   predict   20 recommendations for sessions of the test split
   evaluate  ranking of every target of the test split, and the share of the time that the
             profiler gives to the product of queries and item vectors

@@ -2,8 +2,8 @@
 
 import functools
 import statistics
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -22,6 +22,7 @@ from hln_tf.benchmark.plain import PlainHLN
 from hln_tf.benchmark.settings import BenchmarkSettings
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.models.settings import HLNSettings
+from hln_tf.tasks.full_softmax import FullSoftmaxRetrieval
 from hln_tf.training.settings import TrainingSettings
 from hln_tf.training.trainer import compile_step, make_optimizer
 
@@ -34,11 +35,27 @@ HEADER = (
     "of the machine's rate",
     "times as fast as plain",
 )
-ROUNDED = "package, bfloat16"
+ROUNDED, PLAIN = "package, bfloat16", "plain"
 SEED = tf.constant([1, 2])
 SIGNATURE = [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)]
 
 Batch = dict[str, tf.Tensor]
+
+
+class Part(NamedTuple):
+    """A part of the training and who does it.
+
+    Attributes:
+      name: What the table calls it.
+      contestants: What each one runs in a round, by name; one is `PLAIN`.
+      products: Its matrix products, in float32.
+      rounded: Those that `ROUNDED` does in bfloat16.
+    """
+
+    name: str
+    contestants: dict[str, Callable[[], None]]
+    products: list[Product]
+    rounded: list[Product]
 
 
 def compare_training(
@@ -61,45 +78,76 @@ def compare_training(
 
     at_hand = list(alike())
     encode, plain_encode = _encoders(num_items, settings.seed)
-    parts = {
-        "package": _over(lambda: at_hand, encode),
-        "plain, like lengths": _over(lambda: at_hand, plain_encode),
-        "plain": _over(mixed, plain_encode),
-    }
-    step, rounded, plain = _steps(num_items, settings.seed)
-    steps = {
-        "package": _over(alike, step),
-        "package, batches at hand": _over(lambda: at_hand, step),
-        ROUNDED: _over(alike, rounded),
-        "plain, like lengths": _over(alike, plain),
-        "plain": _over(mixed, plain),
-    }
+    step, rounded_step, plain_step = _steps(num_items, settings.seed)
     clicks = int(prefixes.lengths[chosen].sum())
     of_encoder = recurrent_products(clicks, batch_size, len(chosen), HLNSettings())
     of_softmax = softmax_products(num_items, batch_size, len(chosen), HLNSettings())
-    rows = []
-    for part, contestants in (("recurrent", parts), ("whole step", steps)):
-        taken = alternate(contestants, settings.rounds, f"batch {batch_size}, {part}")
-        for name, seconds in taken.items():
-            dtype = "bfloat16" if name == ROUNDED else "float32"
-            machine = machine_seconds(of_encoder, "float32")
-            operations = sum(product.operations for product in of_encoder)
-            if part == "whole step":
-                machine += machine_seconds(of_softmax, dtype)
-                operations += sum(product.operations for product in of_softmax)
-            each = (min(seconds), statistics.median(seconds))
-            rows.append(
-                [
-                    str(batch_size),
-                    part,
-                    name,
-                    per_second(len(chosen), seconds),
-                    " / ".join(f"{operations / one / 1e9:.0f}" for one in each),
-                    " / ".join(f"{100 * machine / one:.0f} %" for one in each),
-                    ratios(taken["plain"], seconds),
-                ]
-            )
-    return rows
+    parts = [
+        Part(
+            "recurrent",
+            {
+                "package": _over(lambda: at_hand, encode),
+                "plain, like lengths": _over(lambda: at_hand, plain_encode),
+                PLAIN: _over(mixed, plain_encode),
+            },
+            of_encoder,
+            [],
+        ),
+        Part(
+            "softmax",
+            {
+                name: _over(lambda: at_hand, run)
+                for name, run in _softmaxes(num_items, batch_size, settings.seed).items()
+            },
+            [],
+            of_softmax,
+        ),
+        Part(
+            "update of X",
+            {name: _over(lambda: at_hand, run) for name, run in _updates(num_items).items()},
+            [],
+            [],
+        ),
+        Part(
+            "whole step",
+            {
+                "package": _over(alike, step),
+                "package, batches at hand": _over(lambda: at_hand, step),
+                ROUNDED: _over(alike, rounded_step),
+                "plain, like lengths": _over(alike, plain_step),
+                PLAIN: _over(mixed, plain_step),
+            },
+            of_encoder,
+            of_softmax,
+        ),
+    ]
+    return [
+        [str(batch_size), *row]
+        for part in parts
+        for row in _rows(part, len(chosen), settings.rounds, f"batch {batch_size}, {part.name}")
+    ]
+
+
+def _rows(part: Part, prefixes: int, rounds: int, label: str) -> Iterator[list[str]]:
+    taken = alternate(part.contestants, rounds, label)
+    operations = sum(product.operations for product in part.products + part.rounded)
+    for name, seconds in taken.items():
+        each = (min(seconds), statistics.median(seconds))
+        rates = ["", ""]
+        if operations:
+            machine = machine_seconds(part.products, "float32")
+            machine += machine_seconds(part.rounded, "bfloat16" if name == ROUNDED else "float32")
+            rates = [
+                " / ".join(f"{operations / one / 1e9:.0f}" for one in each),
+                " / ".join(f"{100 * machine / one:.0f} %" for one in each),
+            ]
+        yield [
+            part.name,
+            name,
+            per_second(prefixes, seconds),
+            *rates,
+            ratios(taken[PLAIN], seconds),
+        ]
 
 
 def recurrent_products(
@@ -162,6 +210,51 @@ def _encoders(num_items: int, seed: int) -> list[Callable[[tf.Tensor, tf.Tensor]
         return run
 
     return [gradients_of(model.encode), gradients_of(PlainHLN(model).encode)]
+
+
+def _softmaxes(
+    num_items: int, batch_size: int, seed: int
+) -> dict[str, Callable[[tf.Tensor, tf.Tensor], Any]]:
+    """The softmax over the catalogue with its gradients, for queries at hand."""
+    X = new_model(num_items, seed).X
+    query = tf.Variable(tf.random.stateless_normal([batch_size, X.shape[1]], SEED))
+
+    def plain(query: tf.Tensor, X: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        scores = tf.matmul(query, X, transpose_b=True)
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(target, scores)
+
+    def gradients_of(losses: Callable[..., tf.Tensor]) -> Any:
+        @tf.function(input_signature=SIGNATURE)
+        def run(items: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor]:
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(losses(query, X, target - 1))
+            return tape.gradient(loss, [query, X])
+
+        return run
+
+    return {
+        "package": gradients_of(FullSoftmaxRetrieval().losses),
+        ROUNDED: gradients_of(FullSoftmaxRetrieval(precision="bfloat16").losses),
+        PLAIN: gradients_of(plain),
+    }
+
+
+def _updates(num_items: int) -> dict[str, Callable[[tf.Tensor, tf.Tensor], Any]]:
+    """Adam's update of the item table."""
+    settings = TrainingSettings()
+
+    def update_by(optimizer: Any) -> Any:
+        X = tf.Variable(tf.zeros([num_items, HLNSettings().embedding_dim]))
+        gradient = tf.random.stateless_normal(X.shape, SEED)
+
+        @tf.function(input_signature=SIGNATURE)
+        def run(items: tf.Tensor, target: tf.Tensor) -> None:
+            optimizer.apply_gradients([(gradient, X)])
+
+        return run
+
+    plain = keras.optimizers.Adam(settings.learning_rate)
+    return {"package": update_by(make_optimizer(settings)), PLAIN: update_by(plain)}
 
 
 def _steps(num_items: int, seed: int) -> list[Callable[[tf.Tensor, tf.Tensor], Any]]:

@@ -136,6 +136,8 @@ class Chief:
           HlnError: A worker has been gone for too long, or none has ever come.
         """
         now = self._clock()
+        # Before the files are looked at: a worker that comes meanwhile is no worker that left.
+        busy = list(self._oracle.ongoing_trials)
         beats = self._read_beats()
         self._heard |= {name: now for name in beats if beats[name] != self._beats.get(name)}
         self._beats = beats
@@ -144,7 +146,7 @@ class Chief:
         silent = [name for name, heard in self._heard.items() if now - heard > self._timeout]
         if self._oracle.has_ended or self._oracle.is_complete:
             return len(silent) == len(self._heard)
-        for name in list(self._oracle.ongoing_trials):
+        for name in busy:
             never_came = name not in self._heard and now - self._started > self._timeout
             if name not in beats or name in silent or never_came:
                 self._put_back(name)

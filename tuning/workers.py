@@ -199,6 +199,9 @@ def lead(tuner: Any, chief: Chief, address: str, check_stop: Callable[[], None])
         except Exception as error:
             failures.append(error)
 
+    # Its server would end once the workers that have asked lately are told to stop, and leave the
+    # others without an answer. An id that never asks keeps it going.
+    tuner.oracle.tuner_ids.add(address)
     # KerasTuner's server never looks whether its workers live, so it does not get the main thread.
     threading.Thread(target=serve, daemon=True).start()
     print(f"waiting for workers at {address}", file=sys.stderr)

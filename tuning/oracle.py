@@ -164,7 +164,7 @@ def create(plan: Plan, on_end: Callable[[Trial], None] = lambda trial: None) -> 
     options: dict[str, Any] = {
         "objective": keras_tuner.Objective(OBJECTIVE, "max"),
         "hyperparameters": plan.space.declare(),
-        "seed": plan.base.training.seed,
+        "seed": plan.base.training.seed or 2**32 - 1,  # KerasTuner draws one in place of 0.
         # A search goes on however many trials fail.
         "max_consecutive_failed_trials": math.inf,
     }

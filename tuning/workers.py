@@ -189,7 +189,8 @@ def lead(tuner: Any, chief: Chief, address: str, check_stop: Callable[[], None])
 
     Raises:
       HlnError: The address cannot be served, or a worker has gone.
-      OSError: The search's state cannot be saved.
+      Exception: The oracle could not answer a worker, such as an `OSError` where
+        the search's state cannot be saved.
     """
     failures: list[Exception] = []
 

@@ -181,7 +181,7 @@ def test_the_chief_answers_until_all_workers_have_left(watched):
 def test_a_state_that_cannot_be_saved_ends_the_chief(watched, monkeypatch):
     monkeypatch.setattr("hln_tf.files.write_json", full_disk)
     with pytest.raises(OSError):
-        watched.oracle.save()
+        watched.oracle.create_trial("w1")
     with pytest.raises(OSError, match="No space"):
         lead(Serving(watched.oracle), watched.chief, "h:1", lambda: None)
 

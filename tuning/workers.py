@@ -56,11 +56,12 @@ class Role:
         """
         given = {name: environment.get(name, "").strip() for name in (ID, HOST, PORT)}
         missing = [name for name, value in given.items() if not value]
-        if not (given[HOST] or given[PORT]):
+        # KerasTuner takes a host that is set, but empty, for a chief's.
+        if HOST not in environment and not given[PORT]:
             return cls()
         if missing:
             raise UsageError(
-                f"{missing[0]} is not set: several processes on one search need {ID} (the "
+                f"{missing[0]} is not set or empty: several processes on one search need {ID} (the "
                 f"chief's contains 'chief'), {HOST} and {PORT}; one process alone needs none"
             )
         if not (given[PORT].isdecimal() and 0 < int(given[PORT]) < 2**16):

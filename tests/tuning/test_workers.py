@@ -203,6 +203,7 @@ def test_roles():
     ("variables", "words"),
     [
         ({HOST: "h"}, ID),
+        ({HOST: "", ID: "w"}, HOST),
         ({HOST: "h", ID: "w"}, PORT),
         ({PORT: "1", ID: "w"}, HOST),
         ({HOST: "h", ID: "w", PORT: "http"}, "'http'"),

@@ -47,6 +47,8 @@ def read_curves(runs: Sequence[Path]) -> tuple[Curves, str]:
 def read_curve(workdir: Workdir) -> list[dict[str, float]]:
     """The figures of each epoch of a run, as `history` in its results.
 
+    An epoch of which nothing is known, as of a trial that goes on from another, has none.
+
     Raises:
       HlnError: It has finished no epoch.
     """
@@ -74,4 +76,4 @@ def _from_events(workdir: Workdir) -> list[dict[str, float]]:
             for event in events.Tensors(tag):  # of an epoch that was repeated the last one counts
                 value = float(make_ndarray(event.tensor_proto))
                 by_epoch.setdefault(event.step, {})[tag.removeprefix(OF_EPOCHS)] = value
-    return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+    return [by_epoch.get(epoch, {}) for epoch in range(1, max(by_epoch, default=0) + 1)]

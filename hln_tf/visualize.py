@@ -190,6 +190,8 @@ def main(arguments: Sequence[str]) -> None:
     add("--items", type=int, default=10_000, help="most popular items shown (default: %(default)s)")
 
     flags = parser.parse_args(arguments)
+    if flags.output is not None and flags.output.name in ("", ".."):
+        raise UsageError(f"--output is {str(flags.output)!r}, expected a path that ends in a name")
     place = flags.runs[0] if flags.picture == "learning" else flags.workdir
     figure, rows = flags.draw(flags)
     from hln_tf.pictures import FORMATS, save

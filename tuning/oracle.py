@@ -1,8 +1,9 @@
 """KerasTuner's oracles, which choose the trials, with a state that survives a kill."""
 
+import contextlib
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,15 @@ class SearchOracle(keras_tuner.Oracle):
     Attributes:
       planned: Number of trials at most.
       has_ended: Whether it has told a worker that nothing is left to do.
-      broken: The error that kept the state from being saved, or None.
+      broken: The error that kept it from answering a worker, or None. It holds
+        KerasTuner's lock from then on.
       on_end: Called with each trial that has ended.
     """
 
     planned: int
     ongoing_trials: dict[str, Trial]
     has_ended = False
-    broken: OSError | None = None
+    broken: Exception | None = None
     on_end: Callable[[Trial], None]
 
     @property
@@ -50,7 +52,8 @@ class SearchOracle(keras_tuner.Oracle):
         Where nothing is left to begin, workers wait for the trials under way:
         one of them may be given up and left to others.
         """
-        trial = super().create_trial(tuner_id)
+        with self._breaking():
+            trial = super().create_trial(tuner_id)
         if trial.status == TrialStatus.STOPPED:
             if self.ongoing_trials:
                 trial.status = TrialStatus.IDLE
@@ -61,11 +64,12 @@ class SearchOracle(keras_tuner.Oracle):
     @keras_tuner.synchronized
     def end_trial(self, trial: Trial) -> None:
         """Takes down how a trial ended."""
-        known = self.trials[trial.trial_id]
-        # What comes from another process was rounded on its way.
-        trial.hyperparameters = known.hyperparameters
-        super().end_trial(trial)
-        self.on_end(known)
+        with self._breaking():
+            known = self.trials[trial.trial_id]
+            # What comes from another process was rounded on its way.
+            trial.hyperparameters = known.hyperparameters
+            super().end_trial(trial)
+            self.on_end(known)
 
     @keras_tuner.synchronized
     def put_back(self, tuner_id: str) -> Trial | None:
@@ -76,6 +80,14 @@ class SearchOracle(keras_tuner.Oracle):
             self._retry_queue.append(trial.trial_id)
             self.save()
         return trial
+
+    @contextlib.contextmanager
+    def _breaking(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.broken = error
+            raise
 
     @property
     def is_complete(self) -> bool:
@@ -106,11 +118,7 @@ class SearchOracle(keras_tuner.Oracle):
 
     def save(self) -> None:
         """Saves the state, whole or not at all."""
-        try:
-            files.write_json(self.path, self.get_state())
-        except OSError as error:
-            self.broken = error
-            raise
+        files.write_json(self.path, self.get_state())
 
     def reload(self) -> None:
         """Takes up the saved state, where there is one; trials under way stay so.
@@ -164,7 +172,7 @@ def create(plan: Plan, on_end: Callable[[Trial], None] = lambda trial: None) -> 
     options: dict[str, Any] = {
         "objective": keras_tuner.Objective(OBJECTIVE, "max"),
         "hyperparameters": plan.space.declare(),
-        "seed": plan.base.training.seed,
+        "seed": plan.base.training.seed or 2**32 - 1,  # KerasTuner draws one in place of 0.
         # A search goes on however many trials fail.
         "max_consecutive_failed_trials": math.inf,
     }

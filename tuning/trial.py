@@ -41,13 +41,15 @@ def run_trial(plan: Plan, trial_id: str, drawn: Mapping[str, Any], train: Train)
     Raises:
       TrialError: The training raised an exception, or the process died too
         often in it.
-      HlnError: Another process is at this trial.
+      HlnError: Another process is at this trial, or the data set or the
+        trial's workdir is unusable, which is no fault of the trial's.
+      OSError: The trial's workdir cannot be written.
     """
     run = plan.run(trial_id)
     with run.locked():
+        config = plan.config(drawn)
+        run.begin(config, plan.vocabulary)
         try:
-            config = plan.config(drawn)
-            run.begin(config, plan.vocabulary)
             if PARENT in drawn:
                 _copy_state(plan.run(drawn[PARENT]), run)
             with _crashes_counted(run.path / CRASHES):

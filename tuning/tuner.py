@@ -7,6 +7,7 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial
 from keras_tuner.src import config as keras_tuner_config
 
+from hln_tf import cli
 from hln_tf.errors import HlnError
 from hln_tf.training.interrupt import StopOnSignal
 from hln_tf.training.trainer import OBJECTIVE
@@ -70,6 +71,8 @@ class Tuner(keras_tuner.Tuner):
             raise keras_tuner.errors.FailedTrialError(str(error)) from None
         except HlnError as error:
             raise FatalError(str(error)) from None
+        except OSError as error:
+            raise FatalError(cli.describe_os_error(error)) from None
 
     def save(self) -> None:
         """Nothing to do: a tuner has no state, and its oracle saves its own."""

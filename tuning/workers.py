@@ -56,11 +56,12 @@ class Role:
         """
         given = {name: environment.get(name, "").strip() for name in (ID, HOST, PORT)}
         missing = [name for name, value in given.items() if not value]
-        if not (given[HOST] or given[PORT]):
+        # KerasTuner takes a host that is set, but empty, for a chief's.
+        if HOST not in environment and not given[PORT]:
             return cls()
         if missing:
             raise UsageError(
-                f"{missing[0]} is not set: several processes on one search need {ID} (the "
+                f"{missing[0]} is not set or empty: several processes on one search need {ID} (the "
                 f"chief's contains 'chief'), {HOST} and {PORT}; one process alone needs none"
             )
         if not (given[PORT].isdecimal() and 0 < int(given[PORT]) < 2**16):
@@ -136,6 +137,8 @@ class Chief:
           HlnError: A worker has been gone for too long, or none has ever come.
         """
         now = self._clock()
+        # Before the files are looked at: a worker that comes meanwhile is no worker that left.
+        busy = list(self._oracle.ongoing_trials)
         beats = self._read_beats()
         self._heard |= {name: now for name in beats if beats[name] != self._beats.get(name)}
         self._beats = beats
@@ -144,7 +147,7 @@ class Chief:
         silent = [name for name, heard in self._heard.items() if now - heard > self._timeout]
         if self._oracle.has_ended or self._oracle.is_complete:
             return len(silent) == len(self._heard)
-        for name in list(self._oracle.ongoing_trials):
+        for name in busy:
             never_came = name not in self._heard and now - self._started > self._timeout
             if name not in beats or name in silent or never_came:
                 self._put_back(name)
@@ -187,7 +190,8 @@ def lead(tuner: Any, chief: Chief, address: str, check_stop: Callable[[], None])
 
     Raises:
       HlnError: The address cannot be served, or a worker has gone.
-      OSError: The search's state cannot be saved.
+      Exception: The oracle could not answer a worker, such as an `OSError` where
+        the search's state cannot be saved.
     """
     failures: list[Exception] = []
 
@@ -197,6 +201,9 @@ def lead(tuner: Any, chief: Chief, address: str, check_stop: Callable[[], None])
         except Exception as error:
             failures.append(error)
 
+    # Its server would end once the workers that have asked lately are told to stop, and leave the
+    # others without an answer. An id that never asks keeps it going.
+    tuner.oracle.tuner_ids.add(address)
     # KerasTuner's server never looks whether its workers live, so it does not get the main thread.
     threading.Thread(target=serve, daemon=True).start()
     print(f"waiting for workers at {address}", file=sys.stderr)

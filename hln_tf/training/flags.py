@@ -127,8 +127,6 @@ def parse(
     names = (*SOURCES, CUSTOM)
     text = f"data set by name; {CUSTOM}: a log of your own, with --spec and --input"
     dataset = stored.dataset if stored else None
-    if dataset not in (None, *names):
-        raise HlnError(f"{chosen.config} names the unknown data set {dataset!r}: give --dataset")
     add("--dataset", required=dataset is None, choices=names, help=text)
     add("--data_dir", type=Path, help="prepared data set (default: data/DATASET)")
     add("--raw_dir", type=Path, default=Path("data/raw"), help="raw logs (default: %(default)s)")
@@ -155,6 +153,9 @@ def parse(
 
     flags = parser.parse_args(arguments)
     if stored and flags.dataset is None:
+        if dataset not in names:
+            unknown = f"{chosen.config} names the unknown data set {dataset!r}"
+            raise HlnError(f"{unknown}: give --dataset")
         flags.dataset = dataset
         flags.data_dir = flags.data_dir or stored.data_dir
     if stored:

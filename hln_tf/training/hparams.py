@@ -1,5 +1,6 @@
 """A run in TensorBoard's HParams dashboard, where runs are compared."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ RESULTS = "results"
 class Record:
     """Records a run's settings and its final metrics; use it as a context.
 
-    A run that is resumed is recorded again, which makes no difference.
+    A run that is resumed is recorded anew: of an end that is recorded twice
+    TensorBoard believes the first, so that a run which failed once and went on
+    would have failed for good.
 
     Args:
       directory: Where the event files go; None to write none.
@@ -30,6 +33,8 @@ class Record:
 
     def __init__(self, directory: Path | None, config: RunConfig) -> None:
         self._config = config
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
         self._writer = summary_writer(directory)
 
     def __enter__(self) -> "Record":

@@ -48,6 +48,11 @@ def test_what_the_file_leaves_out_has_its_default(write):
     assert model_settings.num_groups == 3
 
 
+def test_an_unknown_data_set_in_the_file_does_not_matter_where_another_is_named(write):
+    path = write({"data": {"dataset": "movies"}})
+    assert parse(["--config", path, "--dataset", "sample"], "train", None)[0].dataset == "sample"
+
+
 def test_the_config_of_a_counting_model(popular):
     flags, *_ = parse(["--config", str(popular.path / "config.json")], "train", None)
     assert flags.model == "popularity"

@@ -185,6 +185,7 @@ def test_embeddings_are_principal_components_of_the_popular_items(trained, model
         (("session", "--workdir", "POPULAR", "--session", "i1"), 1, ("no preference groups",)),
         (("session", "--workdir", "BEGUN", "--session", "i1"), 1, ("no trained model yet",)),
         (("learning",), 2, ("RUN",)),
+        (("learning", "TRAINED", "--output", "."), 2, ("--output is '.'", "ends in a name")),
         (("learning", "none"), 1, ("none/config.json",)),
         (("learning", "TRAINED", "POPULAR"), 1, ("popular", "no learning curve")),
         (("learning", "BEGUN"), 1, ("no learning curve", "not finished the first one")),
@@ -201,7 +202,7 @@ def test_bad_input(trained, popular, tmp_path, monkeypatch, arguments, code, wor
     before = tree(tmp_path)
     monkeypatch.chdir(tmp_path)
     places = {"TRAINED": trained.path, "POPULAR": popular.path, "BEGUN": begun}
-    output = () if len(arguments) < 2 else ("--output", "picture")
+    output = () if len(arguments) < 2 or "--output" in arguments else ("--output", "picture")
     outcome = run("hln_tf.visualize", *(places.get(each, each) for each in arguments), *output)
     sentence = outcome.sentence(code)
     assert all(word in sentence for word in words), sentence

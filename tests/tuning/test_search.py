@@ -97,6 +97,7 @@ def test_a_search_ends_though_a_worker_is_killed(searched):
     assert {trial["status"] for trial in trials} == {"completed"}
     assert len(list(workdir.glob("trial_*"))) == TRIALS
     assert not list(workdir.glob("workers/*"))
+    assert all((workdir / f"importance.{ending}").stat().st_size for ending in ("png", "svg"))
     assert f"{killed.name}: its process died in it, it goes on" in outcomes["w1"].err
     assert "resuming epoch" in outcomes["w1"].err
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import events
 import numpy as np
 import pytest
@@ -52,6 +54,14 @@ def test_a_trial_at_another_process_is_left_alone(make_plan):
     with plan.run("0").locked(), pytest.raises(HlnError, match="in use") as caught:
         run_trial(plan, "0", DRAWN, lambda config, run: 0.5)
     assert not isinstance(caught.value, TrialError)
+
+
+def test_a_data_set_that_is_unusable_fails_no_trial(make_plan, tmp_path):
+    plan = dataclasses.replace(make_plan(), data_dir=tmp_path / "gone")
+    with pytest.raises(HlnError, match="python -m beam_preprocess") as caught:
+        run_trial(plan, "0", DRAWN, lambda config, run: 0.5)
+    assert not isinstance(caught.value, TrialError)
+    assert not (plan.run("0").path / "failure.txt").exists()
 
 
 def test_an_error_of_the_training_is_the_reason(make_plan):

@@ -4,6 +4,7 @@ import os
 import socket
 
 import pytest
+from keras_tuner.src.distribute.oracle_chief import exit_chief
 
 from hln_tf.errors import HlnError, UsageError
 from hln_tf.training.interrupt import StopOnSignal
@@ -170,10 +171,17 @@ def test_an_address_that_cannot_be_served_is_an_error(watched):
         lead(tuner, watched.chief, "h:1", lambda: None)
 
 
+def test_the_chief_answers_until_all_workers_have_left(watched):
+    """KerasTuner's own server ends once those have been told to stop that it knows of."""
+    watched.oracle.has_ended = True
+    lead(Serving(watched.oracle), watched.chief, "h:1", lambda: None)
+    assert not exit_chief(watched.oracle)
+
+
 def test_a_state_that_cannot_be_saved_ends_the_chief(watched, monkeypatch):
     monkeypatch.setattr("hln_tf.files.write_json", full_disk)
     with pytest.raises(OSError):
-        watched.oracle.save()
+        watched.oracle.create_trial("w1")
     with pytest.raises(OSError, match="No space"):
         lead(Serving(watched.oracle), watched.chief, "h:1", lambda: None)
 
@@ -195,6 +203,7 @@ def test_roles():
     ("variables", "words"),
     [
         ({HOST: "h"}, ID),
+        ({HOST: "", ID: "w"}, HOST),
         ({HOST: "h", ID: "w"}, PORT),
         ({PORT: "1", ID: "w"}, HOST),
         ({HOST: "h", ID: "w", PORT: "http"}, "'http'"),

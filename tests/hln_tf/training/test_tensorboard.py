@@ -226,6 +226,19 @@ def test_a_run_that_fails_is_recorded_as_such(trained, tmp_path, error, status):
     assert ended.status == status == (api_pb2.STATUS_FAILURE if error else api_pb2.STATUS_SUCCESS)
 
 
+def test_a_run_that_failed_and_went_on_has_not_failed(trained, tmp_path):
+    from hln_tf.training.hparams import Record
+
+    config = Workdir(trained.path).config()
+    with contextlib.suppress(HlnError), Record(tmp_path, config):
+        raise HlnError("the disk is full")
+    with Record(tmp_path, config):
+        pass
+    parse = metadata.parse_session_end_info_plugin_data
+    ended = session_info(tmp_path, metadata.SESSION_END_INFO_TAG, parse)
+    assert ended.status == api_pb2.STATUS_SUCCESS
+
+
 # Profiles
 
 

@@ -47,7 +47,7 @@ def draw_retention(
         of 0 to 100 %, where pictures can be compared.
     """
     num_groups, length = retention.shape
-    figure = _figure(max(_WIDTH, 1.8 + 0.62 * length), max(3.4, 1.9 + 0.6 * num_groups), title)
+    figure = new_figure(max(_WIDTH, 1.8 + 0.62 * length), max(3.4, 1.9 + 0.6 * num_groups), title)
     axes = figure.subplots()
     low, high = (retention.min(), retention.max()) if is_stretched else (0.0, 1.0)
     _draw_cells(figure, axes, retention, low, high, "retention rate: mean\n" + _KEEPING)
@@ -67,7 +67,7 @@ def draw_session(explanation: Explanation, title: str) -> Figure:
     shown = [len(_shown(item)) for items in explanation.groups for item, _ in items]
     ranks = max(map(len, explanation.groups))
     width = max(_WIDTH, 1.8 + 0.62 * length, 2.6 + ranks * (0.3 + 0.085 * max(shown, default=0)))
-    figure = _figure(width, 3.8 + 1.05 * num_groups, title)
+    figure = new_figure(width, 3.8 + 1.05 * num_groups, title)
     above, below = figure.subplots(2, 1)
     _draw_cells(figure, above, explanation.retention, 0.0, 1.0, _KEEPING.replace(" of ", "\nof "))
     labels = [f"{place}: {_shown(item)}" for place, item in enumerate(explanation.clicks, start=1)]
@@ -96,7 +96,7 @@ def draw_learning(
         "recall@20": ("validation\nRecall@20 (%)", 100),
     }
     rows = -(-len(curves) // _legend_columns(curves))
-    figure = _figure(_WIDTH, 7.2 + 0.24 * rows, title)
+    figure = new_figure(_WIDTH, 7.2 + 0.24 * rows, title)
     all_axes = figure.subplots(len(panels), 1, sharex=True)
     styles = zip(
         itertools.cycle(_LINE_COLOURS),
@@ -148,7 +148,7 @@ def draw_embeddings(
       shares: Share of the variance along each of the two axes.
       title: Says data set, model and items.
     """
-    figure = _figure(_WIDTH, 6.4, title)
+    figure = new_figure(_WIDTH, 6.4, title)
     axes = figure.subplots()
     order = np.argsort(clicks, kind="stable")  # popular items on top
     weight = np.log1p(clicks) / max(np.log1p(clicks.max()), 1)
@@ -192,19 +192,34 @@ def save(figure: Figure, rows: Sequence[Sequence[Any]], stem: Path) -> list[Path
     """
     table = io.StringIO(newline="")
     csv.writer(table, lineterminator="\n").writerows(rows)
-    paths = [stem.with_name(f"{stem.name}.{ending}") for ending in FORMATS]
+    numbers = stem.with_name(f"{stem.name}.csv")
+    with files.written_whole(numbers) as temporary:
+        temporary.write_text(table.getvalue(), "utf-8")
+    return [*save_picture(figure, stem), numbers]
+
+
+def save_picture(figure: Figure, stem: Path) -> list[Path]:
+    """Writes a picture as PNG and SVG, each whole or not at all.
+
+    Args:
+      figure: The picture.
+      stem: Path of the files without the ending.
+
+    Returns:
+      The files.
+    """
+    paths = []
     style: Any = {"svg.fonttype": "none", "svg.hashsalt": "hln_tf"}
-    for path, ending in zip(paths, FORMATS, strict=True):
+    for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+        path = stem.with_name(f"{stem.name}.{ending}")
         with files.written_whole(path) as temporary, matplotlib.rc_context(style):
-            if ending == "csv":
-                temporary.write_text(table.getvalue(), "utf-8")
-            else:
-                metadata = {"Date": None} if ending == "svg" else {"Software": None}
-                figure.savefig(temporary, format=ending, dpi=DPI, metadata=metadata)
+            figure.savefig(temporary, format=ending, dpi=DPI, metadata=metadata)
+        paths.append(path)
     return paths
 
 
-def _figure(width: float, height: float, title: str) -> Figure:
+def new_figure(width: float, height: float, title: str) -> Figure:
+    """An empty picture that needs no display, of a size in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.suptitle(title, fontsize=13, parse_math=False)
     return figure

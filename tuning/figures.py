@@ -4,23 +4,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import matplotlib.ticker
 import numpy as np
 
-from hln_tf import files
+from hln_tf.pictures import new_figure, save_picture
 from hln_tf.settings import Range
 from tuning.importance import Importance, measure
 from tuning.outcomes import Outcome
 from tuning.plan import Plan
 from tuning.space import Hyperparameter
 
-matplotlib.use("Agg")
-
 _COLUMNS = 3
 _TRIALS_TO_TELL = 10  # for each hyperparameter
 _WIDTH = 10.0
 _DARK, _LIGHT = "#4C9BD1", "#DCE6ED"  # apart in greyscale too
-_STYLE: dict[Any, Any] = {"font.size": 11, "svg.hashsalt": "hln-tf", "axes.axisbelow": True}
+_STYLE: dict[Any, Any] = {"font.size": 11, "axes.axisbelow": True}
 
 
 def draw(plan: Plan, trials: Sequence[Outcome], failed: int, path: Path) -> None:
@@ -32,8 +31,6 @@ def draw(plan: Plan, trials: Sequence[Outcome], failed: int, path: Path) -> None
       failed: How many others have failed.
       path: The picture's name, without `.png` and `.svg`.
     """
-    from matplotlib import pyplot
-
     searched = {each.name: each for each in plan.space.hyperparameters}
     told = measure(
         plan.space.hyperparameters,
@@ -43,26 +40,21 @@ def draw(plan: Plan, trials: Sequence[Outcome], failed: int, path: Path) -> None
     )
     rows = -(-len(told) // _COLUMNS)
     heights = [1.5 + 0.33 * len(told), 2.4 * rows + 0.4]
-    with pyplot.rc_context(_STYLE):
-        figure = pyplot.figure(figsize=(_WIDTH, 1.0 + sum(heights)), layout="constrained")
-        try:
-            figure.suptitle(_title(plan, len(trials), failed, len(told)), fontsize=13)
-            parts: Any = figure.subfigures(2, 1, height_ratios=heights)
-            above, below = parts
-            _draw_shares(above.subplots(), told)
-            panels = below.subplots(rows, _COLUMNS, squeeze=False, sharey=True)
-            for axes in panels.flat[len(told) :]:
-                axes.set_axis_off()
-            for axes, importance in zip(panels.flat, told, strict=False):
-                _draw_values(axes, searched[importance.name], trials)
-            below.supylabel("validation MRR@20 (%)", fontsize=11)
-            handles, labels = panels[0, 0].get_legend_handles_labels()
-            below.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
-            for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
-                with files.written_whole(path.with_suffix(suffix)) as temporary:
-                    figure.savefig(temporary, format=suffix[1:], dpi=110, metadata=metadata)
-        finally:
-            pyplot.close(figure)
+    with matplotlib.rc_context(_STYLE):
+        title = _title(plan, len(trials), failed, len(told))
+        figure = new_figure(_WIDTH, 1.0 + sum(heights), title)
+        parts: Any = figure.subfigures(2, 1, height_ratios=heights)
+        above, below = parts
+        _draw_shares(above.subplots(), told)
+        panels = below.subplots(rows, _COLUMNS, squeeze=False, sharey=True)
+        for axes in panels.flat[len(told) :]:
+            axes.set_axis_off()
+        for axes, importance in zip(panels.flat, told, strict=False):
+            _draw_values(axes, searched[importance.name], trials)
+        below.supylabel("validation MRR@20 (%)", fontsize=11)
+        handles, labels = panels[0, 0].get_legend_handles_labels()
+        below.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+        save_picture(figure, path)
 
 
 def _title(plan: Plan, completed: int, failed: int, hyperparameters: int) -> str:

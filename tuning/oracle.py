@@ -69,6 +69,8 @@ class SearchOracle(keras_tuner.Oracle):
             # What comes from another process was rounded on its way.
             trial.hyperparameters = known.hyperparameters
             super().end_trial(trial)
+            # A worker that was given up may come back and end the trial that waits for another.
+            self._retry_queue = [each for each in self._retry_queue if each != trial.trial_id]
             self.on_end(known)
 
     @keras_tuner.synchronized

@@ -204,7 +204,7 @@ def test_no_sessions_get_empty_answers(signature):
 
 
 def test_explain_tells_what_each_group_keeps_and_is_nearest_to(signature):
-    model = make_model(seed=2)
+    model = make_model(seed=3)
     model.learn_counts(CLICKED)
     functions = signatures(Recommender(model, IDS, MAX_LENGTH, ";", settings=SETTINGS).graph)
     sessions = [*SESSIONS, *([item] for item in range(1, NUM_ITEMS + 1))]

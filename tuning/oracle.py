@@ -70,7 +70,8 @@ class SearchOracle(keras_tuner.Oracle):
             trial.hyperparameters = known.hyperparameters
             super().end_trial(trial)
             # A worker that was given up may come back and end the trial that waits for another.
-            self._retry_queue = [each for each in self._retry_queue if each != trial.trial_id]
+            with contextlib.suppress(ValueError):
+                self._retry_queue.remove(trial.trial_id)
             self.on_end(known)
 
     @keras_tuner.synchronized

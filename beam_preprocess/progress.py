@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Iterator
 
+from hln_tf.threads import repeating
+
 _INTERVAL = 0.5  # seconds, on a terminal
 _LOG_INTERVAL = 15.0  # seconds, where standard error is a file
 
@@ -74,29 +76,24 @@ def shown(total: int) -> Iterator[None]:
     """
     global _stage, _bytes_read, _clicks_read
     _stage, _bytes_read, _clicks_read = "starting", 0, 0
-    finished = threading.Event()
     stream = sys.stderr  # as it is now: Beam's own output goes elsewhere meanwhile
     terminal = stream.isatty()
     started = time.monotonic()
 
     def show() -> None:
-        while not finished.wait(_INTERVAL if terminal else _LOG_INTERVAL):
-            share = min(1.0, _bytes_read / total)
-            elapsed = time.monotonic() - started
-            line = describe(_stage, _clicks_read, share, elapsed)
-            print(
-                f"\r\033[K{line}" if terminal else line,
-                end="" if terminal else "\n",
-                file=stream,
-                flush=True,
-            )
+        share = min(1.0, _bytes_read / total)
+        elapsed = time.monotonic() - started
+        line = describe(_stage, _clicks_read, share, elapsed)
+        print(
+            f"\r\033[K{line}" if terminal else line,
+            end="" if terminal else "\n",
+            file=stream,
+            flush=True,
+        )
+
+    try:
+        with repeating(show, _INTERVAL if terminal else _LOG_INTERVAL):
+            yield
+    finally:
         if terminal:
             print("\r\033[K", end="", file=stream, flush=True)
-
-    thread = threading.Thread(target=show, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        finished.set()
-        thread.join()

@@ -19,6 +19,7 @@ from typing import Any
 
 from hln_tf import files
 from hln_tf.errors import HlnError, UsageError
+from hln_tf.threads import repeating
 
 ID, HOST, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
 SECONDS_BETWEEN_BEATS = 2.0
@@ -79,22 +80,17 @@ def present(directory: Path, worker: str) -> Iterator[None]:
       HlnError: A worker of the same name is there.
     """
     path = directory / urllib.parse.quote(worker, safe="")
-    ended = threading.Event()
 
     def beat() -> None:
-        while not ended.wait(SECONDS_BETWEEN_BEATS):
-            with contextlib.suppress(OSError):  # such as a network that is away for a moment
-                os.utime(path)
+        with contextlib.suppress(OSError):  # such as a network that is away for a moment
+            os.utime(path)
 
     with files.held(path, f"the name {worker}", f"give each worker a {ID} of its own"):
         os.utime(path)
-        thread = threading.Thread(target=beat, daemon=True)
-        thread.start()
         try:
-            yield
+            with repeating(beat, SECONDS_BETWEEN_BEATS):
+                yield
         finally:
-            ended.set()
-            thread.join()
             path.unlink(missing_ok=True)
 
 

@@ -42,7 +42,7 @@ class Prefixes:
         first = np.zeros(len(sessions.items), bool)
         first[sessions.offsets[:-1]] = True
         targets = np.flatnonzero(~first)
-        starts = np.repeat(sessions.offsets[:-1], np.diff(sessions.offsets) - 1)
+        starts = np.repeat(sessions.offsets[:-1], sessions.lengths - 1)
         lengths = np.minimum(targets - starts, max_length).astype(np.int32)
         return cls(sessions.items, targets, lengths)
 

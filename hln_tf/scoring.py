@@ -37,7 +37,8 @@ def chunk_width(items: int | tf.Tensor, batch: int | tf.Tensor, megabytes: int) 
     batch = tf.maximum(batch, 1)
     fitting = tf.maximum(megabytes * 250_000 // batch, batch)
     chunks = -(-items // fitting)
-    aligned = -(-items // (chunks * _ALIGNED_ROWS)) * _ALIGNED_ROWS
+    even = tf.maximum(-(-items // chunks), batch)
+    aligned = -(-even // _ALIGNED_ROWS) * _ALIGNED_ROWS
     return tf.minimum(aligned, items)
 
 

@@ -76,7 +76,7 @@ class TrainingSettings:
     seed: int = setting(1, "fixes initial weights, batches and noise", minimum=0, maximum=2**32 - 1)
     deterministic: bool = setting(False, "only operations that repeat bit for bit")
     evaluation_batch_size: int = setting(
-        512, "prefixes ranked at a time", minimum=1, maximum=1_000_000
+        1024, "prefixes ranked at a time", minimum=1, maximum=1_000_000
     )
     score_megabytes: int = setting(
         SCORE_MEGABYTES,

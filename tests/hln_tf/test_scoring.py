@@ -68,6 +68,8 @@ def test_a_catalogue_that_fits_is_one_chunk():
         (125_001, 512, 256, 62_512),
         # No narrower than the batch.
         (1_000_000, 2_000, 1, 2_000),
+        # 19 even chunks of 1,984 items would be.
+        (37_483, 2_048, 8, 2_048),
     ],
 )
 def test_chunks_are_few_even_and_aligned(items, batch, megabytes, width):

@@ -191,6 +191,7 @@ class RunConfig:
     RESUMABLE = (
         "data.directory",
         "training.checkpoint_minutes",
+        "training.evaluation_batch_size",
         "training.score_megabytes",
         "version",
     )

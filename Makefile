@@ -39,8 +39,8 @@ demo: $(INSTALLED) ## Generate a sample log, train and compare models on it, rec
 		runs/sample/optimum
 	$(BIN)/python -m hln_tf.recommend --workdir runs/sample/hln --session "$(SESSION)" -k 10
 
-test: $(INSTALLED) ## Run the tests
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## Run the tests, two files at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED) ## Check style, format and types
 	$(BIN)/ruff check .

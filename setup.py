@@ -47,6 +47,7 @@ setup(
             "pandas>=2.2",
             "playwright>=1.50",
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "ruff>=0.9",
             "types-tqdm",
         ],

@@ -213,9 +213,7 @@ class LeapRecurrentUnit(keras.layers.Layer):
         """
         if not self.built:
             self.build(x.shape)
-        by_time = tf.transpose(x, [1, 0, 2])
-        gates = zip(tf.split(self.kernel, 3, axis=1), tf.split(self.bias, 3), strict=True)
-        gru_input = [tf.tensordot(by_time, kernel, 1) + bias for kernel, bias in gates]
+        gru_input = gate_inputs(x, self.kernel, self.bias)
         if self.gates != "both":
             return gru_input, None
         return gru_input, tf.tensordot(x, tf.transpose(self.W_p), 1)
@@ -272,6 +270,22 @@ class LeapRecurrentUnit(keras.layers.Layer):
             "inference_gate": self.cell.inference_gate,
             "gates": self.gates,
         }
+
+
+def gate_inputs(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> list[tf.Tensor]:
+    """The inputs of a GRU's gates.
+
+    Args:
+      x: float [batch, time, d].
+      kernel: float [d, 3 n], in the order update, reset, candidate.
+      bias: float [3 n].
+
+    Returns:
+      [time, batch, n] for each gate.
+    """
+    by_time = tf.transpose(x, [1, 0, 2])
+    gates = zip(tf.split(kernel, 3, axis=1), tf.split(bias, 3), strict=True)
+    return [tf.tensordot(by_time, part, 1) + part_bias for part, part_bias in gates]
 
 
 def vector_initializer(size: int) -> Any:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from hln_tf.layers.leap_recurrent import LeapRecurrentCell
 
 
+# What a step makes for the gradient: h_t and, in the order of `GRUStep`, all but its h.
+_ALL = 5
+
+
 class GRUStep(NamedTuple):
     """A step of the GRU, each part [batch, n].
 
@@ -39,7 +43,8 @@ def run_through_time(
     leap_input: tf.Tensor,
     noise: tf.Tensor,
     training: bool | None,
-) -> tuple[tf.Tensor, tf.Tensor]:
+    states: bool = False,
+) -> tuple[tf.Tensor, ...]:
     """Runs a cell over all steps, at least one, from a state of zeros.
 
     Args:
@@ -48,26 +53,28 @@ def run_through_time(
       leap_input: [time, batch, 1], see the cell.
       noise: [time, batch, 1].
       training: As in the cell; if so, the gradient is this module's.
+      states: Whether to return all states too.
 
     Returns:
-      The leap logits [time, batch, 1] and h_last [batch, n].
+      The leap logits [time, batch, 1], h_last [batch, n] and, with `states`, every
+      h_t, [time, batch, n].
     """
     if not training:
-        logits, h_last, _ = _forward(cell, gru_input, leap_input, noise, keep=False)
-        return logits, h_last
+        logits, h_last, made = _forward(cell, gru_input, leap_input, noise, int(states))
+        return logits, h_last, *(array.stack() for array in made)
 
     @tf.custom_gradient
-    def run(*inputs: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Any]:
+    def run(*inputs: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
         *gru_input, leap_input = inputs
-        logits, h_last, made = _forward(cell, gru_input, leap_input, noise, keep=True)
+        logits, h_last, made = _forward(cell, gru_input, leap_input, noise, _ALL)
 
         def gradient(
-            d_logits: tf.Tensor, d_last: tf.Tensor, variables: Any = ()
+            *d_outputs: tf.Tensor, variables: Any = ()
         ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-            d_inputs, d_weights = _backward(cell, logits, noise, made, d_logits, d_last)
+            d_inputs, d_weights = _backward(cell, logits, noise, made, *d_outputs)
             return d_inputs, [d_weights[variable.ref()] for variable in variables]
 
-        return (logits, h_last), gradient
+        return (logits, h_last, made[0].stack())[: 2 + states], gradient
 
     return run(*gru_input, leap_input)
 
@@ -77,11 +84,11 @@ def _forward(
     gru_input: Sequence[tf.Tensor],
     leap_input: tf.Tensor,
     noise: tf.Tensor,
-    keep: bool,
+    kept: int,
 ) -> tuple[tf.Tensor, tf.Tensor, list[tf.TensorArray]]:
-    """The leap logits, h_last and, where the gradient needs them, arrays of what steps made.
+    """The leap logits, h_last and arrays of the first `kept` things that steps made.
 
-    These are h_t and, in the order of `GRUStep`, all but its h.
+    The gate is drawn where `_ALL` are kept, for the gradient.
     """
     time, batch = tf.unstack(tf.shape(leap_input)[:2])
     kernels = cell.kernels()
@@ -90,16 +97,17 @@ def _forward(
         t: tf.Tensor, h: tf.Tensor, logit: tf.Tensor, products: list[tf.Tensor], arrays: Any
     ) -> Any:
         made = cell.advance(h, [part[t] for part in gru_input], products)
-        g = cell.drawn_gate(logit, noise[t]) if keep else cell.gate(logit, noise[t], False)
+        is_drawn = kept == _ALL
+        g = cell.drawn_gate(logit, noise[t]) if is_drawn else cell.gate(logit, noise[t], False)
         h = g * h + (1 - g) * made.h
-        parts = (logit, h, *made[1:]) if keep else (logit,)
+        parts = (logit, h, *made[1:])[: 1 + kept]
         return h, [array.write(t, part) for array, part in zip(arrays, parts, strict=True)]
 
     def body(t: tf.Tensor, h: tf.Tensor, arrays: Any) -> Any:
         products = [tf.matmul(h, kernel) for kernel in kernels]
         return t + 1, *step(t, h, cell.leap_logit(h, leap_input[t]), products, arrays)
 
-    arrays = _arrays(time, [1] + 5 * [cell.units] if keep else [1])
+    arrays = _arrays(time, [1] + kept * [cell.units])
     zeros = tf.zeros([batch, cell.units])
     h, arrays = step(tf.constant(0), zeros, leap_input[0], 3 * [zeros], arrays)
     _, h_last, (logits, *made) = tf.while_loop(
@@ -115,6 +123,7 @@ def _backward(
     made: list[tf.TensorArray],
     d_logits: tf.Tensor,
     d_last: tf.Tensor,
+    d_states: tf.Tensor | None = None,
 ) -> tuple[list[tf.Tensor], dict[Any, tf.Tensor]]:
     """Gradients by `gru_input` and `leap_input`, and by the cell's weights."""
     time, kernels = tf.shape(logits)[0], cell.kernels()
@@ -144,9 +153,13 @@ def _backward(
         through = [tf.matmul(d, kernel, transpose_b=True) for d, kernel in by_products]
         if cell.sees_state:
             through.append(d_logit * cell.w_q)
+        if d_states is not None:
+            through.append(d_states[t - 1])
         return t - 1, tf.add_n([d_before, *through]), arrays
 
     arrays = _arrays(time, [1] + 4 * [cell.units])
+    if d_states is not None:
+        d_last += d_states[-1]
     _, d_h, arrays = tf.while_loop(lambda t, *_: t > 0, body, (time - 1, d_last, arrays))
     *_, arrays = step(tf.constant(0), d_h, tf.zeros_like(d_last), arrays)
     d_logit, d_update, d_reset, d_candidate, d_recurrent = (array.stack() for array in arrays)

@@ -1,6 +1,6 @@
 """Retrieval with a softmax over the target and a sample of the catalogue."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +10,32 @@ from hln_tf.tasks.full_softmax import FullSoftmaxRetrieval
 
 # Sets the draw of negatives apart from the model's own noise, which has the same seed.
 _SALT = 0x4E454753
+
+
+class SampledScores(NamedTuple):
+    """Scores of the target and of the negatives of each row.
+
+    Attributes:
+      of_target: float [batch, 1].
+      of_negatives: float [batch, N].
+      is_hit: bool [batch, N], whether the negative is the row's target.
+    """
+
+    of_target: tf.Tensor
+    of_negatives: tf.Tensor
+    is_hit: tf.Tensor
+
+
+def sampled_scores(
+    query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor, negatives: tf.Tensor
+) -> SampledScores:
+    """Scores queries [batch, d] with targets, int [batch], and negatives, int32 [N], only."""
+    target = tf.cast(target, tf.int32)
+    return SampledScores(
+        tf.reduce_sum(query * tf.gather(candidates, target), axis=1, keepdims=True),
+        tf.matmul(query, tf.gather(candidates, negatives), transpose_b=True),
+        negatives[None] == target[:, None],
+    )
 
 
 class SampledSoftmaxRetrieval(FullSoftmaxRetrieval):
@@ -90,19 +116,12 @@ class SampledSoftmaxRetrieval(FullSoftmaxRetrieval):
         """See `FullSoftmaxRetrieval`; without a seed, the loss of the full softmax."""
         if seed is None:
             return super().losses(query_embeddings, candidate_embeddings, target)
-        target = tf.cast(target, tf.int32)
         negatives = self.draw(step_seed(seed))
-        of_target = tf.reduce_sum(
-            query_embeddings * tf.gather(candidate_embeddings, target), axis=1, keepdims=True
-        )
-        of_negatives = tf.matmul(
-            query_embeddings, tf.gather(candidate_embeddings, negatives), transpose_b=True
-        )
-        of_negatives -= self.log_expected_count(negatives)
-        is_hit = negatives[None] == target[:, None]
-        of_negatives = tf.where(is_hit, of_negatives.dtype.min, of_negatives)
-        scores = tf.concat([of_target, of_negatives], axis=1)
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.zeros_like(target), scores)
+        scores = sampled_scores(query_embeddings, candidate_embeddings, target, negatives)
+        of_negatives = scores.of_negatives - self.log_expected_count(negatives)
+        of_negatives = tf.where(scores.is_hit, of_negatives.dtype.min, of_negatives)
+        logits = tf.concat([scores.of_target, of_negatives], axis=1)
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.zeros_like(target), logits)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal task, metrics and learnt counts aside."""

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from hln_tf import files
 from hln_tf.data.layout import VOCABULARY, Manifest, read_item_ids
 from hln_tf.errors import HlnError, UsageError
-from hln_tf.models.settings import model_entry
+from hln_tf.models.registry import model_entry
 from hln_tf.training.settings import RunConfig
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from hln_tf import cli
 from hln_tf.data.layout import MANIFEST
 from hln_tf.data.sources import prepare
 from hln_tf.errors import HlnError, UsageError
-from hln_tf.models.settings import model_entry
+from hln_tf.models.registry import model_entry
 from hln_tf.training.cluster import VARIABLE, Cluster
 from hln_tf.training.flags import parse
 from hln_tf.training.interrupt import StopOnSignal

@@ -15,6 +15,7 @@ from hln_tf.models.settings import SCORE_MEGABYTES, EncoderSettings
 from hln_tf.replicas import Seed, draw_rows, replica_part
 from hln_tf.scoring import target_ranks
 from hln_tf.tasks.full_softmax import FullSoftmaxRetrieval
+from hln_tf.tasks.pairwise import PAIRWISE, PairwiseRetrieval
 from hln_tf.tasks.sampled_softmax import SampledSoftmaxRetrieval
 
 Batch = dict[str, Any]
@@ -131,12 +132,18 @@ class SessionEncoder(SessionScorer):
     Args:
       num_items: Size of the catalogue.
       settings: The model's own settings.
-      loss: A loss of `FullSoftmaxRetrieval`, or `sampled` for that of
-        `SampledSoftmaxRetrieval`.
-      num_negatives: Negatives drawn in a step, for `sampled`.
+      loss: A loss of `FullSoftmaxRetrieval` or `PairwiseRetrieval`, or `sampled`
+        for that of `SampledSoftmaxRetrieval`.
+      num_negatives: Negatives drawn in a step, where the loss draws any.
       sampling_power: How much popularity counts in drawing them.
+      score_penalty: Weight of the squares of negatives' scores in `bpr_max`.
       score_megabytes: What scores may take at a time when targets are ranked.
       precision: Of the full softmax's products, see `FullSoftmaxRetrieval`.
+      initializer: Of the item vectors X; uniform on +-1/sqrt(d) by default.
+
+    Attributes:
+      item_tables: Weights with a row for each item: X and those of
+        `add_item_table`.
     """
 
     settings: EncoderSettings
@@ -149,17 +156,14 @@ class SessionEncoder(SessionScorer):
         *,
         num_negatives: int = 1,
         sampling_power: float = 0.0,
+        score_penalty: float = 0.0,
         score_megabytes: int = SCORE_MEGABYTES,
         precision: str = "float32",
+        initializer: Any = None,
     ) -> None:
         super().__init__(num_items, settings)
-        d = settings.embedding_dim
-        bound = d**-0.5
-        self.X = self.add_weight(
-            name="X",
-            shape=(num_items, d),
-            initializer=keras.initializers.RandomUniform(-bound, bound),
-        )
+        self.item_tables: list[tf.Variable] = []
+        self.X = self.add_item_table("X", settings.embedding_dim, initializer)
         if settings.normalize:
             self.scale = self.add_weight(
                 name="scale",
@@ -168,12 +172,30 @@ class SessionEncoder(SessionScorer):
             )
         self.ranking = FullCatalogueRanking(self.candidates, megabytes=score_megabytes)
         self.task: FullSoftmaxRetrieval
+        drawn = (num_items, num_negatives, sampling_power)
         if loss == "sampled":
-            self.task = SampledSoftmaxRetrieval(
-                num_items, num_negatives, sampling_power, metrics=[self.ranking]
-            )
+            self.task = SampledSoftmaxRetrieval(*drawn, metrics=[self.ranking])
+        elif loss in PAIRWISE:
+            self.task = PairwiseRetrieval(*drawn, loss, score_penalty, metrics=[self.ranking])
         else:
             self.task = FullSoftmaxRetrieval(loss, precision, metrics=[self.ranking])
+
+    def add_item_table(self, name: str, width: int, initializer: Any = None) -> tf.Variable:
+        """Adds a weight with a row for each item, float32 [items, width].
+
+        Args:
+          name: Its name.
+          width: Entries in a row.
+          initializer: Uniform on +-1/sqrt(width) by default.
+        """
+        bound = width**-0.5
+        table = self.add_weight(
+            name=name,
+            shape=(self.num_items, width),
+            initializer=initializer or keras.initializers.RandomUniform(-bound, bound),
+        )
+        self.item_tables.append(table)
+        return table
 
     def learn_counts(self, sessions: Sessions) -> None:
         """Counts the clicks of each item, for popularity and for drawing negatives."""
@@ -287,14 +309,32 @@ class SessionEncoder(SessionScorer):
             seed=seed if training else None,
         )
 
+    def after_step(self, items: tf.Tensor) -> None:
+        """Called after each optimiser step of training, in its graph; by default does nothing.
+
+        What a model keeps beside trained weights it changes here, and nowhere
+        else: a loss may be computed more often than a step is made. The call
+        is outside the replicas, with the whole batch, so all of them are given
+        the same values.
+
+        Args:
+          items: int32 [batch, time], the step's sessions, padded with 0.
+        """
+        del items  # AutoGraph asks for a body
+
     def target_ranks(self, batch: Batch) -> tf.Tensor:
         """See `SessionScorer`; a large catalogue is ranked in chunks."""
         return self.ranking.ranks(self.encode(batch["items"]), batch["target"] - 1)
 
 
 def rows_of(items: tf.Tensor) -> tf.Tensor:
-    """Rows of the item table for item numbers from 1; that of padding does not count."""
-    return tf.maximum(items - 1, 0)
+    """Rows of the item table for item numbers from 1.
+
+    What padding reads does not count. It is a row that is read anyway: an optimiser
+    moves the rows that a sparse gradient names, and no other item may be among them.
+    """
+    read_anyway = tf.maximum(tf.reduce_max(items), 1)
+    return tf.where(items > 0, items, read_anyway) - 1
 
 
 def without_padding(x: tf.Tensor, items: tf.Tensor) -> tf.Tensor:

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from hln_tf.data.sessions import Sessions
+from hln_tf.layers.clicks import last_click
 from hln_tf.models.base import SessionScorer
 from hln_tf.models.popularity import popularity_scores
 from hln_tf.models.settings import MarkovSettings
@@ -56,7 +57,4 @@ class Markov(SessionScorer):
 
 def last_items(items: tf.Tensor) -> tf.Tensor:
     """Index of each session's last item, int32 [batch]; 0 where it has none."""
-    time = tf.range(1, tf.shape(items)[1] + 1)
-    last = tf.reduce_max(tf.where(items > 0, time, 0), axis=1)
-    clicked = tf.gather(items, tf.maximum(last - 1, 0)[:, None], batch_dims=1)[:, 0]
-    return tf.maximum(clicked - 1, 0)
+    return tf.maximum(last_click(items, items) - 1, 0)

@@ -1,8 +1,6 @@
-"""The models' settings, and which models there are. Imports no TensorFlow."""
+"""The models' settings. Imports no TensorFlow."""
 
 import dataclasses
-import importlib
-from typing import Any
 
 from hln_tf.errors import UsageError
 from hln_tf.settings import Range, checked, setting
@@ -83,63 +81,93 @@ class MarkovSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelEntry:
-    """A registered model.
+class SPopSettings:
+    """The session's own popularity, then that of the log."""
 
-    Attributes:
-      settings: Its settings dataclass.
-      implementation: `module:class`, imported when the model is made.
-      presets: Settings by preset name, of the model and of the training.
-    """
+    top_items: int = setting(
+        100, "most popular items recommended beside the session's own", minimum=0
+    )
 
-    settings: type
-    implementation: str
-    presets: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-
-    def create(self, num_items: int, settings: Any, **arguments: Any) -> Any:
-        """Makes the model; imports TensorFlow."""
-        module, _, name = self.implementation.partition(":")
-        return getattr(importlib.import_module(module), name)(num_items, settings, **arguments)
-
-    @property
-    def is_encoder(self) -> bool:
-        """Whether the model is trained by gradients; presets exist for these only."""
-        return bool(self.presets)
+    def __post_init__(self) -> None:
+        checked(self)
 
 
-MODELS: dict[str, ModelEntry] = {
-    "hln": ModelEntry(
-        HLNSettings,
-        "hln_tf.models.hln:HLN",
-        presets={
-            "paper": {},
-            "paper_eq8": {"loss": "equation_8"},
-            "tuned": {
-                "normalize": True,
-                "scale": 12.0,
-                "dropout": 0.4,
-                "leap_bias": -5.0,
-                "batch_size": 256,
-                "precision": "bfloat16",
-                "learning_rate": 0.002,
-                "decay": 0.3,
-                "decay_epochs": 2,
-                "epochs": 6,
-            },
-            "demo": {"batch_size": 256, "learning_rate": 0.003, "decay": 0.3, "epochs": 8},
-        },
-    ),
-    "popularity": ModelEntry(PopularitySettings, "hln_tf.models.popularity:Popularity"),
-    "markov": ModelEntry(MarkovSettings, "hln_tf.models.markov:Markov"),
-}
+@dataclasses.dataclass(frozen=True)
+class SKNNSettings:
+    """Nearest neighbours among the train sessions."""
+
+    sample_size: int = setting(
+        1000, "most recent sessions that share an item with the session", minimum=1
+    )
+    neighbors: int = setting(500, "nearest of them that count, k", minimum=1)
+
+    def __post_init__(self) -> None:
+        checked(self)
 
 
-def model_entry(name: str) -> ModelEntry:
-    """The registered model of that name.
+@dataclasses.dataclass(frozen=True)
+class FPMCSettings(EncoderSettings):
+    """Factorised personalised Markov chains."""
 
-    Raises:
-      UsageError: There is none; the message lists those that exist.
-    """
-    if name not in MODELS:
-        raise UsageError(f"--model is {name!r}, expected one of: {', '.join(MODELS)}")
-    return MODELS[name]
+    embedding_dim: int = setting(
+        200,
+        "size d of the item vectors, half for the session's term, half for the last click's",
+        minimum=2,
+        maximum=1_000_000,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.embedding_dim % 2:
+            raise UsageError(f"--embedding_dim is {self.embedding_dim}, expected an even number")
+
+
+@dataclasses.dataclass(frozen=True)
+class GRU4RecSettings(EncoderSettings):
+    """GRU4Rec: the GRU has as many units as item vectors have entries."""
+
+    tied: bool = setting(
+        False, "read clicks by the vectors that score items, else by a table of their own"
+    )
+    hidden_dropout: float = setting(
+        0.0,
+        "share of the last state's entries zeroed in training",
+        minimum=0.0,
+        below=1.0,
+        search=Range(0.0, 0.6),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class STAMPSettings(EncoderSettings):
+    """Short-term attention/memory priority."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NARMSettings(EncoderSettings):
+    """Neural attentive recommendation machine; also CSRM's inner encoder."""
+
+    embedding_dim: int = setting(50, "size d of the item vectors", minimum=1, maximum=1_000_000)
+    hidden_dim: int = setting(100, "units of the GRU", minimum=1, maximum=1_000_000)
+    hidden_dropout: float = setting(
+        0.0,
+        "share of the session vector's entries zeroed in training",
+        minimum=0.0,
+        below=1.0,
+        search=Range(0.0, 0.6),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class CSRMSettings(NARMSettings):
+    """Collaborative session-based recommendation machine."""
+
+    memory_size: int = setting(10_000, "latest session vectors that are remembered", minimum=1)
+    neighbors: int = setting(512, "nearest of them that count", minimum=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class SRGNNSettings(EncoderSettings):
+    """Session graphs with gated graph neural networks."""
+
+    propagations: int = setting(1, "steps of the graph network", minimum=1, maximum=100)

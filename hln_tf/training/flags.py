@@ -10,8 +10,8 @@ from hln_tf import cli, files
 from hln_tf.data.layout import MANIFEST
 from hln_tf.data.sources import CUSTOM, SOURCES
 from hln_tf.errors import HlnError, UsageError
-from hln_tf.models.settings import MODELS, model_entry
-from hln_tf.settings import check_names, from_dict
+from hln_tf.models.registry import MODELS, model_entry
+from hln_tf.settings import check_names, declared_fields, flag_name, from_dict
 from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
 
 # Settings of the training that apply to a model which only counts.
@@ -115,7 +115,7 @@ def parse(
         raise UsageError("--preset and --config both name the settings to start from: give one")
     model = stored.model if stored else chosen.model or "hln"
     entry = model_entry(model)
-    preset = entry.presets.get(chosen.preset or next(iter(entry.presets), ""), {})
+    preset = entry.presets.get(chosen.preset or next(iter(entry.presets)), {})
     own = {field.name for field in dataclasses.fields(entry.settings)}
     of_model = {name: value for name, value in preset.items() if name in own}
     of_training = {name: value for name, value in preset.items() if name not in own}
@@ -142,20 +142,26 @@ def parse(
     add("--config", type=Path, metavar="FILE", help=text)
     add("--model", default=model, choices=tuple(MODELS), help="model (default: %(default)s)")
     add_more(parser)
+    presets = tuple(entry.presets)
+    text = "named settings that other flags override (default: %(default)s)"
+    add("--preset", default=presets[0], choices=presets, help=text)
     if entry.is_encoder:
-        presets = tuple(entry.presets)
-        text = "named settings that other flags override (default: %(default)s)"
-        add("--preset", default=presets[0], choices=presets, help=text)
         cli.add_settings(parser, TrainingSettings, "training", of_training)
     else:
         cli.add_settings(parser, TrainingSettings, "training", of_training, only=COUNTING)
     cli.add_settings(parser, entry.settings, f"model {model}", of_model)
 
-    flags = parser.parse_args(arguments)
+    flags, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        flags_of_model = [flag_name(field.name) for field in declared_fields(entry.settings)]
+        raise UsageError(
+            f"unrecognized arguments: {' '.join(unknown)}; the model {model} has "
+            f"{', '.join(flags_of_model) or 'no flags of its own'} (see {prog} --help)"
+        )
     if stored and flags.dataset is None:
         if dataset not in names:
-            unknown = f"{chosen.config} names the unknown data set {dataset!r}"
-            raise HlnError(f"{unknown}: give --dataset")
+            named = f"{chosen.config} names the unknown data set {dataset!r}"
+            raise HlnError(f"{named}: give --dataset")
         flags.dataset = dataset
         flags.data_dir = flags.data_dir or stored.data_dir
     if stored:

@@ -280,14 +280,18 @@ def new_model(
 
 
 def _carry_over(older: Workdir, model: SessionEncoder, vocabulary: list[str]) -> None:
-    """Gives a model the weights of an older one; item vectors follow the raw ids."""
+    """Gives a model the weights of an older one; rows of items follow the raw ids."""
     old_model = older.model()
     old_rows = {raw_id: row for row, raw_id in enumerate(older.vocabulary())}
-    vectors, old_vectors = model.X.numpy(), old_model.X.numpy()
-    for row, raw_id in enumerate(vocabulary):
-        if raw_id in old_rows:
-            vectors[row] = old_vectors[old_rows[raw_id]]
+    known = [row for row, raw_id in enumerate(vocabulary) if raw_id in old_rows]
+    taken = [old_rows[vocabulary[row]] for row in known]
+    of_items = {table.ref() for table in model.item_tables}
     for weight, old_weight in zip(
         model.trainable_variables, old_model.trainable_variables, strict=True
     ):
-        weight.assign(vectors if weight is model.X else old_weight)
+        values = old_weight.numpy()
+        if weight.ref() in of_items:
+            rows = weight.numpy()
+            rows[known] = values[taken]
+            values = rows
+        weight.assign(values)

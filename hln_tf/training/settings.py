@@ -9,7 +9,8 @@ from typing import Any
 from hln_tf import __version__
 from hln_tf.data.layout import Manifest
 from hln_tf.errors import HlnError, UsageError
-from hln_tf.models.settings import SCORE_MEGABYTES, model_entry
+from hln_tf.models.registry import model_entry
+from hln_tf.models.settings import SCORE_MEGABYTES
 from hln_tf.settings import Range, checked, from_dict, setting
 
 
@@ -30,20 +31,23 @@ class TrainingSettings:
     )
     loss: str = setting(
         "softmax",
-        "cross-entropy over the catalogue, eq. 8 to the letter, or cross-entropy over the target "
-        "and drawn negatives, for large catalogues",
-        choices=("softmax", "equation_8", "sampled"),
+        "cross-entropy over the catalogue, eq. 8 to the letter, or of the target against drawn "
+        "negatives: cross-entropy (sampled, for large catalogues) and pairwise losses",
+        choices=("softmax", "equation_8", "sampled", "bpr", "bpr_adaptive", "bpr_max", "top1"),
     )
     num_negatives: int = setting(
-        1024, "negatives drawn in a step with loss sampled", minimum=1, maximum=10_000_000
+        1024, "negatives drawn in a step, by losses that draw any", minimum=1, maximum=10_000_000
     )
     sampling_power: float = setting(
         0.5, "draws negatives by clicks ** this: 0 uniform, 1 by popularity", minimum=0, maximum=1
     )
+    score_penalty: float = setting(
+        0.0, "weight of the squares of negatives' scores in loss bpr_max", minimum=0.0
+    )
     optimizer: str = setting(
         "adam",
-        "optimiser; with loss sampled it leaves item vectors alone that a step does not use",
-        choices=("adam", "sgd"),
+        "optimiser; adam leaves rows of items alone that a step with drawn negatives does not use",
+        choices=("adam", "adagrad", "sgd"),
     )
     learning_rate: float = setting(
         0.001, "initial learning rate", above=0.0, search=Range(3e-4, 1e-2, log=True)
@@ -246,6 +250,7 @@ class RunConfig:
     def create_model(self) -> Any:
         """Makes the model with fresh weights; imports TensorFlow."""
         entry = model_entry(self.model)
-        names = ("loss", "num_negatives", "sampling_power", "score_megabytes", "precision")
+        of_loss = ("loss", "precision", "num_negatives", "sampling_power", "score_penalty")
+        names = (*of_loss, "score_megabytes")
         arguments = {name: getattr(self.training, name) for name in names if entry.is_encoder}
         return entry.create(self.data.items, self.model_settings, **arguments)

@@ -214,6 +214,7 @@ def compile_step(model: SessionEncoder, optimizer: Any, loss: Any) -> Callable[.
     def train_step(items: tf.Tensor, target: tf.Tensor, seed: tf.Tensor) -> None:
         batch = {"items": items, "target": target, "seed": seed}
         part_losses = strategy.run(replica_step, args=(batch,))
+        model.after_step(items)
         batch_loss = strategy.reduce(tf.distribute.ReduceOp.SUM, part_losses, axis=None)
         loss.update_state(batch_loss, sample_weight=tf.shape(target)[0])
 
@@ -232,6 +233,13 @@ def make_optimizer(settings: TrainingSettings) -> Any:
         options["gradient_transformers"] = [functools.partial(pulled_to_zero, settings.l2)]
     if settings.optimizer == "adam":
         return LazyAdam(settings.learning_rate, epsilon=settings.epsilon, **options)
+    if settings.optimizer == "adagrad":
+        return keras.optimizers.legacy.Adagrad(
+            settings.learning_rate,
+            initial_accumulator_value=0.0,
+            epsilon=settings.epsilon,
+            **options,
+        )
     return keras.optimizers.legacy.SGD(
         settings.learning_rate, momentum=settings.momentum, **options
     )

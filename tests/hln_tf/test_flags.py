@@ -1,10 +1,13 @@
 """What is refused before any work starts."""
 
+import itertools
+import re
+
 import pytest
 from commands import finish, run, start
 
 from hln_tf.errors import UsageError
-from hln_tf.models.settings import MODELS
+from hln_tf.models.registry import MODELS
 from hln_tf.training.flags import parse
 
 
@@ -14,7 +17,7 @@ from hln_tf.training.flags import parse
         (["--model", "gru"], ("--model", "'gru'", *MODELS)),
         (["--model", "markov", "--hidden_dim", "8"], ("--hidden_dim",)),
         (["--model", "popularity", "--epochs", "2"], ("--epochs",)),
-        (["--model", "markov", "--preset", "paper"], ("--preset",)),
+        (["--model", "markov", "--preset", "tuned"], ("--preset", "'tuned'", "paper")),
         (["--preset", "other"], ("--preset", "'other'", "paper", "demo")),
         (["--hiden_dim", "8"], ("--hiden_dim",)),
         (["--hidden", "8"], ("--hidden",)),
@@ -70,16 +73,55 @@ assert "tensorflow" not in sys.modules
     assert outcome.err.count("error: ") == len(outcome.err.splitlines()) == 4
 
 
-def test_every_model_lists_its_own_flags_in_help(capsys):
+OF_ENCODERS = ("embedding_dim", "normalize", "scale", "dropout")
+OWN_FLAGS = {
+    "hln": (
+        *(*OF_ENCODERS, "hidden_dim", "num_groups", "aggregation", "temperature", "leap_bias"),
+        *("preference_dropout", "gates", "inference_gate"),
+    ),
+    "s_pop": ("top_items",),
+    "sknn": ("sample_size", "neighbors"),
+    "bpr_mf": OF_ENCODERS,
+    "fpmc": OF_ENCODERS,
+    "gru4rec": (*OF_ENCODERS, "tied", "hidden_dropout"),
+    "stamp": OF_ENCODERS,
+    "sr_gnn": (*OF_ENCODERS, "propagations"),
+    "narm": (*OF_ENCODERS, "hidden_dim", "hidden_dropout"),
+    "csrm": (*OF_ENCODERS, "hidden_dim", "hidden_dropout", "memory_size", "neighbors"),
+    "popularity": (),
+    "markov": (),
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_lists_its_own_flags_in_help(model, capsys):
     from hln_tf.train import main
 
-    for name, entry in MODELS.items():
-        with pytest.raises(SystemExit):
-            main(["--model", name, "--help"])
-        text = capsys.readouterr().out
-        assert ("--hidden_dim" in text) == (name == "hln")
-        assert ("named settings" in text) == entry.is_encoder
-        assert "--refit" in text
+    with pytest.raises(SystemExit):
+        main(["--model", model, "--help"])
+    text = capsys.readouterr().out
+    assert "named settings" in text and "--refit" in text
+    for flag in {*itertools.chain(*OWN_FLAGS.values())}:
+        is_listed = re.search(rf"^  --{flag}\b", text, re.MULTILINE) is not None
+        assert is_listed == (flag in OWN_FLAGS[model]), flag
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_flag_that_the_model_does_not_have_is_an_error_that_names_its_own(model):
+    foreign = "--propagations" if model != "sr_gnn" else "--num_groups"
+    with pytest.raises(UsageError, match=f"arguments: {foreign} 2; ") as error:
+        parse(["--dataset", "sample", "--model", model, foreign, "2"], "train", None)
+    of_model = str(error.value).split(f"the model {model} has ")[1]
+    assert {*re.findall(r"--(\w+)", of_model)} - {"help"} == {*OWN_FLAGS[model]}
+    assert of_model.startswith("no flags of its own") == (OWN_FLAGS[model] == ())
+
+
+@pytest.mark.parametrize("command", ["train", "search"])
+def test_an_unknown_model_is_an_error_that_lists_those_that_exist(command):
+    module = {"train": "hln_tf.train", "search": "tuning.search"}[command]
+    sentence = run(module, "--dataset", "sample", "--model", "sr_gn").sentence(2)
+    assert "--model" in sentence and "'sr_gn'" in sentence
+    assert {*MODELS} <= {*re.findall(r"\w+", sentence)}
 
 
 def test_reader_that_has_gone_makes_no_traceback(trained):

@@ -11,7 +11,7 @@ from toy import write_dataset
 
 from hln_tf import files
 from hln_tf.data.layout import SPLITS, Manifest
-from hln_tf.models.settings import MODELS
+from hln_tf.models.registry import MODELS
 from hln_tf.training.flags import parse
 from hln_tf.workdir import Workdir, load_model
 

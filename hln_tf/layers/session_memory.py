@@ -1,0 +1,81 @@
+"""A memory of the latest sessions, read by similarity."""
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+
+@keras.utils.register_keras_serializable("hln_tf")
+class SessionMemory(keras.layers.Layer):
+    """The outer memory of CSRM (Wang et al., SIGIR 2019): a ring of session vectors.
+
+    Its content are weights that are not trained, so checkpoints and exports hold
+    it. Reading leaves it as it is, and no gradient goes into it.
+
+    Args:
+      size: Vectors that it holds; the next ones replace the oldest.
+      units: Size n of a vector.
+      neighbors: Nearest vectors that a reader gets.
+
+    Attributes:
+      vectors: float32 [size, n]; vector i of all that were ever written stands in
+        row i mod size.
+      written: int64 [], how many that were.
+    """
+
+    def __init__(self, size: int, units: int, neighbors: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size, self.units, self.neighbors = size, units, neighbors
+
+    def build(self, input_shape: Any) -> None:
+        """Adds the memory, empty."""
+        self.vectors = self.add_weight(
+            name="vectors", shape=(self.size, self.units), initializer="zeros", trainable=False
+        )
+        self.written = self.add_weight(
+            name="written", shape=(), dtype=tf.int64, initializer="zeros", trainable=False
+        )
+        super().build(input_shape)
+
+    def call(self, keys: tf.Tensor) -> tf.Tensor:
+        """Reads: the nearest vectors by cosine, weighed by the softmax of their cosines.
+
+        Vectors as near as the last of the `neighbors` nearest all count.
+
+        Args:
+          keys: float [batch, n], one session vector for each reader.
+
+        Returns:
+          float [batch, n]; 0 where the memory is empty.
+        """
+        vectors = tf.stop_gradient(self.vectors)
+        cosines = tf.matmul(
+            tf.math.l2_normalize(keys, axis=1),
+            tf.math.l2_normalize(vectors, axis=1),
+            transpose_b=True,
+        )
+        is_filled = tf.range(self.size, dtype=tf.int64) < self.written
+        of_filled = tf.where(is_filled, cosines, -2.0)
+        # Products with the whole memory cost less than to gather each reader's rows, and
+        # the last of the nearest less than all of them.
+        last = min(self.neighbors, self.size) - 1
+        nearest = tf.raw_ops.NthElement(input=of_filled, n=last, reverse=True)
+        is_near = is_filled & (of_filled >= nearest[:, None])
+        weights = tf.where(is_near, tf.exp(cosines), 0.0)
+        total = tf.reduce_sum(weights, axis=1, keepdims=True)
+        return tf.math.divide_no_nan(tf.matmul(weights, vectors), total)
+
+    def write(self, vectors: tf.Tensor) -> None:
+        """Adds vectors, float32 [batch, n], the oldest first."""
+        count = tf.shape(vectors, tf.int64)[0]
+        # Of more than there is room for the last ones stay.
+        kept = tf.minimum(count, self.size)
+        rows = (self.written + tf.range(count - kept, count)) % self.size
+        self.vectors.scatter_update(tf.IndexedSlices(vectors[count - kept :], rows))
+        self.written.assign_add(count)
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make an equal layer."""
+        sizes = {"size": self.size, "units": self.units, "neighbors": self.neighbors}
+        return {**super().get_config(), **sizes}

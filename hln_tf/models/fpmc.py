@@ -1,0 +1,35 @@
+"""Factorised personalised Markov chains (Rendle et al., WWW 2010)."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from hln_tf.layers.clicks import last_click, mean_of_clicks
+from hln_tf.models.base import SessionEncoder
+from hln_tf.models.settings import FPMCSettings
+from hln_tf.replicas import Seed
+
+
+class FPMC(SessionEncoder):
+    """Scores an item by the session's vector and by the last click.
+
+    With item i's row of X as V_{I,U} and V_{I,L}, half each, u the session and l
+    its last item, the score of i is <u, V_{I,U}> + <V_{L,I} of l, V_{I,L}>. As in
+    `BPRMF`, u is the mean of the session's V_{I,U}.
+    """
+
+    settings: FPMCSettings
+
+    def __init__(
+        self, num_items: int, settings: FPMCSettings, loss: str = "bpr_adaptive", **task: Any
+    ) -> None:
+        super().__init__(num_items, settings, loss, **task)
+        self.V_LI = self.add_item_table("V_LI", settings.embedding_dim // 2)
+
+    def encode_vectors(
+        self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
+    ) -> tf.Tensor:
+        """See `SessionEncoder`."""
+        session = mean_of_clicks(x[..., : self.settings.embedding_dim // 2], items)
+        last = last_click(items, items)[:, None]
+        return tf.concat([session, self.lookup(self.V_LI, last)[:, 0]], axis=1)

@@ -1,0 +1,198 @@
+"""Which models there are, and their presets. Imports no TensorFlow."""
+
+import dataclasses
+import importlib
+from typing import Any
+
+from hln_tf.errors import UsageError
+from hln_tf.models.settings import (
+    CSRMSettings,
+    EncoderSettings,
+    FPMCSettings,
+    GRU4RecSettings,
+    HLNSettings,
+    MarkovSettings,
+    NARMSettings,
+    PopularitySettings,
+    SKNNSettings,
+    SPopSettings,
+    SRGNNSettings,
+    STAMPSettings,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelEntry:
+    """A registered model.
+
+    Attributes:
+      settings: Its settings dataclass.
+      implementation: `module:class`, imported when the model is made.
+      presets: Settings by preset name, of the model and of the training.
+    """
+
+    settings: type
+    implementation: str
+    presets: dict[str, dict[str, Any]] = dataclasses.field(default_factory=lambda: {"paper": {}})
+
+    def create(self, num_items: int, settings: Any, **arguments: Any) -> Any:
+        """Makes the model; imports TensorFlow."""
+        module, _, name = self.implementation.partition(":")
+        return getattr(importlib.import_module(module), name)(num_items, settings, **arguments)
+
+    @property
+    def is_encoder(self) -> bool:
+        """Whether the model encodes sessions and is trained by gradients; others count."""
+        return issubclass(self.settings, EncoderSettings)
+
+
+def _sgd_by_sample(learning_rate: float, l2: float = 0.0, batch_size: int = 50) -> dict[str, Any]:
+    """Training settings that come to gradient descent sample by sample, but in batches.
+
+    The loss is the mean over a batch, so the rate of a sample is that of the batch
+    over its size; a weight is pulled to 0 once in a step that uses it.
+    """
+    return {
+        "optimizer": "sgd",
+        "momentum": 0.0,
+        "learning_rate": learning_rate * batch_size,
+        "l2": l2 / batch_size,
+        "decay": 1.0,
+        "batch_size": batch_size,
+        "num_negatives": batch_size,
+        "sampling_power": 0.0,
+    }
+
+
+# What helped every encoder alike on the validation part of Yoochoose 1/64.
+_TUNED: dict[str, Any] = {
+    "normalize": True,
+    "batch_size": 256,
+    "precision": "bfloat16",
+    "learning_rate": 0.002,
+    "decay": 0.3,
+    "decay_epochs": 2,
+    "epochs": 6,
+}
+
+MODELS: dict[str, ModelEntry] = {
+    "hln": ModelEntry(
+        HLNSettings,
+        "hln_tf.models.hln:HLN",
+        presets={
+            "paper": {},
+            "paper_eq8": {"loss": "equation_8"},
+            "tuned": {"dropout": 0.4, "scale": 12.0, "leap_bias": -5.0, **_TUNED},
+            "demo": {"batch_size": 256, "learning_rate": 0.003, "decay": 0.3, "epochs": 8},
+        },
+    ),
+    "s_pop": ModelEntry(SPopSettings, "hln_tf.models.s_pop:SPop"),
+    "sknn": ModelEntry(SKNNSettings, "hln_tf.models.sknn:SKNN"),
+    "bpr_mf": ModelEntry(
+        EncoderSettings,
+        "hln_tf.models.bpr_mf:BPRMF",
+        presets={"paper": {"loss": "bpr", **_sgd_by_sample(0.01), "epochs": 10}},
+    ),
+    "fpmc": ModelEntry(
+        FPMCSettings,
+        "hln_tf.models.fpmc:FPMC",
+        presets={
+            "paper": {"loss": "bpr_adaptive", **_sgd_by_sample(0.05, l2=0.0025), "epochs": 10}
+        },
+    ),
+    "gru4rec": ModelEntry(
+        GRU4RecSettings,
+        "hln_tf.models.gru4rec:GRU4Rec",
+        presets={
+            "paper": {
+                "hidden_dropout": 0.5,
+                "loss": "top1",
+                "num_negatives": 49,
+                "sampling_power": 1.0,
+                "optimizer": "adagrad",
+                "learning_rate": 0.01,
+                "epsilon": 1e-6,
+                "decay": 1.0,
+                "batch_size": 50,
+                "epochs": 10,
+            },
+            "modern": {
+                "tied": True,
+                "loss": "sampled",
+                "num_negatives": 2048,
+                "sampling_power": 0.75,
+                "optimizer": "adagrad",
+                "learning_rate": 0.05,
+                "epsilon": 1e-6,
+                "decay": 1.0,
+                "batch_size": 128,
+                "epochs": 15,
+            },
+        },
+    ),
+    "stamp": ModelEntry(
+        STAMPSettings,
+        "hln_tf.models.stamp:STAMP",
+        presets={
+            "paper": {"learning_rate": 0.003, "decay": 1.0, "batch_size": 512, "epochs": 30},
+            "tuned": {"dropout": 0.3, "scale": 12.0, **_TUNED},
+        },
+    ),
+    "narm": ModelEntry(
+        NARMSettings,
+        "hln_tf.models.narm:NARM",
+        presets={
+            "paper": {
+                "embedding_dim": 50,
+                "hidden_dim": 100,
+                "dropout": 0.25,
+                "hidden_dropout": 0.5,
+                "batch_size": 512,
+                "max_length": 19,
+                "learning_rate": 0.001,
+                "decay": 1.0,
+                "epochs": 30,
+            }
+        },
+    ),
+    "csrm": ModelEntry(
+        CSRMSettings,
+        "hln_tf.models.csrm:CSRM",
+        presets={
+            "paper": {
+                "embedding_dim": 100,
+                "hidden_dim": 100,
+                "dropout": 0.25,
+                "hidden_dropout": 0.5,
+                "memory_size": 10_000,
+                "neighbors": 512,
+                "batch_size": 512,
+                "max_length": 19,
+                "learning_rate": 0.0005,
+                "decay": 1.0,
+                "epochs": 30,
+            }
+        },
+    ),
+    "sr_gnn": ModelEntry(
+        SRGNNSettings,
+        "hln_tf.models.sr_gnn:SRGNN",
+        presets={
+            "paper": {"l2": 1e-5, "batch_size": 100, "epochs": 30},
+            "tuned": {"dropout": 0.3, "scale": 12.0, **_TUNED},
+        },
+    ),
+    "popularity": ModelEntry(PopularitySettings, "hln_tf.models.popularity:Popularity"),
+    "markov": ModelEntry(MarkovSettings, "hln_tf.models.markov:Markov"),
+}
+
+
+def model_entry(name: str) -> ModelEntry:
+    """The registered model of that name.
+
+    Raises:
+      UsageError: There is none; the message lists those that exist.
+    """
+    if name not in MODELS:
+        raise UsageError(f"--model is {name!r}, expected one of: {', '.join(MODELS)}")
+    return MODELS[name]

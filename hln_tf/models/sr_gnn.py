@@ -1,0 +1,74 @@
+"""Session graphs with gated graph neural networks (Wu et al., AAAI 2019)."""
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from hln_tf.layers.clicks import last_click
+from hln_tf.layers.item_graph import ItemGraph
+from hln_tf.models.base import SessionEncoder
+from hln_tf.models.settings import SRGNNSettings
+from hln_tf.replicas import Seed
+
+
+class SRGNN(SessionEncoder):
+    """Items of a session learn from those clicked before and after them.
+
+    A session is a graph of its distinct items with an edge for each step from one
+    to the next. In each propagation, the vectors v of all items become
+
+        a = [A_in (v H_in + b_in); A_out (v H_out + b_out)],  v = GRU(v, a)
+
+    with A_in and A_out the means over predecessors and successors. With v_i of the
+    i-th click and v_t of the last one, the query is W_3 [v_t; s_g] with
+
+        s_g = sum_i (q . sigmoid(W_1 v_t + W_2 v_i + c)) v_i.
+
+    All weights start uniform on +-1/sqrt(d), as the authors' do.
+    """
+
+    settings: SRGNNSettings
+
+    def __init__(
+        self, num_items: int, settings: SRGNNSettings, loss: str = "softmax", **task: Any
+    ) -> None:
+        super().__init__(num_items, settings, loss, **task)
+        d = settings.embedding_dim
+
+        def start() -> keras.initializers.Initializer:
+            return keras.initializers.RandomUniform(-(d**-0.5), d**-0.5)
+
+        def dense(use_bias: bool) -> keras.layers.Dense:
+            return keras.layers.Dense(
+                d, use_bias=use_bias, kernel_initializer=start(), bias_initializer=start()
+            )
+
+        self.H_in, self.H_out = dense(use_bias=True), dense(use_bias=True)
+        self.gru = keras.layers.GRUCell(
+            d,
+            kernel_initializer=start(),
+            recurrent_initializer=start(),
+            bias_initializer=start(),
+        )
+        self.W_1, self.W_2, self.W_3 = dense(use_bias=True), dense(False), dense(False)
+        self.q = self.add_weight(name="q", shape=(d,), initializer=start())
+
+    def encode_vectors(
+        self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
+    ) -> tf.Tensor:
+        """W_3 [v_t; s_g], see `SessionEncoder`."""
+        d = self.settings.embedding_dim
+        graph = ItemGraph.of(items)
+        v = tf.reshape(x, [-1, d])
+        for _ in range(self.settings.propagations):
+            a_in = tf.matmul(graph.A_in, tf.reshape(self.H_in(v), tf.shape(x)))
+            a_out = tf.matmul(graph.A_out, tf.reshape(self.H_out(v), tf.shape(x)))
+            a = tf.reshape(tf.concat([a_in, a_out], axis=2), [-1, 2 * d])
+            v, _ = self.gru(a, [v])
+        v_i = tf.gather(tf.reshape(v, tf.shape(x)), graph.node, axis=1, batch_dims=1)
+        v_t = last_click(v_i, items)
+        heard = tf.sigmoid(self.W_1(v_t)[:, None] + self.W_2(v_i))
+        attention = tf.reduce_sum(heard * self.q, axis=-1) * tf.cast(items > 0, x.dtype)
+        s_g = tf.reduce_sum(attention[..., None] * v_i, axis=1)
+        return self.W_3(tf.concat([v_t, s_g], axis=1))

@@ -1,0 +1,184 @@
+"""What every registered model owes when it is trained; see `test_contract`."""
+
+import dataclasses
+import functools
+import signal
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import toy
+
+from beam_preprocess.sample.generator import LogSettings, draw_log
+from beam_preprocess.sample.process import ProcessSettings, draw_process
+from hln_tf.data.layout import VOCABULARY, Manifest
+from hln_tf.data.prefixes import Prefixes
+from hln_tf.data.sessions import read_split
+from hln_tf.models.base import SessionScorer
+from hln_tf.models.registry import MODELS
+from hln_tf.training.distribution import Workers
+from hln_tf.training.evaluation import evaluate
+from hln_tf.training.interrupt import StopOnSignal, TrainingInterrupt
+from hln_tf.training.run import new_model, select
+from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
+from hln_tf.workdir import Workdir
+
+NUM_ITEMS = 40
+LONGEST = 20
+EPOCHS = 3
+ENCODERS = [name for name, entry in MODELS.items() if entry.is_encoder]
+
+# As much of it as a model has.
+SMALL = {"embedding_dim": 16, "hidden_dim": 16, "num_groups": 2, "leap_bias": -2.0}
+
+
+class Learnt(NamedTuple):
+    workdir: Workdir
+    model: SessionScorer
+    results: dict
+
+
+class StopAfter(StopOnSignal):
+    """Stops after so many steps, as a signal would."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.left = steps
+
+    def check(self):
+        self.left -= 1
+        if self.left == 0:
+            raise TrainingInterrupt(signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    """A log of the sample's process whose groups are cycles of four items.
+
+    So sessions come back to items, without which S-POP, to which a session's own items are the
+    likeliest, could only be worse than popularity.
+    """
+    process = draw_process(ProcessSettings(items=NUM_ITEMS, groups=20, group_items=4))
+    settings = LogSettings(sessions=400, max_length=LONGEST, length_decay=1.0)
+    log = draw_log(process, settings, seed=1)
+    sessions = [part.tolist() for part in np.split(log.items + 1, np.cumsum(log.lengths)[:-1])]
+    directory = tmp_path_factory.mktemp("sample")
+    splits = {"train": sessions[:280], "validation": sessions[280:320], "test": sessions[320:]}
+    toy.write_dataset(directory, splits, NUM_ITEMS)
+    return directory
+
+
+def config_of(name, data_dir):
+    """Settings that learn much in little time, with the loss of the model's first preset."""
+    entry = MODELS[name]
+    own = {field.name for field in dataclasses.fields(entry.settings)}
+    return RunConfig(
+        model=name,
+        model_settings=entry.settings(**{key: SMALL[key] for key in SMALL if key in own}),
+        training=TrainingSettings(
+            loss=next(iter(entry.presets.values())).get("loss", "softmax"),
+            num_negatives=NUM_ITEMS,
+            learning_rate=0.02,
+            decay=1.0,
+            batch_size=128,
+            epochs=EPOCHS,
+            max_length=LONGEST,
+        ),
+        data=DataDescription.of(Manifest.read(data_dir), data_dir),
+    )
+
+
+def train(config, workdir, data_dir, stop):
+    with workdir.locked():
+        workdir.begin(config, data_dir / VOCABULARY)
+        splits = (read_split(data_dir, split) for split in ("train", "validation"))
+        return select(config, workdir, *splits, stop)
+
+
+@pytest.fixture(scope="module")
+def learnt(data_dir, tmp_path_factory):
+    """By model name, when it is first asked for: a model trained on the log, and saved."""
+
+    @functools.cache
+    def of(name):
+        workdir = Workdir(tmp_path_factory.mktemp(name))
+        model, results = train(config_of(name, data_dir), workdir, data_dir, StopOnSignal())
+        workdir.save_model(model)
+        return Learnt(workdir, model, results)
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def mrr(data_dir, learnt):
+    """By model name: MRR@20 on the test split."""
+    test = Prefixes.of(read_split(data_dir, "test"), LONGEST)
+    return functools.cache(
+        lambda name: evaluate(learnt(name).model, test, 512, "test", StopOnSignal())["mrr@20"]
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "popularity"])
+def test_learns_a_log_better_than_popularity(mrr, name):
+    assert mrr(name) > 1.2 * mrr("popularity")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_scores_sessions_shorter_and_longer_than_any_it_has_seen(learnt, name):
+    random = np.random.default_rng(0)
+    items = np.zeros((6, 3 * LONGEST), np.int32)
+    items[:3, 0] = [1, 2, NUM_ITEMS]
+    items[3:] = random.integers(1, NUM_ITEMS + 1, (3, 3 * LONGEST))
+    scores = learnt(name).model.scores(tf.constant(items)).numpy()
+    assert scores.shape == (6, NUM_ITEMS)
+    assert np.all(np.isfinite(scores))
+    assert np.all(np.ptp(scores, axis=1) > 0)
+
+
+# HLN's is held bit for bit, over processes that are killed, in `test_resume`.
+@pytest.mark.parametrize("name", ["gru4rec", "csrm"])
+def test_stopped_and_resumed_equals_uninterrupted(data_dir, learnt, tmp_path, name):
+    config, workdir = config_of(name, data_dir), Workdir(tmp_path)
+    steps = Prefixes.of(read_split(data_dir, "train"), LONGEST).steps(config.training.batch_size)
+    with pytest.raises(TrainingInterrupt):
+        train(config, workdir, data_dir, StopAfter(steps + steps // 2))
+    model, results = train(config, workdir, data_dir, StopOnSignal())
+    expected = learnt(name)
+    assert len(results["history"]) == EPOCHS
+    for found, wanted in zip(results["history"], expected.results["history"], strict=True):
+        assert found == pytest.approx(wanted, rel=1e-3)
+    for weight, wanted in zip(model.weights, expected.model.weights, strict=True):
+        np.testing.assert_allclose(weight, wanted, atol=1e-3, err_msg=weight.name)
+
+
+@pytest.fixture(scope="module")
+def newer(data_dir, tmp_path_factory):
+    """The log again, but of the items i11 ... i50, in another order."""
+    directory = tmp_path_factory.mktemp("newer")
+    manifest = toy.write_dataset(directory, {"train": [[1, 2]]}, NUM_ITEMS)
+    toy.rename_items(directory, manifest, [toy.raw_id(item) for item in range(50, 10, -1)])
+    return directory
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_older_models_item_tables_follow_the_raw_ids(learnt, newer, tmp_path, name):
+    older = learnt(name).workdir
+    config = dataclasses.replace(
+        config_of(name, newer), data=DataDescription.of(Manifest.read(newer), newer)
+    )
+    config = dataclasses.replace(config, init_from=str(older.path))
+    workdir, old = Workdir(tmp_path), learnt(name).model
+    with workdir.locked():
+        workdir.begin(config, newer / VOCABULARY)
+    model = new_model(config, workdir, read_split(newer, "train"), Workers())
+    assert len(model.item_tables) == {"fpmc": 2, "gru4rec": 2}.get(name, 1)
+    for table, old_table in zip(model.item_tables, old.item_tables, strict=True):
+        # Row r is item i(50 - r) now, and was row 49 - r.
+        np.testing.assert_array_equal(table[10:], old_table[10:][::-1])
+        gaps = np.abs(table[:10][:, None] - old_table[None]).max(axis=2)
+        assert gaps.min() > 1e-4
+    tables = {table.ref() for table in model.item_tables}
+    for weight, old_weight in zip(model.trainable_variables, old.trainable_variables, strict=True):
+        if weight.ref() not in tables:
+            np.testing.assert_array_equal(weight, old_weight)

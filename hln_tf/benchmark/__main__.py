@@ -1,74 +1,26 @@
-"""Speed: `python -m hln_tf.benchmark train|predict|evaluate --data_dir DIR`."""
+"""Measurements: `python -m hln_tf.benchmark table1|models|train|predict|evaluate`."""
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from hln_tf import cli
-from hln_tf.benchmark.settings import BenchmarkSettings
-from hln_tf.data.layout import Manifest
-from hln_tf.errors import UsageError
-from hln_tf.report import markdown
-
-DESCRIPTION = """\
-Measures, in turn and in one process, HLN as this package computes it and as one would
-write it first (hln_tf/benchmark/plain.py), with the paper's sizes, and reports figures of
-the best round and of the median round.
-
-  train     steps on the train split: the recurrent part, the softmax, the update of the
-            item table and the whole step, beside the rate of the machine's own matrix
-            products of the same shapes; floating-point operations are counted from the
-            shapes, padding is not credited
-  predict   20 recommendations for sessions of the test split
-  evaluate  ranking of every target of the test split, and the share of the time that the
-            profiler gives to the product of queries and item vectors
-"""
-WHATS = ("train", "predict", "evaluate")
+from hln_tf.benchmark import models, speed, table1
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints the tables of one benchmark."""
-    parser = cli.Parser(prog="python -m hln_tf.benchmark", description=DESCRIPTION)
-    add = parser.add_argument
-    add("what", choices=WHATS, help="what is measured")
-    add("--data_dir", required=True, type=Path, help="a prepared data set")
-    text = "sizes of batches (default: 64 256 1024)"
-    add("--batch_size", nargs="+", type=int, default=[64, 256, 1024], help=text)
-    cli.add_settings(parser, BenchmarkSettings, "benchmark")
+    """Runs one benchmark."""
+    parser = cli.Parser(prog="python -m hln_tf.benchmark", description=__doc__)
+    commands = parser.add_subparsers(dest="what", required=True)
+    for module in (table1, models):
+        command = commands.add_parser(module.NAME, help=module.HELP, description=module.DESCRIPTION)
+        module.add_flags(command)
+        command.set_defaults(run=module.run)
+    for name, text in speed.HELPS.items():
+        command = commands.add_parser(name, help=text, description=speed.DESCRIPTION)
+        speed.add_flags(command)
+        command.set_defaults(run=speed.run)
     flags = parser.parse_args(arguments)
-    settings = cli.settings_from(BenchmarkSettings, flags)
-    for size in flags.batch_size:
-        if size < 1:
-            raise UsageError(f"--batch_size has {size}, expected whole numbers of at least 1")
-    num_items = Manifest.read(flags.data_dir).items
-    cli.import_tensorflow()
-    from hln_tf.benchmark import inference, training
-    from hln_tf.data.prefixes import Prefixes
-    from hln_tf.training.run import read_sessions
-    from hln_tf.training.settings import TrainingSettings
-
-    split = "train" if flags.what == "train" else "test"
-    prefixes = Prefixes.of(read_sessions(flags.data_dir, split), TrainingSettings().max_length)
-    rows: list[Sequence[str]] = []
-    notes = []
-    for size in flags.batch_size:
-        if flags.what == "train":
-            rows += training.compare_training(prefixes, num_items, size, settings)
-        elif flags.what == "predict":
-            rows += inference.compare_prediction(prefixes, num_items, size, settings)
-        else:
-            ranked, share = inference.compare_evaluation(prefixes, num_items, size, settings)
-            rows += ranked
-            notes.append(f"batch {size}: {100 * share:.0f} % of the time in the scoring product")
-    headers = {
-        "train": (training.HEADER, 3),
-        "predict": (inference.PREDICT_HEADER, 2),
-        "evaluate": (inference.EVALUATE_HEADER, 2),
-    }
-    header, texts = headers[flags.what]
-    print(f"{num_items:,} items; figures of the best round / the median round\n")
-    print(markdown([header, *rows], texts=texts))
-    print("".join(f"\n{note}" for note in notes), end="")
+    flags.run(flags)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,170 @@
+"""The rows of Table 1 and the runs behind them. Imports no TensorFlow."""
+
+import dataclasses
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hln_tf.data.layout import Manifest
+from hln_tf.errors import HlnError, UsageError
+from hln_tf.models.registry import MODELS, model_entry
+from hln_tf.report import COLUMNS, UNTOLD, read_results
+from hln_tf.training.flags import parse
+from hln_tf.training.settings import TrainingSettings
+from hln_tf.workdir import METRICS, Workdir
+
+# The paper's order; its GRU4Rec is that of 2016.
+DEFAULT_ROWS = (
+    "s_pop",
+    "sknn",
+    "bpr_mf",
+    "fpmc",
+    "gru4rec",
+    "gru4rec:modern",
+    "stamp",
+    "narm",
+    "csrm",
+    "sr_gnn",
+    "hln",
+    "hln:tuned",
+)
+FINISHED, UNFINISHED, FAILED, NOT_RUN = "finished", "unfinished", "failed", "not run"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A model with one of its presets."""
+
+    model: str
+    preset: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Row":
+        """Reads `model` or `model:preset`; without one, the preset is `paper`.
+
+        Raises:
+          UsageError: There is no such model or preset; the message lists those that exist.
+        """
+        model, _, preset = text.partition(":")
+        if model not in MODELS:
+            known = ", ".join(MODELS)
+            raise UsageError(f"--models has {text!r}, expected models among: {known}")
+        preset = preset or "paper"
+        presets = model_entry(model).presets
+        if preset not in presets:
+            known = ", ".join(f"{model}:{name}" for name in presets)
+            raise UsageError(f"--models has {text!r}, but {model} has the presets: {known}")
+        return cls(model, preset)
+
+    def __str__(self) -> str:
+        return f"{self.model} ({self.preset})"
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it is trained by gradients; others count and have no randomness."""
+        return model_entry(self.model).is_encoder
+
+    def seeds(self, asked: Sequence[int]) -> Sequence[int]:
+        """The seeds that tell runs apart: one is enough for a model that counts."""
+        return asked if self.is_trained else (TrainingSettings().seed,)
+
+    def run_name(self, seed: int) -> str:
+        """What tells a run apart from others of the table."""
+        return f"{self}, seed {seed}" if self.is_trained else str(self)
+
+    def settings(self) -> tuple[Any, TrainingSettings]:
+        """The preset's settings of the model and of the training."""
+        arguments = ("--dataset", "sample", "--model", self.model, "--preset", self.preset)
+        _, of_model, of_training = parse(arguments, "python -m hln_tf.train", None)
+        return of_model, of_training
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run of a row.
+
+    Attributes:
+      row: The row.
+      seed: Its seed.
+      path: Its workdir, or where it would be.
+      status: `FINISHED`, `UNFINISHED`, `FAILED` or `NOT_RUN`.
+      results: Its `metrics.json` where it is finished, else empty.
+    """
+
+    row: Row
+    seed: int
+    path: Path
+    status: str
+    results: dict[str, Any]
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What the table shows of it: metrics in percent, seconds, counts; what it has of them."""
+        if not self.results:
+            return {}
+        timing, epochs = self.results["timing"], len(self.results.get("history", ()))
+        known: dict[str, float] = {name: 100 * self.results["test"][name] for name in COLUMNS}
+        if epochs:
+            known["seconds_per_epoch"] = timing["training_seconds"] / epochs
+            known["epochs"] = epochs
+            known["best_epoch"] = self.results["best_epoch"]
+        known["parameters"] = self.results["parameters"]
+        known["peak_memory_megabytes"] = timing["peak_memory_megabytes"]
+        return known
+
+    def deviations(self) -> dict[str, Any]:
+        """The settings in which it differs from its preset with refit, by name."""
+        config = Workdir(self.path).config()
+        of_model, of_training = self.row.settings()
+        wanted = dataclasses.asdict(of_model) | dataclasses.asdict(of_training) | {"refit": True}
+        own = dataclasses.asdict(config.model_settings) | dataclasses.asdict(config.training)
+        return {
+            name: value
+            for name, value in own.items()
+            if name not in UNTOLD and value != wanted[name]
+        }
+
+
+def workdir_of(output: Path, row: Row, seed: int) -> Path:
+    """Where a run of the table has its workdir."""
+    return output / "runs" / f"{row.model}-{row.preset}" / str(seed)
+
+
+def read_runs(
+    output: Path, rows: Sequence[Row], manifest: Manifest, failed: Collection[Path] = ()
+) -> list[Run]:
+    """All runs of a table, at least one for each row.
+
+    Args:
+      output: The table's directory.
+      rows: Its rows.
+      manifest: The data set.
+      failed: Workdirs of runs that failed just now, whatever stands there.
+
+    Raises:
+      HlnError: A run there is of another data set, or cannot be read.
+    """
+    return [run for row in rows for run in _runs_of(output, row, manifest, failed)]
+
+
+def _runs_of(output: Path, row: Row, manifest: Manifest, failed: Collection[Path]) -> Iterator[Run]:
+    parent = workdir_of(output, row, 0).parent
+    there = set(parent.iterdir()) if parent.is_dir() else set()
+    there |= {path for path in failed if path.parent == parent}
+    seeds = sorted(int(path.name) for path in there if path.name.isdecimal())
+    for seed in seeds:
+        path = parent / str(seed)
+        if path in failed:
+            yield Run(row, seed, path, FAILED, {})
+        elif not (path / METRICS).is_file():
+            yield Run(row, seed, path, UNFINISHED, {})
+        else:
+            if Workdir(path).config().data.fingerprint != manifest.fingerprint():
+                raise HlnError(
+                    f"{path} holds a run on another data set than --data_dir: choose another "
+                    f"--output, or remove that run"
+                )
+            yield Run(row, seed, path, FINISHED, read_results(path))
+    if not seeds:
+        seed = TrainingSettings().seed
+        yield Run(row, seed, parent / str(seed), NOT_RUN, {})

@@ -84,7 +84,9 @@ def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
     flags, model_settings, training = parse(
         arguments, "python -m tuning.search", __doc__, epilog=EXAMPLES, add_more=add_flags
     )
-    if not model_entry(flags.model).is_encoder:
+    is_trained = model_entry(flags.model).is_encoder
+    searched = [model_settings, training] if is_trained else [model_settings]
+    if not Space.of(searched).hyperparameters:
         raise UsageError(f"--model is {flags.model!r}, which has no settings to search")
     if flags.init_from or flags.separator:
         raise UsageError("--init_from and --separator do not apply to a search: leave them out")
@@ -94,6 +96,11 @@ def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
             f"in one process: unset it"
         )
     is_hyperband = flags.tuner == "hyperband"
+    if is_hyperband and not is_trained:
+        raise UsageError(
+            f"--tuner hyperband shares out epochs, and --model {flags.model} has none: "
+            f"use bayesian or random"
+        )
     for name in ("max_trials", "epochs") if is_hyperband else HYPERBAND:
         if getattr(flags, name, None) is not None:
             instead = ", ".join(f"--{each}" for each in HYPERBAND) if is_hyperband else ""
@@ -115,7 +122,7 @@ def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
     if not flags.worker_timeout > 0:
         raise UsageError(f"--worker_timeout is {flags.worker_timeout:g}, expected more than 0")
     names = None if flags.search is None else [name.strip() for name in flags.search.split(",")]
-    flags.space = Space.of([model_settings, training], names, flags.range)
+    flags.space = Space.of(searched, names, flags.range)
     return flags, model_settings, training
 
 

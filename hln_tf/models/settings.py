@@ -85,7 +85,10 @@ class SPopSettings:
     """The session's own popularity, then that of the log."""
 
     top_items: int = setting(
-        100, "most popular items recommended beside the session's own", minimum=0
+        100,
+        "most popular items recommended beside the session's own",
+        minimum=0,
+        search=Range(10, 1000, log=True),
     )
 
     def __post_init__(self) -> None:
@@ -97,9 +100,14 @@ class SKNNSettings:
     """Nearest neighbours among the train sessions."""
 
     sample_size: int = setting(
-        1000, "most recent sessions that share an item with the session", minimum=1
+        1000,
+        "most recent sessions that share an item with the session",
+        minimum=1,
+        search=Range(100, 5000, log=True),
     )
-    neighbors: int = setting(500, "nearest of them that count, k", minimum=1)
+    neighbors: int = setting(
+        500, "nearest of them that count, k", minimum=1, search=Range(20, 1000, log=True)
+    )
 
     def __post_init__(self) -> None:
         checked(self)

@@ -200,6 +200,8 @@ def test_a_workdir_of_something_else(searched, flags, tmp_path):
         (["--range", "dropout=0.4:0.1"], ("dropout=0.4:0.1", "LOW below HIGH")),
         (["--width", "3"], ("--width",)),
         (["--model", "markov"], ("no settings to search",)),
+        (["--model", "sknn", "--tuner", "hyperband"], ("sknn", "epochs", "bayesian")),
+        (["--model", "sknn", "--search", "batch_size"], ("'batch_size'", "neighbors")),
         (["--init_from", "older"], ("--init_from",)),
     ],
 )
@@ -208,6 +210,20 @@ def test_bad_flags(tmp_path, more, words):
     sentence = run("tuning.search", "--dataset", "sample", "--workdir", workdir, *more).sentence(2)
     assert all(word in sentence for word in words), sentence
     assert not workdir.exists()
+
+
+def test_a_model_that_counts_is_searched_by_its_own_settings(chains, tmp_path):
+    where = ("--dataset", "sample", "--data_dir", chains, "--model", "sknn")
+    search = ("--tuner", "random", "--max_trials", "2", "--workdir", tmp_path / "search")
+    outcome = run("tuning.search", *where, *search)
+    assert outcome.code == 0, outcome.err
+    with (tmp_path / "search" / "trials.csv").open() as lines:
+        trials = list(csv.DictReader(lines))
+    assert (trials[0]["sample_size"], trials[0]["neighbors"]) == ("1000", "500")
+    assert {"sample_size", "neighbors"} < set(trials[0]) and "batch_size" not in trials[0]
+    best = tmp_path / "search" / "best_config.json"
+    outcome = run("hln_tf.train", "--config", best, "--workdir", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
 
 
 def test_several_workers_of_one_training_are_refused(monkeypatch):

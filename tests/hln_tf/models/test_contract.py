@@ -11,6 +11,7 @@ import pytest
 import reference
 import tensorflow as tf
 import toy
+from served import serve, wait_for
 
 from hln_tf.data.layout import VOCABULARY, Manifest
 from hln_tf.data.sessions import Sessions
@@ -234,21 +235,29 @@ SERVE = """
 
 
 @pytest.fixture(scope="module")
-def served(workdirs, tmp_path_factory):
+def exports(tmp_path_factory):
+    """The directory of all models' exports, each a version of one served model."""
+    return tmp_path_factory.mktemp("exports") / "all"
+
+
+@pytest.fixture(scope="module")
+def served(workdirs, exports):
     """By model name: the recommender, and the answers to RAW of its export elsewhere."""
-    base = tmp_path_factory.mktemp("export")
     settings = ServingSettings(k=5)
     recommenders = {
         name: Recommender.load(workdir, settings=settings)
         for name, (workdir, _) in workdirs.items()
     }
-    paths = {name: str(export(each, base / name, run={})) for name, each in recommenders.items()}
+    paths = {
+        name: str(export(each, exports, run={}, version=version_of(name)))
+        for name, each in recommenders.items()
+    }
     width = max(map(len, RAW))
     items = [session + [""] * (width - len(session)) for session in RAW]
     process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(SERVE), json.dumps(items), *paths.values()],
         # Away from the repository, with Keras as TensorFlow has it by default.
-        cwd=base,
+        cwd=exports,
         env={"TF_CPP_MIN_LOG_LEVEL": "2"},
         capture_output=True,
         text=True,
@@ -257,6 +266,32 @@ def served(workdirs, tmp_path_factory):
     assert process.returncode == 0, process.stderr
     answers = json.loads(process.stdout)
     return {name: (recommenders[name], answers[paths[name]]) for name in recommenders}
+
+
+def version_of(name):
+    return list(MODELS).index(name) + 1
+
+
+@pytest.fixture(scope="module")
+def server(served, exports):
+    """The embedded server with every model's export."""
+    process = serve(exports, exports.with_suffix(".log"), "--served_versions", "all", name="all")
+    all_loaded = {str(version_of(name)): ("AVAILABLE", "OK") for name in MODELS}
+    wait_for(lambda: process.is_ready() and process.states() == all_loaded, "models")
+    yield process
+    process.stop()
+
+
+def test_server_answers_as_python_does(served, server, name):
+    recommender, _ = served[name]
+    request = {"signature_name": "sessions", "inputs": [" ".join(session) for session in RAW]}
+    status, answer = server.predict(request, where=f"/versions/{version_of(name)}")
+    assert status == 200, answer
+    recommended = recommender.recommend(RAW, k=5)
+    item_ids = [[item for item, _ in each.items] for each in recommended]
+    assert answer["outputs"]["item_ids"] == item_ids
+    scores = [[score for _, score in each.items] for each in recommended]
+    np.testing.assert_allclose(answer["outputs"]["scores"], scores, atol=1e-5)
 
 
 def test_export_answers_in_a_process_without_this_package(served, name):

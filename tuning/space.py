@@ -1,6 +1,7 @@
 """The search space, read off the settings' own declarations."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -103,7 +104,7 @@ class Space:
             [
                 Hyperparameter(
                     name,
-                    replaced.get(name, field.metadata["search"]),
+                    replaced.get(name) or _around(field.metadata["search"], getattr(part, name)),
                     getattr(part, name),
                 )
                 for name, (part, field) in declared.items()
@@ -142,6 +143,21 @@ class Space:
             else list(each.search)
             for each in self.hyperparameters
         }
+
+
+def _around(search: Range | tuple[Any, ...], default: Any) -> Range | tuple[Any, ...]:
+    """A logarithmic range that leaves the default out, moved to have it in its middle.
+
+    Presets differ by orders of magnitude: what is a fine learning rate for one
+    model moves another nowhere.
+    """
+    if not isinstance(search, Range) or not search.log or search.low <= default <= search.high:
+        return search
+    factor = default / math.sqrt(search.low * search.high)
+    low, high = search.low * factor, search.high * factor
+    if isinstance(default, int):
+        low, high = max(1, round(low)), round(high)
+    return dataclasses.replace(search, low=low, high=high)
 
 
 def _rounded(value: float) -> float:

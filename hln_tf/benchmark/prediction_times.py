@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hln_tf import cli, files
 from hln_tf.benchmark.settings import PredictionSettings
+from hln_tf.errors import HlnError
 from hln_tf.workdir import METRICS
 
 FILE = "prediction.json"
@@ -57,11 +58,14 @@ def known_times(
     if not (output / FILE).is_file():
         return {}
     content = files.read_json(output / FILE, "remove it")
-    if content.get("settings") != dataclasses.asdict(settings):
-        return {}
-    found = {}
-    for run in runs:
-        entry = content["runs"].get(str(run.relative_to(output)), {})
-        if entry.get("of") == files.sha256(run / METRICS):
-            found[run] = {name: entry[name] for name in BATCH_SIZES}
-    return found
+    try:
+        if content["settings"] != dataclasses.asdict(settings):
+            return {}
+        entries = {run: content["runs"].get(str(run.relative_to(output))) for run in runs}
+        return {
+            run: {name: [float(value) for value in entry[name]] for name in BATCH_SIZES}
+            for run, entry in entries.items()
+            if entry and entry["of"] == files.sha256(run / METRICS)
+        }
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise HlnError(f"{output / FILE} holds no prediction times: remove it") from None

@@ -1,7 +1,7 @@
 """The rows of Table 1 and the runs behind them. Imports no TensorFlow."""
 
 import dataclasses
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,9 @@ from hln_tf.data.layout import Manifest
 from hln_tf.errors import HlnError, UsageError
 from hln_tf.models.registry import MODELS, model_entry
 from hln_tf.report import COLUMNS, UNTOLD, read_results
-from hln_tf.training.flags import parse
-from hln_tf.training.settings import TrainingSettings
-from hln_tf.workdir import METRICS, Workdir
+from hln_tf.training.flags import COUNTING, parse
+from hln_tf.training.settings import RunConfig, TrainingSettings
+from hln_tf.workdir import CONFIG, METRICS, Workdir
 
 # The paper's order; its GRU4Rec is that of 2016.
 DEFAULT_ROWS = (
@@ -77,6 +77,17 @@ class Row:
         arguments = ("--dataset", "sample", "--model", self.model, "--preset", self.preset)
         _, of_model, of_training = parse(arguments, "python -m hln_tf.train", None)
         return of_model, of_training
+
+    def in_place_of_preset(self, seed: int, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings of the training of a run, of those that the model has, by name.
+
+        Args:
+          seed: The run's seed.
+          given: What the command line says.
+        """
+        settings = {"refit": True, **given, "seed": seed}
+        names = [name for name in settings if self.is_trained or name in COUNTING]
+        return {name: settings[name] for name in names}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,12 +170,45 @@ def _runs_of(output: Path, row: Row, manifest: Manifest, failed: Collection[Path
         elif not (path / METRICS).is_file():
             yield Run(row, seed, path, UNFINISHED, {})
         else:
-            if Workdir(path).config().data.fingerprint != manifest.fingerprint():
-                raise HlnError(
-                    f"{path} holds a run on another data set than --data_dir: choose another "
-                    f"--output, or remove that run"
-                )
+            _check_ours(row, seed, path, manifest)
             yield Run(row, seed, path, FINISHED, read_results(path))
     if not seeds:
         seed = TrainingSettings().seed
         yield Run(row, seed, parent / str(seed), NOT_RUN, {})
+
+
+def _check_ours(row: Row, seed: int, path: Path, manifest: Manifest) -> None:
+    config = Workdir(path).config()
+    other = None
+    if config.data.fingerprint != manifest.fingerprint():
+        other = "a run on another data set than --data_dir"
+    elif (config.model, config.training.seed) != (row.model, seed):
+        other = f"a run of {config.model} with seed {config.training.seed}"
+    if other:
+        raise HlnError(f"{path} holds {other}: choose another --output, or remove that run")
+
+
+def check_settings(row: Row, seed: int, path: Path, given: Mapping[str, Any]) -> None:
+    """Checks that a run which is there, finished or not, is the one that is asked for.
+
+    Args:
+      row: Its row.
+      seed: Its seed.
+      path: Its workdir.
+      given: Settings of the training in place of the preset's.
+
+    Raises:
+      HlnError: It has other settings.
+    """
+    if not (path / CONFIG).is_file():
+        return
+    there = Workdir(path).config()
+    _, of_training = row.settings()
+    wanted = dataclasses.replace(of_training, **row.in_place_of_preset(seed, given))
+    for name, value in dataclasses.asdict(wanted).items():
+        found = getattr(there.training, name)
+        if f"training.{name}" not in RunConfig.RESUMABLE and found != value:
+            raise HlnError(
+                f"{path} holds a run with {name} = {found!r}, not {value!r}: choose another "
+                f"--output, remove that run, or leave {row.model} out of --models"
+            )

@@ -12,12 +12,19 @@ from hln_tf.benchmark import children
 from hln_tf.benchmark.comparison import by_row, csv_rows, markdown_page
 from hln_tf.benchmark.prediction_times import known_times, prediction_times
 from hln_tf.benchmark.published import TABLE_1
-from hln_tf.benchmark.rows import DEFAULT_ROWS, FINISHED, Row, Run, read_runs, workdir_of
+from hln_tf.benchmark.rows import (
+    DEFAULT_ROWS,
+    FINISHED,
+    Row,
+    Run,
+    check_settings,
+    read_runs,
+    workdir_of,
+)
 from hln_tf.benchmark.settings import PredictionSettings
 from hln_tf.data.layout import Manifest
 from hln_tf.errors import HlnError, UsageError
 from hln_tf.settings import from_dict
-from hln_tf.training.flags import COUNTING
 from hln_tf.training.interrupt import StopOnSignal
 from hln_tf.training.settings import TrainingSettings
 
@@ -90,10 +97,15 @@ def run(flags: argparse.Namespace) -> None:
         rows=tuple(dict.fromkeys([*map(Row.parse, DEFAULT_ROWS), *chosen])),
         prediction=prediction,
     )
-    table.runs()  # what is there must be readable before hours are spent
     jobs = [(row, seed) for row in chosen for seed in row.seeds(flags.seeds)]
-    failed = train_all(table, jobs, given)
-    table.write(failed, is_final=True)
+    # What is there must fit before hours are spent.
+    table.runs()
+    for row, seed in jobs:
+        check_settings(row, seed, workdir_of(table.output, row, seed), given)
+    remedy = "wait for it to end, or choose another --output"
+    with files.held(table.output / ".lock", str(table.output), remedy):
+        failed = train_all(table, jobs, given)
+        table.write(failed, is_final=True)
     print((table.output / f"{NAME}.md").read_text("utf-8"), end="")
     if failed:
         raise HlnError(
@@ -184,11 +196,8 @@ def train_all(
 
 def train_flags(row: Row, seed: int, given: Mapping[str, Any]) -> list[str]:
     """The flags of `hln_tf.train` for a run; a model that counts has few of them."""
-    settings = {"refit": True, **given, "seed": seed}
     flags = ["--model", row.model, "--preset", row.preset]
-    for name, value in settings.items():
-        if not row.is_trained and name not in COUNTING:
-            continue
+    for name, value in row.in_place_of_preset(seed, given).items():
         if isinstance(value, bool):
             flags.append(f"--{name}" if value else f"--no-{name}")
         else:

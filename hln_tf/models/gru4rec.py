@@ -9,8 +9,8 @@ from hln_tf.models.base import SessionEncoder
 from hln_tf.models.settings import GRU4RecSettings
 from hln_tf.replicas import Seed
 
-# Sets the draws of the hidden state's dropout apart from others with the same seed.
-HIDDEN_DROPOUT = 0x48494444
+# Set the draws of dropout apart from others with the same seed.
+HIDDEN_DROPOUT, KERNEL_DROPOUT = 0x48494444, 0x4B45524E
 
 
 class GRU4Rec(SessionEncoder):
@@ -22,13 +22,14 @@ class GRU4Rec(SessionEncoder):
     The authors step through sessions side by side, with the gradient of one step
     and the batch's other targets for negatives. Here a sample is a whole prefix,
     the gradient goes through all of it, and negatives are drawn by popularity: as
-    often as items are other samples' targets.
+    often as items are other samples' targets. Scores are dot products as in all
+    models, without the authors' bias of each item and, for TOP1, their tanh.
     """
 
     settings: GRU4RecSettings
 
     def __init__(
-        self, num_items: int, settings: GRU4RecSettings, loss: str = "top1", **task: Any
+        self, num_items: int, settings: GRU4RecSettings, loss: str = "softmax", **task: Any
     ) -> None:
         super().__init__(num_items, settings, loss, **task)
         n = settings.embedding_dim
@@ -45,9 +46,11 @@ class GRU4Rec(SessionEncoder):
         if self.settings.tied:
             _, h_last = self.gru(x, mask=mask, training=training)
         else:
-            by_time = tf.transpose(items)
-            gate_inputs = tf.split(self.lookup(self.kernel, by_time) + self.bias, 3, axis=2)
-            _, h_last = self.gru.over(gate_inputs, mask, training)
+            rows = self.lookup(self.kernel, items)
+            if training:
+                rows = self.drop(rows, self.settings.dropout, seed, KERNEL_DROPOUT)
+            by_time = tf.transpose(rows, [1, 0, 2])
+            _, h_last = self.gru.over(tf.split(by_time + self.bias, 3, axis=2), mask, training)
         if training:
             h_last = self.drop(h_last, self.settings.hidden_dropout, seed, HIDDEN_DROPOUT)
         return h_last

@@ -64,7 +64,7 @@ def _sgd_by_sample(learning_rate: float, l2: float = 0.0, batch_size: int = 50) 
     }
 
 
-# What helped every encoder alike on the validation part of Yoochoose 1/64.
+# What helped HLN, STAMP and SR-GNN alike on validation parts of Yoochoose 1/64.
 _TUNED: dict[str, Any] = {
     "normalize": True,
     "batch_size": 256,
@@ -104,6 +104,7 @@ MODELS: dict[str, ModelEntry] = {
         GRU4RecSettings,
         "hln_tf.models.gru4rec:GRU4Rec",
         presets={
+            # The authors add their epsilon, also 1e-6, inside adagrad's root.
             "paper": {
                 "hidden_dropout": 0.5,
                 "loss": "top1",

@@ -95,7 +95,7 @@ def train_and_evaluate(
         Recommender.of(workdir, model), workdir.path / "export", describe_run(config, content)
     )
     print(f"exported {exported}", file=sys.stderr)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // 10**6
     content["timing"]["peak_memory_megabytes"] = peak
     if "training_seconds" in seconds:
         speed = results["training_sequences"] / seconds["training_seconds"]

@@ -55,7 +55,8 @@ class TrainingSettings:
     momentum: float = setting(0.9, "momentum of sgd", minimum=0.0, below=1.0)
     epsilon: float = setting(
         1e-7,
-        "added to the root of adam's second moment: larger ones calm weights of small gradients",
+        "added to the root of adam's second moment, or of adagrad's sum: larger ones calm weights "
+        "of small gradients",
         above=0.0,
     )
     decay: float = setting(

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import keras_tuner
 import numpy as np
@@ -58,6 +59,20 @@ def test_a_default_survives_a_message_of_32_bit_floats_to_the_last_digit():
     assert rate.value(float(np.float32(0.00123456789))) == 0.00123456789
     assert rate.value(float(np.float32(0.01))) == 0.01
     assert rate.value(0.2) == 0.1
+
+
+def test_a_logarithmic_range_moves_to_a_default_outside_of_it():
+    """Of presets whose steps are of another size."""
+    training = TrainingSettings(learning_rate=0.5, batch_size=32)
+    space = Space.of([training], ["learning_rate", "batch_size"])
+    found = {each.name: each.search for each in space.hyperparameters}
+    # The declared ranges are 3e-4 to 1e-2 and 64 to 512: as wide, with the default in the middle.
+    assert found["learning_rate"].high / found["learning_rate"].low == pytest.approx(1e-2 / 3e-4)
+    middle = math.sqrt(found["learning_rate"].low * found["learning_rate"].high)
+    assert middle == pytest.approx(0.5)
+    assert (found["batch_size"].low, found["batch_size"].high) == (11, 91)
+    (given,) = Space.of([training], ["batch_size"], ["batch_size=64:128"]).hyperparameters
+    assert (given.search.low, given.search.high) == (64, 128)
 
 
 def test_a_default_outside_its_range_stays_the_default():

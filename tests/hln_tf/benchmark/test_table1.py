@@ -12,6 +12,7 @@ from commands import checkpoint_number, finish, run, start
 from matplotlib.image import imread
 from toy import write_dataset
 
+from hln_tf import files
 from hln_tf.benchmark import children, prediction_times
 from hln_tf.benchmark.rows import DEFAULT_ROWS, Row, read_runs
 from hln_tf.benchmark.table1 import train_flags
@@ -171,19 +172,25 @@ def test_a_new_model_has_all_measured_together(copied, datasets, in_process):
     assert {len(times["batch"]) for times in after.values()} == {2}
 
 
-def test_a_failed_run_does_not_end_the_table(copied, datasets, in_process):
-    # The run that is there has one epoch.
-    models = ("--models", "stamp", "popularity", "--epochs", "2")
+def test_a_failed_run_does_not_end_the_table(copied, datasets, monkeypatch):
+    def train(arguments, stop):
+        fails = "narm" in arguments or "3" in arguments
+        return 1 if fails else run("hln_tf.train", *arguments).code
+
+    monkeypatch.setattr(children, "train", train)
+    models = ("--models", "stamp", "narm", "popularity", "--seeds", "1,3")
     outcome = table1(datasets / "yoochoose64", copied, *models)
     said = outcome.sentence()
-    assert "1 of 2 runs failed" in said and "stamp (paper), seed 1 (exit code 1)" in said
+    assert "3 of 5 runs failed" in said and "stamp (paper), seed 3 (exit code 1)" in said
     found = cells((copied / "table1.md").read_text())
-    assert found["stamp (paper)"]["seeds"] == "2; 1 failed"
+    assert found["stamp (paper)"]["seeds"] == "1, 2; 3 failed"
     assert found["popularity (paper)"]["seeds"] == "any"
-    shutil.rmtree(copied / "runs" / "stamp-paper" / "2")
-    assert table1(datasets / "yoochoose64", copied, *models).code == 1
-    stamp = cells((copied / "table1.md").read_text())["stamp (paper)"]
-    assert (stamp["seeds"], stamp["R@5"], stamp["parameters"]) == ("failed", "- (40.09)", "-")
+    narm = found["narm (paper)"]
+    assert (narm["seeds"], narm["R@5"], narm["parameters"]) == (
+        "1 failed; 3 failed",
+        "- (45.21)",
+        "-",
+    )
 
 
 def test_stopped_by_a_signal_and_taken_up_again(tmp_path, datasets, in_process):
@@ -209,14 +216,32 @@ def test_stopped_by_a_signal_and_taken_up_again(tmp_path, datasets, in_process):
     assert len(metrics(output, "stamp-paper")["history"]) == 60
 
 
-@pytest.mark.parametrize("name", ["yoochoose4", "lastfm"])
-def test_other_data_sets(name, datasets, tmp_path, in_process):
-    outcome = table1(datasets / name, tmp_path, "--models", "popularity", "--no-refit")
+@pytest.mark.parametrize(
+    ("name", "shape", "figure"),
+    [
+        ("yoochoose64", "yoochoose", "- (58.01)"),
+        ("yoochoose4", "yoochoose", "- (61.06)"),
+        ("lastfm", "lastfm", "- (36.37)"),
+    ],
+)
+def test_generated_logs_of_all_data_sets(name, shape, figure, tmp_path, in_process):
+    log, data = tmp_path / "log", tmp_path / name
+    size = ("--clicks", "4000", "--items", "40", "--seed", "1")
+    generated = run("beam_preprocess.generate", "--shape", shape, *size, "--output", log)
+    assert generated.code == 0, generated.err
+    protocol = ("--dataset", name, "--input", log, "--output", data, "--train_fraction", "1")
+    protocol += ("--window_months", "0") if shape == "lastfm" else ()
+    prepared = run("beam_preprocess.__main__", *protocol)
+    assert prepared.code == 0, prepared.err
+    models = ("s_pop", "sknn", *(["gru4rec"] if shape == "lastfm" else []))
+    outcome = table1(data, tmp_path / "table", "--models", *models, "--no-refit")
     assert outcome.code == 0, outcome.err
     assert outcome.out.startswith(f"# Table 1: {name}\n")
-    assert "refit False, in popularity (paper)" in outcome.out
-    expected = {"yoochoose4": "- (61.06)", "lastfm": "- (36.37)"}
-    assert cells(outcome.out)["sr_gnn (paper)"]["R@10"] == expected[name]
+    assert "refit False, in s_pop (paper)" in outcome.out
+    found = cells(outcome.out)
+    assert found["sr_gnn (paper)"]["R@10"] == figure
+    recall = 100 * metrics(tmp_path / "table", "sknn-paper")["test"]["recall@20"]
+    assert recall > 0 and found["sknn (paper)"]["R@20"].startswith(f"{recall:.2f}")
 
 
 def test_a_model_that_counts_has_few_flags_and_one_run():
@@ -255,6 +280,33 @@ def test_runs_on_other_data_are_told_before_any_work(copied, datasets, in_proces
     outcome = table1(datasets / "yoochoose4", copied, "--models", "markov")
     said = outcome.sentence()
     assert "stamp-paper/1 holds a run on another data set than --data_dir" in said
+    assert not in_process
+
+
+def test_runs_with_other_settings_are_told_before_any_work(copied, datasets, in_process):
+    outcome = table1(datasets / "yoochoose64", copied, "--models", "stamp", "--max_length", "7")
+    said = outcome.sentence()
+    assert "stamp-paper/1 holds a run with max_length = 50, not 7" in said and "--output" in said
+    assert not in_process
+
+
+def test_runs_of_another_model_are_told(copied, datasets, in_process):
+    shutil.copytree(copied / "runs" / "stamp-paper", copied / "runs" / "narm-paper")
+    said = table1(datasets / "yoochoose64", copied, "--models", "markov").sentence()
+    assert "narm-paper/1 holds a run of stamp with seed 1" in said
+    assert not in_process
+
+
+def test_damaged_prediction_times_are_told(copied, datasets, in_process):
+    (copied / prediction_times.FILE).write_text("[]")
+    said = table1(datasets / "yoochoose64", copied, "--models", "markov").sentence()
+    assert "prediction.json holds no prediction times: remove it" in said
+
+
+def test_two_at_once_take_turns(copied, datasets, in_process):
+    with files.held(copied / ".lock", "it", "wait"):
+        said = table1(datasets / "yoochoose64", copied, "--models", "markov").sentence()
+    assert "is in use by process" in said and "--output" in said
     assert not in_process
 
 

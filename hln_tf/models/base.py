@@ -142,8 +142,8 @@ class SessionEncoder(SessionScorer):
       initializer: Of the item vectors X; uniform on +-1/sqrt(d) by default.
 
     Attributes:
-      item_tables: Weights with a row for each item: X and those of
-        `add_item_table`.
+      item_tables: References of the weights with a row for each item, X and those
+        of `add_item_table`.
     """
 
     settings: EncoderSettings
@@ -162,7 +162,8 @@ class SessionEncoder(SessionScorer):
         initializer: Any = None,
     ) -> None:
         super().__init__(num_items, settings)
-        self.item_tables: list[tf.Variable] = []
+        # Keras would track a list, and put what it holds before the other weights.
+        self.item_tables: frozenset[Any] = frozenset()
         self.X = self.add_item_table("X", settings.embedding_dim, initializer)
         if settings.normalize:
             self.scale = self.add_weight(
@@ -194,7 +195,7 @@ class SessionEncoder(SessionScorer):
             shape=(self.num_items, width),
             initializer=initializer or keras.initializers.RandomUniform(-bound, bound),
         )
-        self.item_tables.append(table)
+        self.item_tables |= {table.ref()}
         return table
 
     def learn_counts(self, sessions: Sessions) -> None:

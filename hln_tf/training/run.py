@@ -285,12 +285,11 @@ def _carry_over(older: Workdir, model: SessionEncoder, vocabulary: list[str]) ->
     old_rows = {raw_id: row for row, raw_id in enumerate(older.vocabulary())}
     known = [row for row, raw_id in enumerate(vocabulary) if raw_id in old_rows]
     taken = [old_rows[vocabulary[row]] for row in known]
-    of_items = {table.ref() for table in model.item_tables}
     for weight, old_weight in zip(
         model.trainable_variables, old_model.trainable_variables, strict=True
     ):
         values = old_weight.numpy()
-        if weight.ref() in of_items:
+        if weight.ref() in model.item_tables:
             rows = weight.numpy()
             rows[known] = values[taken]
             values = rows

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import types
 
 from serving.metrics import Metrics
@@ -21,8 +22,13 @@ class Defective:
         self.recorded.append(what)
 
 
-def test_a_defect_is_a_500_with_its_traceback_in_the_log(caplog):
+def test_a_defect_is_a_500_with_its_traceback_in_the_log(caplog, monkeypatch):
     sent = []
+    # Libraries that other tests run in this process may have switched loggers off.
+    logger = logging.getLogger("serving.rest")
+    monkeypatch.setattr(logger, "disabled", False)
+    monkeypatch.setattr(logger, "propagate", True)
+    caplog.set_level(logging.ERROR, "serving.rest")
 
     async def receive():
         return {"type": "http.request", "body": b'{"instances": [1]}', "more_body": False}

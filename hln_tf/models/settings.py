@@ -131,18 +131,24 @@ class FPMCSettings(EncoderSettings):
 
 
 @dataclasses.dataclass(frozen=True)
-class GRU4RecSettings(EncoderSettings):
+class SessionDropoutSettings(EncoderSettings):
+    """What encoders share that drop parts of a session's vector."""
+
+    hidden_dropout: float = setting(
+        0.0,
+        "share of the entries of the session's last vector zeroed in training",
+        minimum=0.0,
+        below=1.0,
+        search=Range(0.0, 0.6),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class GRU4RecSettings(SessionDropoutSettings):
     """GRU4Rec: the GRU has as many units as item vectors have entries."""
 
     tied: bool = setting(
         False, "read clicks by the vectors that score items, else by a table of their own"
-    )
-    hidden_dropout: float = setting(
-        0.0,
-        "share of the last state's entries zeroed in training",
-        minimum=0.0,
-        below=1.0,
-        search=Range(0.0, 0.6),
     )
 
 
@@ -152,18 +158,11 @@ class STAMPSettings(EncoderSettings):
 
 
 @dataclasses.dataclass(frozen=True)
-class NARMSettings(EncoderSettings):
+class NARMSettings(SessionDropoutSettings):
     """Neural attentive recommendation machine; also CSRM's inner encoder."""
 
     embedding_dim: int = setting(50, "size d of the item vectors", minimum=1, maximum=1_000_000)
     hidden_dim: int = setting(100, "units of the GRU", minimum=1, maximum=1_000_000)
-    hidden_dropout: float = setting(
-        0.0,
-        "share of the session vector's entries zeroed in training",
-        minimum=0.0,
-        below=1.0,
-        search=Range(0.0, 0.6),
-    )
 
 
 @dataclasses.dataclass(frozen=True)

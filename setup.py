@@ -1,25 +1,32 @@
 """Installs hln-tf: the model, its preprocessing, tuning and serving."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
+ROOT = Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"$', (ROOT / "hln_tf/common/__init__.py").read_text("utf-8"), re.MULTILINE
+)[1]
+
 setup(
     name="hln-tf",
-    version="0.1.0",
+    version=VERSION,
     description="Hierarchical Leaping Networks for session-based recommendation",
-    long_description=Path(__file__).with_name("README.md").read_text("utf-8"),
+    long_description=(ROOT / "README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["hln_tf*", "beam_preprocess*", "tuning*", "serving*"]),
-    package_data={"hln_tf": ["py.typed"], "serving": ["page/*"]},
+    package_data={"": ["*.pyi"], "hln_tf": ["py.typed"], "serving": ["page/*"]},
     install_requires=[
         "apache-beam>=2.77",
         "google-crc32c>=1.6",
         "grpcio>=1.66",
         "httptools>=0.6",
         "keras-tuner>=1.4.8",
+        "lazy-loader>=0.4",
         "matplotlib>=3.10",
         "numpy>=2.0",
         "orjson>=3.10",

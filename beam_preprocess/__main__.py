@@ -10,10 +10,10 @@ from beam_preprocess.formats import LogFormat
 from beam_preprocess.preparation import outputs, prepare_all
 from beam_preprocess.settings import Settings, Work
 from beam_preprocess.spec import settings_of
-from hln_tf.cli import Parser, add_settings, run, settings_from
+from hln_tf.common.cli import Parser, add_settings, run, settings_from
+from hln_tf.common.errors import UsageError
+from hln_tf.common.files import read_json
 from hln_tf.data.layout import STATS
-from hln_tf.errors import UsageError
-from hln_tf.files import read_json
 
 _DESCRIPTION = """\
 Turns raw click logs into a data set directory of TFRecords.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hln_tf.common.files import read_json
 from hln_tf.data.layout import SPLITS, STATS, Manifest, read_vocabulary
 from hln_tf.data.sessions import Sessions, read_split
-from hln_tf.files import read_json
 
 DAY = 86_400
 _TOP = 10  # items that the table of popularity names

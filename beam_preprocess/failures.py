@@ -13,8 +13,8 @@ from typing import Any
 import apache_beam as beam
 
 from beam_preprocess import progress
-from hln_tf.cli import describe_os_error
-from hln_tf.errors import HlnError, UsageError
+from hln_tf.common.cli import describe_os_error
+from hln_tf.common.errors import HlnError, UsageError
 
 _MARKED = re.compile("<hln:([0-9a-f]+)>")
 

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from hln_tf.errors import UsageError
-from hln_tf.settings import checked, setting
+from hln_tf.common.errors import UsageError
+from hln_tf.common.settings import checked, setting
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _DELIMITER_NAMES = {",": "a comma", "\t": "a tab", ";": "a semicolon", " ": "a space"}

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from hln_tf.cli import Parser, add_settings, run, settings_from
-from hln_tf.errors import UsageError
-from hln_tf.files import written_whole
-from hln_tf.progress import progress_bar
-from hln_tf.settings import checked, setting
+from hln_tf.common.cli import Parser, add_settings, run, settings_from
+from hln_tf.common.errors import UsageError
+from hln_tf.common.files import atomic_write
+from hln_tf.common.progress import progress_bar
+from hln_tf.common.settings import checked, setting
 
 SHAPES = ("yoochoose", "lastfm")
 
@@ -52,11 +52,11 @@ class LogSettings:
 
 def generate(settings: LogSettings) -> None:
     """Writes the log, whole or not at all."""
-    from beam_preprocess import shapes
+    from beam_preprocess import synthetic_logs as shapes
 
     blocks = {"yoochoose": shapes.yoochoose, "lastfm": shapes.lastfm}[settings.shape]
     with (
-        written_whole(settings.output) as temporary,
+        atomic_write(settings.output) as temporary,
         _opened(temporary, packed=settings.output.endswith(".gz")) as file,
         progress_bar(f"writing {settings.output}", "clicks", settings.clicks) as bar,
     ):

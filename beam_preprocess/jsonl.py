@@ -9,7 +9,7 @@ import pyarrow as pa
 from beam_preprocess.rows import SHOWN, Malformed, clicks_of
 from beam_preprocess.schema import Schema
 from beam_preprocess.times import parse_times
-from hln_tf.text import is_utf_8
+from hln_tf.common.text import is_utf_8
 
 # Numbers stay as they are written: an id 12.0 or of 20 digits is the same text afterwards.
 _decode = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str).decode

@@ -12,7 +12,7 @@ from beam_preprocess.read import LogFile, Part, RawFile
 from beam_preprocess.rows import SHOWN, Malformed, clicks_of
 from beam_preprocess.schema import Schema
 from beam_preprocess.times import from_numbers, parse_times
-from hln_tf.errors import HlnError
+from hln_tf.common.errors import HlnError
 
 _ROWS = 1 << 17  # read at a time
 

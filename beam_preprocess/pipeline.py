@@ -15,17 +15,18 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
-from beam_preprocess import order, scan, sessions, stats
+from beam_preprocess import scan, sessions, stats
+from beam_preprocess import splits as order
 from beam_preprocess.failures import Merge, Step
-from beam_preprocess.order import Appearances, Ranges, Ranks, Span
 from beam_preprocess.read import LogFile, Part
 from beam_preprocess.scan import Tally
 from beam_preprocess.sessions import Sessions
 from beam_preprocess.settings import Settings, Work
 from beam_preprocess.spill import Held, Spill, peek, take
+from beam_preprocess.splits import Appearances, Ranges, Ranks, Span
 from beam_preprocess.stats import Rows
 from beam_preprocess.write import Shard, write_shard
-from hln_tf.errors import HlnError
+from hln_tf.common.errors import HlnError
 
 SUMMARY = "summary"
 

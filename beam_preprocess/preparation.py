@@ -13,10 +13,10 @@ from typing import Any
 from beam_preprocess import progress
 from beam_preprocess.read import LogFile, find_files
 from beam_preprocess.settings import Settings, Work
-from hln_tf.cli import Parser
+from hln_tf.common.cli import Parser
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.files import atomic_directory, read_json, sha256
 from hln_tf.data.layout import MANIFEST, SPLITS, STATS, VOCABULARY, Manifest, Split
-from hln_tf.errors import HlnError, UsageError
-from hln_tf.files import directory_written_whole, read_json, sha256
 
 
 def prepare(
@@ -100,7 +100,7 @@ def prepare_all(
         if not _is_finished(output, settings, described, overwrite)
     }
     if missing:
-        from beam_preprocess.beginning import open_log
+        from beam_preprocess.format_detection import open_log
 
         log = next(iter(missing.values())).log_format
         _write([open_log(file, log) for file in files], missing, work, beam_flags, described)
@@ -132,9 +132,7 @@ def _write(
 ) -> None:
     replaced = [output.with_name(f".{output.name}.replaced") for output in targets]
     with contextlib.ExitStack() as stack:
-        temporary = {
-            output: stack.enter_context(directory_written_whole(output)) for output in targets
-        }
+        temporary = {output: stack.enter_context(atomic_directory(output)) for output in targets}
         directories = {
             settings.train_fraction: str(temporary[output]) for output, settings in targets.items()
         }

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from hln_tf.threads import repeating
+from hln_tf.common.periodic import periodic
 
 _INTERVAL = 0.5  # seconds, on a terminal
 _LOG_INTERVAL = 15.0  # seconds, where standard error is a file
@@ -92,7 +92,7 @@ def shown(total: int) -> Iterator[None]:
         )
 
     try:
-        with repeating(show, _INTERVAL if terminal else _LOG_INTERVAL):
+        with periodic(show, _INTERVAL if terminal else _LOG_INTERVAL):
             yield
     finally:
         if terminal:

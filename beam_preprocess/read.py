@@ -11,8 +11,8 @@ from typing import BinaryIO
 from beam_preprocess import progress
 from beam_preprocess.records import whole_rows
 from beam_preprocess.schema import Schema
-from hln_tf.errors import HlnError, UsageError
-from hln_tf.files import sha256
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.files import sha256
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 20

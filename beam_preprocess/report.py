@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hln_tf.cli import Parser, import_tensorflow, run
-from hln_tf.files import written_whole
+from hln_tf.common.cli import Parser, import_tensorflow, run
+from hln_tf.common.files import atomic_write
 
 PNG = "report.png"
 HTML = "report.html"
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
         print(f"{title}\n{as_text(rows)}\n")
     contents = {PNG: png, HTML: as_html(described.title, png, tables).encode()}
     for name, content in contents.items():
-        with written_whole(output / name) as temporary:
+        with atomic_write(output / name) as temporary:
             temporary.write_bytes(content)
         print(f"wrote {output / name}")
 

@@ -12,7 +12,7 @@ from beam_preprocess.read import Block, LogFile, Part, cut_text, line_number, re
 from beam_preprocess.rows import Malformed, partitioned
 from beam_preprocess.settings import Settings, Work
 from beam_preprocess.times import SECOND
-from hln_tf.errors import HlnError
+from hln_tf.common.errors import HlnError
 
 # Unpacked bytes that a file may have, so that file and byte make one position.
 _FILE_BITS = 40

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from beam_preprocess.formats import LogFormat
-from hln_tf.errors import HlnError
+from hln_tf.common.errors import HlnError
 
 _SHOWN = 30  # columns that a message shows
 

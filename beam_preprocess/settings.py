@@ -8,9 +8,9 @@ from typing import Any
 
 from beam_preprocess.datasets import CUSTOM, DATASETS
 from beam_preprocess.formats import LogFormat
-from hln_tf.errors import UsageError
-from hln_tf.settings import checked, setting
-from hln_tf.text import read_separator
+from hln_tf.common.errors import UsageError
+from hln_tf.common.settings import checked, setting
+from hln_tf.common.text import read_separator
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from beam_preprocess.datasets import CUSTOM, CUSTOM_DEFAULTS, DATASETS, Spec
 from beam_preprocess.formats import LogFormat
 from beam_preprocess.settings import Settings
-from hln_tf.cli import settings_from
-from hln_tf.errors import HlnError, UsageError
-from hln_tf.settings import check_names, declared_fields, from_dict, value_type
+from hln_tf.common.cli import settings_from
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.settings import check_names, declared_fields, from_dict, value_type
 
 _EXCLUSIVE = ("test_seconds", "test_from")
 

@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from hln_tf.errors import HlnError
+from hln_tf.common.errors import HlnError
 
 T = TypeVar("T")
 

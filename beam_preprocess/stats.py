@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from beam_preprocess.order import Ranges, day
 from beam_preprocess.read import LogFile, line_number
 from beam_preprocess.scan import Tally
 from beam_preprocess.settings import Settings
+from beam_preprocess.splits import Ranges, day
 from beam_preprocess.write import Shard
+from hln_tf.common.errors import HlnError
+from hln_tf.common.files import atomic_write, write_json
 from hln_tf.data.layout import SPLITS, STATS, VOCABULARY
-from hln_tf.errors import HlnError
-from hln_tf.files import write_json, written_whole
 
 _NEARLY_EMPTY = 0.1  # of the median day's clicks
 
@@ -108,7 +108,7 @@ def explain_nothing_left(left: Mapping[str, int]) -> str:
 def write_vocabulary(directory: str, ids: pa.StringArray, numbers: np.ndarray) -> None:
     """Writes the ids of the items in order of their numbers (int32 [ids]; 0: none)."""
     order = np.argsort(numbers, kind="stable")[np.count_nonzero(numbers == 0) :]
-    with written_whole(Path(directory) / VOCABULARY) as temporary:
+    with atomic_write(Path(directory) / VOCABULARY) as temporary:
         text = "".join(f"{item}\n" for item in ids.take(pa.array(order)).to_pylist())
         temporary.write_bytes(text.encode())
 

@@ -12,8 +12,8 @@ import numpy as np
 from beam_preprocess.sessions import Sessions, concatenated, rows
 from beam_preprocess.spill import unwritable
 from beam_preprocess.tfrecord import example, varints, write_record
+from hln_tf.common.files import atomic_write
 from hln_tf.data.layout import COMPRESSED_SUFFIX, SESSIONS_PER_RECORD, record_compression
-from hln_tf.files import written_whole
 
 _ENCODED = 64 * SESSIONS_PER_RECORD  # sessions whose numbers are packed at once
 
@@ -76,7 +76,7 @@ def write_shard(
 def _write_records(path: Path, sessions: Sessions) -> None:
     opened: Any = _gzip if record_compression(path.name) else open
     try:
-        with written_whole(path) as temporary, opened(temporary, "wb") as file:
+        with atomic_write(path) as temporary, opened(temporary, "wb") as file:
             for start in range(0, len(sessions), _ENCODED):
                 end = min(start + _ENCODED, len(sessions))
                 for record in _records(rows(sessions, start, end)):

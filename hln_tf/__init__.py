@@ -5,18 +5,12 @@ TensorFlow Recommenders needs Keras 2, so importing this package selects it
 that compute: reading settings or printing `--help` does not wait for it.
 """
 
-import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-__all__ = ["Recommender", "explain", "load_model"]
+import lazy_loader
 
-if TYPE_CHECKING:
-    from hln_tf.explanations import explain
-    from hln_tf.recommender import Recommender
-    from hln_tf.workdir import load_model
+from hln_tf.common import __version__ as __version__
 
 
 def _select_keras_2() -> None:
@@ -37,15 +31,4 @@ def _select_keras_2() -> None:
 _select_keras_2()
 
 
-# Where the public names are, imported when they are first asked for.
-_PUBLIC = {
-    "Recommender": "hln_tf.recommender",
-    "explain": "hln_tf.explanations",
-    "load_model": "hln_tf.workdir",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

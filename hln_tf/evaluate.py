@@ -4,10 +4,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hln_tf import cli
+from hln_tf.common import cli
+from hln_tf.common.errors import UsageError
 from hln_tf.data.layout import SPLITS
-from hln_tf.errors import UsageError
-from hln_tf.workdir import Workdir
+from hln_tf.training.run_directory import RunDirectory
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -20,20 +20,22 @@ def main(arguments: Sequence[str]) -> None:
     text = "leap gate of HLN in place of the one it was trained with"
     add("--inference_gate", choices=("hard", "expected", "sampled"), help=text)
     flags = parser.parse_args(arguments)
-    workdir = Workdir(flags.workdir)
+    workdir = RunDirectory(flags.workdir)
     config = workdir.config()
     changes = {"inference_gate": flags.inference_gate} if flags.inference_gate else {}
     if changes and not hasattr(config.model_settings, "inference_gate"):
         raise UsageError(f"--inference_gate does not apply to {config.model}: it has no leap gate")
     data_dir = workdir.data_dir(flags.data_dir)
     cli.import_tensorflow()
+    from hln_tf.common.interrupt import StopOnSignal
     from hln_tf.data.prefixes import Prefixes
+    from hln_tf.data.sessions import read_sessions
     from hln_tf.models.hln import HLN
     from hln_tf.training.evaluation import evaluate, mean_retention
-    from hln_tf.training.interrupt import StopOnSignal
-    from hln_tf.training.run import read_sessions
 
-    prefixes = Prefixes.of(read_sessions(data_dir, flags.split), config.training.max_length)
+    prefixes = Prefixes.from_sessions(
+        read_sessions(data_dir, flags.split), config.training.max_length
+    )
     batch_size = config.training.evaluation_batch_size
     model = workdir.model(**changes)
     with StopOnSignal() as stop:

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hln_tf import cli, files
-from hln_tf.errors import HlnError, UsageError
-from hln_tf.progress import progress_bar
-from hln_tf.text import is_utf_8, split_session
-from hln_tf.workdir import Workdir
+from hln_tf.common import cli, files
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.progress import progress_bar
+from hln_tf.common.text import is_utf_8, split_session
+from hln_tf.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from hln_tf.recommender import Recommender
@@ -99,7 +99,7 @@ def write_recommendations(
     """
     total = fallbacks = 0
     with (
-        files.written_whole(output) as temporary,
+        files.atomic_write(output) as temporary,
         open(temporary, "w", encoding="utf-8") as file,
         progress_bar("recommending", "sessions") as bar,
     ):
@@ -146,7 +146,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError("--input and --output go together: name both or use --session")
     if flags.session is not None and not is_utf_8(flags.session):
         raise UsageError(f"--session is {flags.session!r}, expected UTF-8 text")
-    workdir = Workdir(flags.workdir)
+    workdir = RunDirectory(flags.workdir)
     separator = workdir.config().data.separator
     cli.import_tensorflow()
     from hln_tf.recommender import Recommender

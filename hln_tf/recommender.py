@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from hln_tf.answers import Answer, Explanation, scored_items
-from hln_tf.errors import HlnError
+from hln_tf.analysis.explanation import Explanation
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.text import split_session
 from hln_tf.models.base import SessionScorer
-from hln_tf.serving_settings import ServingSettings
-from hln_tf.session_graph import ITEMS, K, SessionGraph
-from hln_tf.workdir import Workdir
+from hln_tf.retrieval.recommendations import Recommendations, scored_items
+from hln_tf.retrieval.session_graph import ITEMS, K, SessionGraph
+from hln_tf.retrieval.settings import ServingSettings
+from hln_tf.training.run_directory import RunDirectory
 
 
 class Recommender:
@@ -54,18 +56,18 @@ class Recommender:
         self._queries = tf.function(self.graph.queries, input_signature=[ITEMS])
 
     @classmethod
-    def load(cls, workdir: Workdir | str | os.PathLike[str], **options: Any) -> "Recommender":
+    def load(cls, workdir: RunDirectory | str | os.PathLike[str], **options: Any) -> "Recommender":
         """The recommender of a finished run; `options` are the constructor's.
 
         Raises:
           HlnError: The workdir holds no finished model.
         """
-        if not isinstance(workdir, Workdir):
-            workdir = Workdir(workdir)
-        return cls.of(workdir, workdir.model(), **options)
+        if not isinstance(workdir, RunDirectory):
+            workdir = RunDirectory(workdir)
+        return cls.from_run(workdir, workdir.model(), **options)
 
     @classmethod
-    def of(cls, workdir: Workdir, model: SessionScorer, **options: Any) -> "Recommender":
+    def from_run(cls, workdir: RunDirectory, model: SessionScorer, **options: Any) -> "Recommender":
         """The recommender of a run whose model is at hand; `options` are the constructor's."""
         config = workdir.config()
         max_length, separator = config.training.max_length, config.data.separator
@@ -76,7 +78,7 @@ class Recommender:
         order = np.argsort(-self._model.item_counts.numpy(), kind="stable")
         return [self._vocabulary[row] for row in order]
 
-    def recommend(self, sessions: Sequence[Sequence[str]], k: int = 20) -> list[Answer]:
+    def recommend(self, sessions: Sequence[Sequence[str]], k: int = 20) -> list[Recommendations]:
         """Recommends items for sessions.
 
         Args:
@@ -90,7 +92,7 @@ class Recommender:
             return []
         top = self.graph.top_k(_ragged(sessions), min(k, self.graph.num_candidates))
         return [
-            Answer(_pairs(ids, scores), bool(is_fallback))
+            Recommendations(_pairs(ids, scores), bool(is_fallback))
             for ids, scores, is_fallback in zip(*(part.numpy() for part in top), strict=True)
         ]
 
@@ -145,6 +147,46 @@ class Recommender:
             f"{type(self._model).__name__} has no {missing}, so it cannot {verb} a session: use a "
             f"model that has, such as HLN"
         )
+
+
+def explain(
+    model: Recommender | SessionScorer | str | os.PathLike[str],
+    session: str | Sequence[str],
+    k: int = 20,
+) -> Explanation:
+    """Tells what each preference group keeps of a session, and what it is nearest to.
+
+    For many sessions, `Recommender.explain` takes them together.
+
+    Args:
+      model: A `Recommender`, what `load_model` returns, or a workdir. The
+        latter two are made a recommender at each call, which takes some seconds.
+      session: Raw item ids, oldest first; as one string, joined by the data
+        set's separator. Unknown ones are skipped.
+      k: Number of items for each group.
+
+    Returns:
+      The clicks that the model uses, the probability that each group keeps each
+      of them, and each group's own nearest items.
+
+    Raises:
+      HlnError: The model has no preference groups, or the workdir no trained model.
+      UsageError: The model was not loaded from a workdir, or `k` is below 1.
+    """
+    if k < 1:
+        raise UsageError(f"`k` is {k}, expected at least 1")
+    if isinstance(model, SessionScorer):
+        if model.workdir is None:
+            raise UsageError(
+                "the model was not loaded from a workdir, so its raw item ids are unknown: "
+                "hand over a Recommender, which has them"
+            )
+        model = Recommender.from_run(RunDirectory(model.workdir), model)
+    elif not isinstance(model, Recommender):
+        model = Recommender.load(model)
+    items = split_session(session, model.separator) if isinstance(session, str) else session
+    (explanation,) = model.explain([items], k)
+    return explanation
 
 
 def _ragged(sessions: Sequence[Sequence[str]]) -> tf.RaggedTensor:

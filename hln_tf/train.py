@@ -1,21 +1,20 @@
 """Trains a model: `python -m hln_tf.train --dataset yoochoose4`."""
 
-import argparse
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hln_tf import cli
+from beam_preprocess.on_demand import ensure_prepared
+from hln_tf.analysis.comparison import table
+from hln_tf.common import cli
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.text import read_separator
 from hln_tf.data.layout import MANIFEST, VOCABULARY
-from hln_tf.data.sources import prepare
-from hln_tf.errors import HlnError, UsageError
-from hln_tf.report import table
-from hln_tf.text import read_separator
 from hln_tf.training.cluster import Cluster
-from hln_tf.training.flags import parse
-from hln_tf.training.settings import DataDescription, EventSettings, RunConfig
-from hln_tf.workdir import Workdir
+from hln_tf.training.run_directory import RunDirectory
+from hln_tf.training.run_flags import parse
+from hln_tf.training.settings import DataDescription, RunConfig, TensorBoardSettings
 
 EXAMPLES = """examples:
   python -m hln_tf.train --dataset sample --preset demo
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     flags, model_settings, training = parse(
         arguments, "python -m hln_tf.train", __doc__, epilog=EXAMPLES, add_more=add_flags
     )
-    told = cli.settings_from(EventSettings, flags)
+    told = cli.settings_from(TensorBoardSettings, flags)
     if flags.separator is not None:
         flags.separator = read_separator(flags.separator)
     cluster = Cluster.from_environment()
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str]) -> None:
             f"one, write it first with python -m beam_preprocess"
         )
     options = [] if flags.separator is None else ["--separator", flags.separator]
-    manifest = prepare(
+    manifest = ensure_prepared(
         flags.dataset,
         data_dir,
         flags.raw_dir,
@@ -66,10 +65,10 @@ def main(arguments: Sequence[str]) -> None:
         model=flags.model,
         model_settings=model_settings,
         training=training,
-        data=DataDescription.of(manifest, data_dir),
+        data=DataDescription.from_manifest(manifest, data_dir),
         init_from=str(flags.init_from) if flags.init_from else None,
     )
-    workdir = Workdir(flags.workdir or Path("runs") / flags.dataset / flags.model)
+    workdir = RunDirectory(flags.workdir or Path("runs") / flags.dataset / flags.model)
     if not cluster.is_chief:
         train(config, workdir, data_dir, cluster, told)
         return
@@ -82,13 +81,17 @@ def main(arguments: Sequence[str]) -> None:
         print(table([workdir.path]))
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: cli.Parser) -> None:
     """Adds the flags of what a run leaves beside its results."""
-    cli.add_settings(parser, EventSettings, "TensorBoard")
+    cli.add_settings(parser, TensorBoardSettings, "TensorBoard")
 
 
 def train(
-    config: RunConfig, workdir: Workdir, data_dir: Path, cluster: Cluster, told: EventSettings
+    config: RunConfig,
+    workdir: RunDirectory,
+    data_dir: Path,
+    cluster: Cluster,
+    told: TensorBoardSettings,
 ) -> None:
     """Trains unless the run is finished; imports TensorFlow where there is something to do.
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hln_tf import cli
+from hln_tf.analysis.learning_curves import read_curves
+from hln_tf.common import cli
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.text import is_utf_8, split_session
 from hln_tf.data.layout import SPLITS
-from hln_tf.errors import HlnError, UsageError
-from hln_tf.learning_curves import read_curves
-from hln_tf.text import is_utf_8, split_session
-from hln_tf.workdir import Workdir
+from hln_tf.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +35,7 @@ EXAMPLES = """examples:
 
 def retention(flags: argparse.Namespace) -> Picture:
     """How much each group keeps at each position of sessions: the paper's Figure 3."""
-    workdir = Workdir(flags.workdir)
+    workdir = RunDirectory(flags.workdir)
     config = workdir.config()
     max_length = config.training.max_length
     if not 1 <= flags.length <= max_length:
@@ -45,9 +45,9 @@ def retention(flags: argparse.Namespace) -> Picture:
         )
     data_dir = workdir.data_dir(flags.data_dir)
     cli.import_tensorflow()
+    from hln_tf.analysis.pictures import draw_retention
+    from hln_tf.analysis.retention import compiled_retention, mean_by_position, retention_of_clicks
     from hln_tf.data.sessions import read_split
-    from hln_tf.pictures import draw_retention
-    from hln_tf.retention import compiled_retention, mean_by_position, retention_of_clicks
 
     model = workdir.model()
     sessions = read_split(data_dir, flags.split)
@@ -75,11 +75,11 @@ def session(flags: argparse.Namespace) -> Picture:
         raise UsageError(f"-k is {flags.k}, expected at least 1")
     if not is_utf_8(flags.session):
         raise UsageError(f"--session is {flags.session!r}, expected UTF-8 text")
-    workdir = Workdir(flags.workdir)
+    workdir = RunDirectory(flags.workdir)
     config = workdir.config()
     items = split_session(flags.session, config.data.separator)
     cli.import_tensorflow()
-    from hln_tf.pictures import draw_session
+    from hln_tf.analysis.pictures import draw_session
     from hln_tf.recommender import Recommender
 
     recommender = Recommender.load(workdir)
@@ -112,7 +112,7 @@ def session(flags: argparse.Namespace) -> Picture:
 def learning(flags: argparse.Namespace) -> Picture:
     """Learning curves of several runs."""
     curves, title = read_curves(flags.runs)
-    from hln_tf.pictures import draw_learning
+    from hln_tf.analysis.pictures import draw_learning
 
     names = list(dict.fromkeys(name for curve in curves.values() for e in curve for name in e))
     rows: list[Sequence[Any]] = [("run", "epoch", *names)]
@@ -128,11 +128,11 @@ def embeddings(flags: argparse.Namespace) -> Picture:
     """Item vectors, projected to their two principal components."""
     if flags.items < 3:
         raise UsageError(f"--items is {flags.items}, expected at least 3")
-    workdir = Workdir(flags.workdir)
+    workdir = RunDirectory(flags.workdir)
     config = workdir.config()
     cli.import_tensorflow()
-    from hln_tf.item_vectors import most_popular, principal_components
-    from hln_tf.pictures import draw_embeddings
+    from hln_tf.analysis.item_embeddings import most_popular, principal_components
+    from hln_tf.analysis.pictures import draw_embeddings
 
     shown = most_popular(workdir.model(), workdir.vocabulary(), flags.items)
     points, shares = principal_components(shown.vectors)
@@ -194,7 +194,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError(f"--output is {str(flags.output)!r}, expected a path that ends in a name")
     place = flags.runs[0] if flags.picture == "learning" else flags.workdir
     figure, rows = flags.draw(flags)
-    from hln_tf.pictures import FORMATS, save
+    from hln_tf.analysis.pictures import FORMATS, save
 
     stem = flags.output or place / "pictures" / flags.picture
     if stem.suffix[1:] in FORMATS:

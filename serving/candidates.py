@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hln_tf.errors import HlnError
+from hln_tf.common.errors import HlnError
 
 FORMAT = "one raw item id on each line"
 

@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 import numpy as np
 
-from hln_tf.answers import Answer, Explanation, scored_items
-from hln_tf.errors import HlnError, UsageError
+from hln_tf.analysis.explanation import Explanation
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.retrieval.recommendations import Recommendations, scored_items
 from serving.tensors import NUMPY_TYPES, Tensors
 
 _URL = re.compile(
@@ -151,7 +152,7 @@ class Client:
 
     def recommend(
         self, sessions: Sequence[str], k: int = 20, exclude_seen: bool = False
-    ) -> list[Answer]:
+    ) -> list[Recommendations]:
         """Recommends items.
 
         Args:
@@ -171,7 +172,7 @@ class Client:
         pairs = zip(outputs["item_ids"], outputs["scores"], strict=True)
         items = [scored_items(ids.tolist(), scores.tolist()) for ids, scores in pairs]
         flags = outputs["is_fallback"].tolist()
-        return [Answer(*both) for both in zip(items, flags, strict=True)]
+        return [Recommendations(*both) for both in zip(items, flags, strict=True)]
 
     def explain(self, sessions: Sequence[str]) -> list[Explanation]:
         """Tells what the preference groups make of sessions.

@@ -3,8 +3,8 @@
 import dataclasses
 from pathlib import Path
 
-from hln_tf.errors import HlnError
-from hln_tf.versions import is_version
+from hln_tf.common.errors import HlnError
+from hln_tf.common.text import is_version
 from serving.settings import ModelSettings
 
 

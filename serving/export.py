@@ -4,10 +4,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hln_tf import cli
-from hln_tf.errors import HlnError, UsageError
-from hln_tf.serving_settings import ServingSettings
-from hln_tf.workdir import Workdir
+from hln_tf.common import cli
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.retrieval.settings import ServingSettings
+from hln_tf.training.run_directory import RunDirectory
 from serving.candidates import choose_candidates
 
 EXAMPLES = """examples:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError(
             f"--version is {flags.version}, expected at least 1 and at most {LARGEST_VERSION}"
         )
-    workdir = Workdir(flags.workdir)
+    workdir = RunDirectory(flags.workdir)
     config, results = workdir.config(), workdir.metrics()
     if results is None:
         raise HlnError(
@@ -45,8 +45,8 @@ def main(arguments: Sequence[str]) -> None:
     for note in notes:
         print(note, file=sys.stderr)
     cli.import_tensorflow()
-    from hln_tf.export import export
-    from hln_tf.model_card import describe_run
+    from hln_tf.export.model_card import describe_run
+    from hln_tf.export.saved_model import export
     from hln_tf.recommender import Recommender
 
     recommender = Recommender.load(workdir, candidates=candidates, settings=settings)

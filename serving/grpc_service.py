@@ -19,7 +19,7 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-from hln_tf.errors import UsageError
+from hln_tf.common.errors import UsageError
 from serving import examples
 from serving.descriptions import metadata_proto, statuses_proto
 from serving.errors import Code, ServingError, invalid

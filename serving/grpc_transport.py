@@ -5,7 +5,7 @@ from typing import Any
 import grpc
 import numpy as np
 
-from hln_tf import cli
+from hln_tf.common import cli
 from serving.client import ServerError, SignatureTypes, Target
 from serving.errors import Code
 from serving.tensors import NUMPY_TYPES, InputSpec, Tensors

@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Sequence
 
-from hln_tf import cli
-from hln_tf.answers import Explanation
-from hln_tf.errors import UsageError
-from hln_tf.text import is_utf_8
+from hln_tf.analysis.explanation import Explanation
+from hln_tf.common import cli
+from hln_tf.common.errors import UsageError
+from hln_tf.common.text import is_utf_8
 from serving.client import Client, Target
 
 EXAMPLES = """examples:

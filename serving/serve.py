@@ -7,8 +7,8 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from hln_tf import cli
-from hln_tf.errors import HlnError, UsageError
+from hln_tf.common import cli
+from hln_tf.common.errors import HlnError, UsageError
 from serving.directory import check_versions
 from serving.log import JsonHandler, Log
 from serving.settings import BatchingSettings, ModelSettings, ServerSettings

@@ -15,7 +15,7 @@ import tensorflow as tf
 import uvicorn
 import uvloop
 
-from hln_tf.errors import HlnError
+from hln_tf.common.errors import HlnError
 from serving.batching import Batcher
 from serving.grpc_service import add_services
 from serving.http_protocol import bounded_protocol

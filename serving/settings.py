@@ -3,9 +3,9 @@
 import dataclasses
 from pathlib import Path
 
-from hln_tf.errors import UsageError
-from hln_tf.settings import checked, setting
-from hln_tf.versions import is_version
+from hln_tf.common.errors import UsageError
+from hln_tf.common.settings import checked, setting
+from hln_tf.common.text import is_version
 
 LOG_LEVELS = ("info", "warning", "error")
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hln_tf.errors import HlnError
+from hln_tf.common.errors import HlnError
 from serving.directory import Found, find_versions
 from serving.errors import Code, ServingError, invalid
 from serving.log import Log

@@ -12,7 +12,7 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-from hln_tf import cli
+from hln_tf.common import cli
 
 TINY = ("--embedding_dim", "8", "--hidden_dim", "8", "--num_groups", "2")
 ROOT = Path(__file__).parents[1]

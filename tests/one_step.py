@@ -121,7 +121,7 @@ def make_case(name, preset="paper", training=None, **settings):
     random = np.random.default_rng(7)
     for weight in model.trainable_variables:
         weight.assign(random.normal(0.0, 0.6, weight.shape))
-    model.learn_counts(Sessions.from_lists(COUNTED))
+    model.fit_counts(Sessions.from_lists(COUNTED))
     return Case(model, config.training)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hln_tf import files
+from hln_tf.common import files
 from hln_tf.data.layout import SPLITS, STATS, VOCABULARY, Manifest, Split
 
 

@@ -8,12 +8,12 @@ import matplotlib
 import matplotlib.ticker
 import numpy as np
 
-from hln_tf.pictures import new_figure, save_picture
-from hln_tf.settings import Range
+from hln_tf.analysis.pictures import new_figure, save_picture
+from hln_tf.common.settings import Range
 from tuning.importance import Importance, measure
-from tuning.outcomes import Outcome
 from tuning.plan import Plan
 from tuning.space import Hyperparameter
+from tuning.trial_result import Outcome
 
 _COLUMNS = 3
 _TRIALS_TO_TELL = 10  # for each hyperparameter

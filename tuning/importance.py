@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from hln_tf.settings import Range
+from hln_tf.common.settings import Range
 from tuning.space import Hyperparameter
 
 PERMUTATIONS = 2000

@@ -11,7 +11,7 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 from sklearn.exceptions import ConvergenceWarning
 
-from hln_tf import files
+from hln_tf.common import files
 from hln_tf.training.trainer import OBJECTIVE
 from tuning.plan import Plan
 

@@ -20,11 +20,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hln_tf import files
+from hln_tf.common import files
+from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import VOCABULARY
-from hln_tf.errors import HlnError
+from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.settings import RunConfig
-from hln_tf.workdir import Workdir
 from tuning.space import Space
 
 SEARCH = "search.json"
@@ -67,9 +67,9 @@ class Plan:
             training=training,
         )
 
-    def run(self, trial_id: str) -> Workdir:
+    def run(self, trial_id: str) -> RunDirectory:
         """The workdir of a trial."""
-        return Workdir(self.workdir / f"trial_{int(trial_id):04d}")
+        return RunDirectory(self.workdir / f"trial_{int(trial_id):04d}")
 
     @property
     def vocabulary(self) -> Path:
@@ -98,7 +98,7 @@ class Plan:
                 raise HlnError(
                     f"{self.workdir} is not empty and holds no search: choose another --workdir"
                 )
-        with files.held(self.workdir / ".lock", str(self.workdir), remedy):
+        with files.process_lock(self.workdir / ".lock", str(self.workdir), remedy):
             if (self.workdir / SEARCH).is_file():
                 self.check_same()
             else:

@@ -9,14 +9,14 @@ from typing import Any
 
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from hln_tf import files
-from hln_tf.errors import HlnError
-from hln_tf.report import markdown
+from hln_tf.analysis.comparison import markdown
+from hln_tf.common import files
+from hln_tf.common.errors import HlnError
 from hln_tf.training.trainer import OBJECTIVE
 from tuning.figures import draw
 from tuning.oracle import SearchOracle
-from tuning.outcomes import Outcome
 from tuning.plan import Plan
+from tuning.trial_result import Outcome
 
 BEST, TRIALS, PICTURE = "best_config.json", "trials.csv", "importance"
 
@@ -36,10 +36,12 @@ class Results:
     failed: Sequence[Outcome]
 
     @classmethod
-    def of(cls, plan: Plan, oracle: SearchOracle) -> "Results":
+    def from_search(cls, plan: Plan, oracle: SearchOracle) -> "Results":
         """What is known so far."""
         ended = [TrialStatus.COMPLETED, TrialStatus.FAILED]
-        outcomes = [Outcome.of(plan, t) for t in list(oracle.trials.values()) if t.status in ended]
+        outcomes = [
+            Outcome.from_trial(plan, t) for t in list(oracle.trials.values()) if t.status in ended
+        ]
         completed = [each for each in outcomes if each.score is not None]
         completed.sort(key=lambda each: (-(each.score or 0.0), each.number))
         return cls(plan, completed, [each for each in outcomes if each.score is None])
@@ -51,7 +53,7 @@ class Results:
           HlnError: No trial has a score; the trials are written even so.
         """
         workdir = self.plan.workdir
-        with files.written_whole(workdir / TRIALS) as temporary:
+        with files.atomic_write(workdir / TRIALS) as temporary:
             with open(temporary, "w", newline="", encoding="utf-8") as file:
                 csv.writer(file, lineterminator="\n").writerows(self._csv_rows())
         if not self.completed:
@@ -118,7 +120,7 @@ class Results:
 
 def report_end(plan: Plan, oracle: SearchOracle, trial: Trial) -> None:
     """Prints a line for a trial that has ended."""
-    results, ended = Results.of(plan, oracle), Outcome.of(plan, trial)
+    results, ended = Results.from_search(plan, oracle), Outcome.from_trial(plan, trial)
     count = len(results.completed) + len(results.failed)
     told = f"failed: {ended.reason}" if ended.score is None else f"MRR@20 {_percent(ended.score)} %"
     if results.completed:

@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hln_tf import cli
+from beam_preprocess.on_demand import ensure_prepared
+from hln_tf.common import cli
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.data.layout import MANIFEST
-from hln_tf.data.sources import prepare
-from hln_tf.errors import HlnError, UsageError
 from hln_tf.models.registry import model_entry
 from hln_tf.training.cluster import VARIABLE, Cluster
-from hln_tf.training.flags import parse
-from hln_tf.training.interrupt import StopOnSignal
-from hln_tf.training.settings import DataDescription, EventSettings, RunConfig
-from hln_tf.workdir import Workdir
+from hln_tf.training.run_directory import RunDirectory
+from hln_tf.training.run_flags import parse
+from hln_tf.training.settings import DataDescription, RunConfig, TensorBoardSettings
 from tuning.plan import TUNERS, Plan
 from tuning.space import Space
 from tuning.trial import Train
@@ -42,7 +42,7 @@ each; they share the data set and the workdir.
 """
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: cli.Parser) -> None:
     """Adds the search's own flags."""
     add = parser.add_argument_group("search").add_argument
     add(
@@ -65,7 +65,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--range", action="append", default=[], metavar="NAME=LOW:HIGH", help=text)
     text = "seconds after which a worker that shows no sign, or a chief that does not answer, is "
     add("--worker_timeout", type=float, default=300.0, help=f"{text}gone (default: %(default)g)")
-    cli.add_settings(parser, EventSettings, "TensorBoard, of each trial")
+    cli.add_settings(parser, TensorBoardSettings, "TensorBoard, of each trial")
 
 
 def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
@@ -86,7 +86,7 @@ def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
     )
     is_trained = model_entry(flags.model).is_encoder
     searched = [model_settings, training] if is_trained else [model_settings]
-    if not Space.of(searched).hyperparameters:
+    if not Space.from_settings(searched).hyperparameters:
         raise UsageError(f"--model is {flags.model!r}, which has no settings to search")
     if flags.init_from or flags.separator:
         raise UsageError("--init_from and --separator do not apply to a search: leave them out")
@@ -122,7 +122,7 @@ def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
     if not flags.worker_timeout > 0:
         raise UsageError(f"--worker_timeout is {flags.worker_timeout:g}, expected more than 0")
     names = None if flags.search is None else [name.strip() for name in flags.search.split(",")]
-    flags.space = Space.of(searched, names, flags.range)
+    flags.space = Space.from_settings(searched, names, flags.range)
     return flags, model_settings, training
 
 
@@ -137,20 +137,22 @@ def main(arguments: Sequence[str]) -> None:
             f"{data_dir} is not a prepared data set: the workers of a search do not prepare one, "
             f"start the chief first, or write it with python -m beam_preprocess"
         )
-    manifest = prepare(flags.dataset, data_dir, flags.raw_dir, is_explicit, flags.input, flags.spec)
+    manifest = ensure_prepared(
+        flags.dataset, data_dir, flags.raw_dir, is_explicit, flags.input, flags.spec
+    )
     is_hyperband = flags.tuner == "hyperband"
     plan = Plan(
         workdir=flags.workdir or Path("runs") / flags.dataset / "search",
         data_dir=data_dir,
         base=RunConfig(
-            flags.model, model_settings, training, DataDescription.of(manifest, data_dir)
+            flags.model, model_settings, training, DataDescription.from_manifest(manifest, data_dir)
         ),
         space=flags.space,
         tuner=flags.tuner,
         hyperband={name: getattr(flags, name) for name in HYPERBAND} if is_hyperband else {},
         max_trials=None if is_hyperband else flags.max_trials,
     )
-    told = cli.settings_from(EventSettings, flags)
+    told = cli.settings_from(TensorBoardSettings, flags)
     if role.is_worker:
         work(plan, role, flags.worker_timeout, told)
         return
@@ -159,7 +161,7 @@ def main(arguments: Sequence[str]) -> None:
         search(plan, role, flags.worker_timeout, told)
 
 
-def search(plan: Plan, role: Role, worker_timeout: float, told: EventSettings) -> None:
+def search(plan: Plan, role: Role, worker_timeout: float, told: TensorBoardSettings) -> None:
     """Searches alone or as the chief, and writes and prints the results.
 
     Args:
@@ -185,12 +187,12 @@ def search(plan: Plan, role: Role, worker_timeout: float, told: EventSettings) -
     if len(oracle.trials) < oracle.planned:
         trials = f"{len(oracle.trials)} of {oracle.planned} trials"
         print(f"ended after {trials}: nothing else is left to try", file=sys.stderr)
-    results = Results.of(plan, oracle)
+    results = Results.from_search(plan, oracle)
     results.write()
     print(results.describe())
 
 
-def work(plan: Plan, role: Role, timeout: float, told: EventSettings) -> None:
+def work(plan: Plan, role: Role, timeout: float, told: TensorBoardSettings) -> None:
     """Runs trials for a chief until nothing is left to do.
 
     Args:
@@ -213,7 +215,7 @@ def work(plan: Plan, role: Role, timeout: float, told: EventSettings) -> None:
     print(f"the search in {plan.workdir} has ended; the chief tells what came of it")
 
 
-def trainer(plan: Plan, stop: StopOnSignal, told: EventSettings) -> Train:
+def trainer(plan: Plan, stop: StopOnSignal, told: TensorBoardSettings) -> Train:
     """What trains a run of the search and returns its validation MRR@20.
 
     Args:
@@ -224,7 +226,8 @@ def trainer(plan: Plan, stop: StopOnSignal, told: EventSettings) -> Train:
     import tensorflow as tf
     import tf_keras as keras
 
-    from hln_tf.training.run import read_sessions, select
+    from hln_tf.data.sessions import read_sessions
+    from hln_tf.training.run import select
     from hln_tf.training.trainer import OBJECTIVE
 
     tf.get_logger().setLevel("ERROR")  # Else it warns that each trial has graphs of its own.
@@ -232,7 +235,7 @@ def trainer(plan: Plan, stop: StopOnSignal, told: EventSettings) -> Train:
         tf.config.experimental.enable_op_determinism()
     train, validation = (read_sessions(plan.data_dir, split) for split in ("train", "validation"))
 
-    def train_run(config: RunConfig, run: Workdir) -> float:
+    def train_run(config: RunConfig, run: RunDirectory) -> float:
         try:
             _, results = select(config, run, train, validation, stop, told=told)
             return results["validation"][OBJECTIVE]

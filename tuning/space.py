@@ -5,8 +5,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hln_tf.errors import UsageError
-from hln_tf.settings import Range, value_type
+from hln_tf.common.errors import UsageError
+from hln_tf.common.settings import Range, value_type
 
 # KerasTuner's messages between processes hold 32-bit floats, which keep 6 digits whole.
 DIGITS = 6
@@ -64,7 +64,7 @@ class Space:
         self.hyperparameters = tuple(hyperparameters)
 
     @classmethod
-    def of(
+    def from_settings(
         cls,
         settings: Sequence[Any],
         names: Sequence[str] | None = None,

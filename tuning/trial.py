@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hln_tf import files
-from hln_tf.errors import HlnError
+from hln_tf.common import files
+from hln_tf.common.errors import HlnError
+from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.settings import RunConfig
-from hln_tf.workdir import Workdir
 from tuning.plan import PARENT, Plan
 
 CRASHES, FAILURE = "crashes", "failure.txt"
 MAX_CRASHES = 2
 
 # Trains a run in its workdir and returns its objective.
-Train = Callable[[RunConfig, Workdir], float]
+Train = Callable[[RunConfig, RunDirectory], float]
 
 
 class TrialError(HlnError):
@@ -59,21 +59,21 @@ def run_trial(plan: Plan, trial_id: str, drawn: Mapping[str, Any], train: Train)
             if not isinstance(error, HlnError):
                 reason = f"{type(error).__name__}: {reason or 'without a message'}"
                 reason += f"\n\n{traceback.format_exc()}"
-            with files.written_whole(run.path / FAILURE) as temporary:
+            with files.atomic_write(run.path / FAILURE) as temporary:
                 temporary.write_text(f"{reason.rstrip()}\n", "utf-8")
             raise TrialError(reason.partition("\n")[0]) from None
 
 
-def failure(run: Workdir) -> str:
+def failure(run: RunDirectory) -> str:
     """Why a trial failed, in one line; empty where its workdir does not say."""
     path = run.path / FAILURE
     return path.read_text("utf-8").partition("\n")[0] if path.is_file() else ""
 
 
-def _copy_state(parent: Workdir, run: Workdir) -> None:
+def _copy_state(parent: RunDirectory, run: RunDirectory) -> None:
     target = run.path / "selection"
     if not target.is_dir():
-        with files.directory_written_whole(target) as temporary:
+        with files.atomic_directory(target) as temporary:
             shutil.copytree(parent.path / "selection", temporary, dirs_exist_ok=True)
 
 
@@ -85,10 +85,10 @@ def _crashes_counted(path: Path) -> Iterator[None]:
         raise HlnError(f"its process died {crashes} times in it")
     if crashes:
         print(f"{path.parent.name}: its process died in it, it goes on", file=sys.stderr)
-    with files.written_whole(path) as temporary:
+    with files.atomic_write(path) as temporary:
         temporary.write_text(f"{crashes + 1}\n")
     try:
         yield
     finally:
-        with files.written_whole(path) as temporary:
+        with files.atomic_write(path) as temporary:
             temporary.write_text(f"{crashes}\n")

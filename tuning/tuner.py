@@ -7,9 +7,9 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial
 from keras_tuner.src import config as keras_tuner_config
 
-from hln_tf import cli
-from hln_tf.errors import HlnError
-from hln_tf.training.interrupt import StopOnSignal
+from hln_tf.common import cli
+from hln_tf.common.errors import HlnError
+from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.training.trainer import OBJECTIVE
 from tuning.oracle import SearchOracle
 from tuning.plan import Plan

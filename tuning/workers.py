@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hln_tf import files
-from hln_tf.errors import HlnError, UsageError
-from hln_tf.threads import repeating
+from hln_tf.common import files
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.periodic import periodic
 
 ID, HOST, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
 SECONDS_BETWEEN_BEATS = 2.0
@@ -85,10 +85,10 @@ def present(directory: Path, worker: str) -> Iterator[None]:
         with contextlib.suppress(OSError):  # such as a network that is away for a moment
             os.utime(path)
 
-    with files.held(path, f"the name {worker}", f"give each worker a {ID} of its own"):
+    with files.process_lock(path, f"the name {worker}", f"give each worker a {ID} of its own"):
         os.utime(path)
         try:
-            with repeating(beat, SECONDS_BETWEEN_BEATS):
+            with periodic(beat, SECONDS_BETWEEN_BEATS):
                 yield
         finally:
             path.unlink(missing_ok=True)

@@ -7,8 +7,8 @@ from beam_preprocess.sample.evaluation import OptimumSettings, evaluate
 from beam_preprocess.sample.generator import LogSettings, generate
 from beam_preprocess.sample.groups import GroupsSettings, compare_groups
 from beam_preprocess.sample.process import ProcessSettings
-from hln_tf.cli import Parser, add_settings, run, settings_from
-from hln_tf.workdir import METRICS
+from hln_tf.common.cli import Parser, add_settings, run, settings_from
+from hln_tf.training.run_directory import METRICS
 
 _DESCRIPTION = """\
 The demo data set: a click log with planted preference groups, and the best that

@@ -9,12 +9,12 @@ import numpy as np
 from beam_preprocess.sample.generator import CLICKS, read_process
 from beam_preprocess.sample.optimum import PRUNE, Optimum
 from beam_preprocess.sample.process import Process
-from hln_tf import files
-from hln_tf.cli import import_tensorflow
+from hln_tf.common import files
+from hln_tf.common.cli import import_tensorflow
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.settings import checked, setting
 from hln_tf.data.layout import Manifest, read_vocabulary
-from hln_tf.errors import HlnError, UsageError
-from hln_tf.settings import checked, setting
-from hln_tf.workdir import CONFIG, METRICS
+from hln_tf.training.run_directory import CONFIG, METRICS
 
 SESSIONS_AT_A_TIME = 128
 PREPARE = (

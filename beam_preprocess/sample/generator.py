@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from beam_preprocess.sample.process import Process, ProcessSettings, draw_process
-from hln_tf import files
-from hln_tf.errors import HlnError, UsageError
-from hln_tf.settings import checked, setting
+from hln_tf.common import files
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.settings import checked, setting
 
 CLICKS = "sample-clicks.dat"
 GROUPS = "sample-groups.csv"
@@ -148,10 +148,10 @@ def generate(process_settings: ProcessSettings, log_settings: LogSettings) -> li
     times = np.datetime_as_string(log.times, unit="ms").tolist()
     positions = np.concatenate([np.arange(length) for length in log.lengths]).tolist()
     paths = [output / name for name in (CLICKS, GROUPS, PROCESS)]
-    with files.written_whole(paths[0]) as temporary, open(temporary, "w", newline="\n") as file:
+    with files.atomic_write(paths[0]) as temporary, open(temporary, "w", newline="\n") as file:
         rows = zip(sessions, times, ids, strict=True)
         file.writelines(f"{session},{time}Z,{item},{CATEGORY}\n" for session, time, item in rows)
-    with files.written_whole(paths[1]) as temporary, open(temporary, "w", newline="\n") as file:
+    with files.atomic_write(paths[1]) as temporary, open(temporary, "w", newline="\n") as file:
         file.write("session_id,position,item_id,group\n")
         planted = zip(sessions, positions, ids, log.groups.tolist(), strict=True)
         file.writelines(f"{','.join(map(str, row))}\n" for row in planted)
@@ -163,7 +163,7 @@ def generate(process_settings: ProcessSettings, log_settings: LogSettings) -> li
         "clicks": {"name": CLICKS, "sha256": files.sha256(paths[0])},
         "process": process.to_dict(),
     }
-    with files.written_whole(paths[2]) as temporary:
+    with files.atomic_write(paths[2]) as temporary:
         temporary.write_text(json.dumps(content) + "\n", "utf-8")
     return paths
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from beam_preprocess.sample.evaluation import match_items
 from beam_preprocess.sample.generator import NOISE, LogSettings, draw_log, read_process
-from hln_tf.cli import import_tensorflow
-from hln_tf.errors import UsageError
-from hln_tf.settings import checked, setting
-from hln_tf.workdir import Workdir
+from hln_tf.common.cli import import_tensorflow
+from hln_tf.common.errors import UsageError
+from hln_tf.common.settings import checked, setting
+from hln_tf.training.run_directory import RunDirectory
 
 SESSIONS_AT_A_TIME = 512
 
@@ -44,7 +44,7 @@ def compare_groups(settings: GroupsSettings) -> dict[str, float]:
       HlnError: The model or the process is missing, or the model knows other items.
       UsageError: The model has no preference groups.
     """
-    workdir = Workdir(Path(settings.workdir))
+    workdir = RunDirectory(Path(settings.workdir))
     config = workdir.config()
     if config.model != "hln":
         raise UsageError(f"--workdir {settings.workdir} holds {config.model}, expected hln")

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from hln_tf.errors import HlnError, UsageError
-from hln_tf.settings import checked, setting
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.settings import checked, setting
 
 SIZES = (2, 3)
 FIRST_ITEM_ID = 214_500_001

@@ -25,8 +25,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hln_tf import files
-from hln_tf.errors import HlnError
+from hln_tf.common import files
+from hln_tf.common.errors import HlnError
 
 FORMAT_VERSION = 1
 SPLITS = ("train", "validation", "test")

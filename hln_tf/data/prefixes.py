@@ -37,7 +37,7 @@ class Prefixes:
     lengths: npt.NDArray[np.int32]
 
     @classmethod
-    def of(cls, sessions: Sessions, max_length: int) -> "Prefixes":
+    def from_sessions(cls, sessions: Sessions, max_length: int) -> "Prefixes":
         """Expands sessions; a longer prefix keeps its last `max_length` clicks."""
         first = np.zeros(len(sessions.items), bool)
         first[sessions.offsets[:-1]] = True

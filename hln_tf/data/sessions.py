@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import Manifest, record_compression
-from hln_tf.errors import HlnError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,5 +118,20 @@ def read_split(directory: str | Path, split: str) -> Sessions:
         raise HlnError(
             f"{directory / split} holds item numbers outside 1 to {manifest.items}: "
             f"write the data set again with python -m beam_preprocess"
+        )
+    return sessions
+
+
+def read_sessions(directory: Path, split: str) -> Sessions:
+    """Reads a split that has something to predict.
+
+    Raises:
+      HlnError: It has no session of two clicks, or it is damaged.
+    """
+    sessions = read_split(directory, split)
+    if sessions.prefixes < 1:
+        raise HlnError(
+            f"{directory / split} has no session of two or more clicks: prepare a data set with "
+            f"more sessions, or with another --validation_fraction or --test_seconds"
         )
     return sessions

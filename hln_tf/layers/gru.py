@@ -12,7 +12,7 @@ from hln_tf.layers.leap_recurrent import (
     LeapRecurrentCell,
     gate_inputs,
 )
-from hln_tf.layers.through_time import run_through_time
+from hln_tf.layers.recurrent_ops import run_recurrence
 
 
 @keras.utils.register_keras_serializable("hln_tf")
@@ -57,7 +57,7 @@ class GRU(keras.layers.Layer):
             with tf.name_scope(self.cell.name):
                 self.cell.build(None)
         logit = tf.transpose(tf.where(mask, KEEPING_LOGIT, PADDING_LOGIT))[..., None]
-        _, h_last, states = run_through_time(
+        _, h_last, states = run_recurrence(
             self.cell, gru_input, logit, tf.zeros_like(logit), training, states=True
         )
         return tf.transpose(states, [1, 0, 2]), h_last

@@ -26,7 +26,7 @@ class ItemGraph(NamedTuple):
     A_out: tf.Tensor
 
     @classmethod
-    def of(cls, items: tf.Tensor) -> "ItemGraph":
+    def from_items(cls, items: tf.Tensor) -> "ItemGraph":
         """The graphs of sessions, int [batch, time], padded with 0 anywhere."""
         node = tf.argmax(items[:, :, None] == items[:, None, :], axis=2, output_type=tf.int32)
         is_click = items > 0

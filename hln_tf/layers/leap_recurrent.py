@@ -6,12 +6,10 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from hln_tf.errors import UsageError
+from hln_tf.common.errors import UsageError
+from hln_tf.layers.choices import GATES, INFERENCE_GATES
 from hln_tf.layers.leap_gate import LeapGate
-from hln_tf.layers.through_time import GRUStep, run_through_time
-
-INFERENCE_GATES = ("hard", "expected", "sampled")
-GATES = ("both", "leap", "none")
+from hln_tf.layers.recurrent_ops import GRUStep, run_recurrence
 
 # Leap logit of a padded step. Its sigmoid is exactly 1 at every temperature, so
 # the step is leapt, whatever the noise, and its gradient is exactly 0.
@@ -243,7 +241,7 @@ class LeapRecurrentUnit(keras.layers.Layer):
         """
         gru_input, W_p_x = projected
         leap_input = tf.where(mask, self._leap_input(x, W_p_x, a), PADDING_LOGIT)
-        logits, h_last = run_through_time(
+        logits, h_last = run_recurrence(
             self.cell,
             gru_input,
             tf.transpose(leap_input)[..., None],

@@ -5,9 +5,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from hln_tf.errors import UsageError
-
-AGGREGATIONS = ("sum", "max", "attention")
+from hln_tf.common.errors import UsageError
+from hln_tf.layers.choices import AGGREGATIONS
 
 
 @keras.utils.register_keras_serializable("hln_tf")

@@ -6,8 +6,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from hln_tf.models.settings import SCORE_MEGABYTES
-from hln_tf.scoring import catalogue_ranks, target_ranks
+from hln_tf.layers.catalogue_scores import catalogue_ranks, target_ranks
+from hln_tf.layers.choices import SCORE_MEGABYTES
 
 KS = (5, 10, 20)
 

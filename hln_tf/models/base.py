@@ -10,10 +10,11 @@ import tensorflow_recommenders as tfrs
 import tf_keras as keras
 
 from hln_tf.data.sessions import Sessions
+from hln_tf.layers.catalogue_scores import target_ranks
+from hln_tf.layers.choices import SCORE_MEGABYTES
+from hln_tf.layers.sharding import Seed, draw_rows, replica_part
 from hln_tf.metrics.ranking import FullCatalogueRanking
-from hln_tf.models.settings import SCORE_MEGABYTES, EncoderSettings
-from hln_tf.replicas import Seed, draw_rows, replica_part
-from hln_tf.scoring import target_ranks
+from hln_tf.models.settings import EncoderSettings
 from hln_tf.tasks.full_softmax import FullSoftmaxRetrieval
 from hln_tf.tasks.pairwise import PAIRWISE, PairwiseRetrieval
 from hln_tf.tasks.sampled_softmax import SampledSoftmaxRetrieval
@@ -83,7 +84,7 @@ class SessionScorer(tfrs.Model):
         """The scores, as Keras calls them."""
         return self.scores(items)
 
-    def learn_counts(self, sessions: Sessions) -> None:
+    def fit_counts(self, sessions: Sessions) -> None:
         """Counts the clicks of each item, for popularity.
 
         Models that learn by counting alone override this and count more.
@@ -198,11 +199,11 @@ class SessionEncoder(SessionScorer):
         self.item_tables |= {table.ref()}
         return table
 
-    def learn_counts(self, sessions: Sessions) -> None:
+    def fit_counts(self, sessions: Sessions) -> None:
         """Counts the clicks of each item, for popularity and for drawing negatives."""
-        super().learn_counts(sessions)
+        super().fit_counts(sessions)
         if isinstance(self.task, SampledSoftmaxRetrieval):
-            self.task.learn_counts(self.item_counts.numpy())
+            self.task.fit_counts(self.item_counts.numpy())
 
     def encode_vectors(
         self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
@@ -254,7 +255,7 @@ class SessionEncoder(SessionScorer):
 
     def lookup(self, table: tf.Variable | tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         """Rows of a table [items, d] for sessions, [batch, time, d], zero at padding."""
-        return without_padding(tf.gather(table, rows_of(items)), items)
+        return mask_padding(tf.gather(table, item_rows(items)), items)
 
     def drop(self, x: tf.Tensor, rate: float, seed: Seed | None, place: int) -> tf.Tensor:
         """Dropout: zeroes a share of the entries and scales the others up.
@@ -296,8 +297,8 @@ class SessionEncoder(SessionScorer):
         if isinstance(self.task, SampledSoftmaxRetrieval):
             x = self.lookup(candidates, items)
         else:
-            rows, candidates = read_and_pass(candidates, rows_of(items))
-            x = without_padding(rows, items)
+            rows, candidates = gather_with_shared_gradient(candidates, item_rows(items))
+            x = mask_padding(rows, items)
         if training:
             x = self.drop(x, self.settings.dropout, seed, ITEM_DROPOUT)
         query = self.to_query(self.encode_vectors(items, x, training, seed))
@@ -328,7 +329,7 @@ class SessionEncoder(SessionScorer):
         return self.ranking.ranks(self.encode(batch["items"]), batch["target"] - 1)
 
 
-def rows_of(items: tf.Tensor) -> tf.Tensor:
+def item_rows(items: tf.Tensor) -> tf.Tensor:
     """Rows of the item table for item numbers from 1.
 
     What padding reads does not count. It is a row that is read anyway: an optimiser
@@ -338,12 +339,14 @@ def rows_of(items: tf.Tensor) -> tf.Tensor:
     return tf.where(items > 0, items, read_anyway) - 1
 
 
-def without_padding(x: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+def mask_padding(x: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
     """Vectors [batch, time, d], made zero where `items` [batch, time] is padding."""
     return x * tf.cast(items > 0, x.dtype)[..., None]
 
 
-def read_and_pass(table: tf.Variable | tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def gather_with_shared_gradient(
+    table: tf.Variable | tf.Tensor, rows: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Rows of a table and the table, whose gradients meet in one buffer.
 
     Read apart, the dense gradient of the one reader and the sparse one of the

@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from hln_tf.layers.clicks import mean_of_clicks
+from hln_tf.layers.sharding import Seed
 from hln_tf.models.base import SessionEncoder
-from hln_tf.replicas import Seed
 
 
 class BPRMF(SessionEncoder):

@@ -5,9 +5,9 @@ from typing import Any
 import tensorflow as tf
 
 from hln_tf.layers.session_memory import SessionMemory
+from hln_tf.layers.sharding import Seed
 from hln_tf.models.narm import NARM
 from hln_tf.models.settings import CSRMSettings
-from hln_tf.replicas import Seed
 
 
 class CSRM(NARM):

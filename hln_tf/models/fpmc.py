@@ -5,9 +5,9 @@ from typing import Any
 import tensorflow as tf
 
 from hln_tf.layers.clicks import last_click, mean_of_clicks
+from hln_tf.layers.sharding import Seed
 from hln_tf.models.base import SessionEncoder
 from hln_tf.models.settings import FPMCSettings
-from hln_tf.replicas import Seed
 
 # Sets the draws of the last click's dropout apart from others with the same seed.
 LAST_DROPOUT = 0x4C415354

@@ -5,9 +5,9 @@ from typing import Any
 import tensorflow as tf
 
 from hln_tf.layers.gru import GRU
+from hln_tf.layers.sharding import Seed
 from hln_tf.models.base import SessionEncoder
 from hln_tf.models.settings import GRU4RecSettings
-from hln_tf.replicas import Seed
 
 # Set the draws of dropout apart from others with the same seed.
 HIDDEN_DROPOUT, KERNEL_DROPOUT = 0x48494444, 0x4B45524E

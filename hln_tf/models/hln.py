@@ -7,9 +7,9 @@ import tensorflow as tf
 from hln_tf.layers.leap_gate import logistic_noise
 from hln_tf.layers.leap_recurrent import LeapRecurrentUnit
 from hln_tf.layers.preference_manager import PreferenceManager
+from hln_tf.layers.sharding import Seed, draw_rows
 from hln_tf.models.base import Preferences, SessionEncoder
 from hln_tf.models.settings import HLNSettings
-from hln_tf.replicas import Seed, draw_rows
 
 # Sets the draws of the preferences' dropout apart from others with the same seed.
 PREFERENCE_DROPOUT = 0x50524546

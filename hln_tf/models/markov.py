@@ -30,9 +30,9 @@ class Markov(SessionScorer):
         self.followers = unknown_length(tf.int32, "followers")
         self.follow_counts = unknown_length(tf.float32, "follow_counts")
 
-    def learn_counts(self, sessions: Sessions) -> None:
+    def fit_counts(self, sessions: Sessions) -> None:
         """Counts which item followed which."""
-        super().learn_counts(sessions)
+        super().fit_counts(sessions)
         ends = np.zeros(len(sessions.items), bool)
         ends[sessions.offsets[1:] - 1] = True
         last = sessions.items[:-1][~ends[:-1]].astype(np.int64) - 1

@@ -7,9 +7,9 @@ import tf_keras as keras
 
 from hln_tf.layers.gru import GRU
 from hln_tf.layers.session_attention import SessionAttention
+from hln_tf.layers.sharding import Seed
 from hln_tf.models.base import SessionEncoder
 from hln_tf.models.settings import NARMSettings
-from hln_tf.replicas import Seed
 
 # Sets the draws of the session vectors' dropout apart from others with the same seed.
 SESSION_DROPOUT = 0x53455353

@@ -4,7 +4,7 @@ import dataclasses
 import importlib
 from typing import Any
 
-from hln_tf.errors import UsageError
+from hln_tf.common.errors import UsageError
 from hln_tf.models.settings import (
     CSRMSettings,
     EncoderSettings,

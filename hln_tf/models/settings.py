@@ -2,11 +2,9 @@
 
 import dataclasses
 
-from hln_tf.errors import UsageError
-from hln_tf.settings import Range, checked, setting
-
-# What scores take at a time where they are counted or searched: about a core's cache.
-SCORE_MEGABYTES = 8
+from hln_tf.common.errors import UsageError
+from hln_tf.common.settings import Range, checked, setting
+from hln_tf.layers.choices import AGGREGATIONS, GATES, INFERENCE_GATES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +37,8 @@ class HLNSettings(EncoderSettings):
     aggregation: str = setting(
         "sum",
         "how the preference manager aggregates",
-        choices=("sum", "max", "attention"),
-        search=("sum", "max", "attention"),
+        choices=AGGREGATIONS,
+        search=AGGREGATIONS,
     )
     temperature: float = setting(
         1.0,
@@ -61,12 +59,12 @@ class HLNSettings(EncoderSettings):
     gates: str = setting(
         "both",
         "leap leaves out the preference gate of eq. 1, none the leap gate too: a GRU",
-        choices=("both", "leap", "none"),
+        choices=GATES,
     )
     inference_gate: str = setting(
         "hard",
         "leap gate at inference; sampled makes scores depend on the batch",
-        choices=("hard", "expected", "sampled"),
+        choices=INFERENCE_GATES,
     )
 
 

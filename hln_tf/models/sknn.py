@@ -62,9 +62,9 @@ class SKNN(SessionScorer):
         self.item_splits = variable("item_splits", tf.int64, num_items + 1, [num_items + 1])
         self.item_sessions = variable("item_sessions", tf.int32, 0, [None])
 
-    def learn_counts(self, sessions: Sessions) -> None:
+    def fit_counts(self, sessions: Sessions) -> None:
         """Indexes the sessions."""
-        super().learn_counts(sessions)
+        super().fit_counts(sessions)
         number = np.empty(len(sessions), np.int64)
         number[np.argsort(sessions.dates, kind="stable")[::-1]] = np.arange(len(sessions))
         width = self.num_items + 1

@@ -7,9 +7,9 @@ import tf_keras as keras
 
 from hln_tf.layers.clicks import last_click
 from hln_tf.layers.item_graph import ItemGraph
+from hln_tf.layers.sharding import Seed
 from hln_tf.models.base import SessionEncoder
 from hln_tf.models.settings import SRGNNSettings
-from hln_tf.replicas import Seed
 
 
 class SRGNN(SessionEncoder):
@@ -59,7 +59,7 @@ class SRGNN(SessionEncoder):
     ) -> tf.Tensor:
         """W_3 [v_t; s_g], see `SessionEncoder`."""
         d = self.settings.embedding_dim
-        graph = ItemGraph.of(items)
+        graph = ItemGraph.from_items(items)
         v = tf.reshape(x, [-1, d])
         for _ in range(self.settings.propagations):
             a_in = tf.matmul(graph.A_in, tf.reshape(self.H_in(v), tf.shape(x)))

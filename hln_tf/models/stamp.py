@@ -6,9 +6,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from hln_tf.layers.clicks import last_click, mean_of_clicks
+from hln_tf.layers.sharding import Seed
 from hln_tf.models.base import SessionEncoder
 from hln_tf.models.settings import STAMPSettings
-from hln_tf.replicas import Seed
 
 # Standard deviations of the start values, the authors'.
 OF_VECTORS, OF_WEIGHTS = 0.002, 0.05

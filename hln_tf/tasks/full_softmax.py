@@ -5,8 +5,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from hln_tf.errors import UsageError
-from hln_tf.replicas import Seed
+from hln_tf.common.errors import UsageError
+from hln_tf.layers.sharding import Seed
 
 LOSSES = ("softmax", "equation_8")
 PRECISIONS = ("float32", "bfloat16")

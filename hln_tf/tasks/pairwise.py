@@ -4,8 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from hln_tf.errors import UsageError
-from hln_tf.replicas import Seed, step_seed
+from hln_tf.common.errors import UsageError
+from hln_tf.layers.sharding import Seed, step_seed
 from hln_tf.tasks.sampled_softmax import SampledSoftmaxRetrieval, sampled_scores
 
 PAIRWISE = ("bpr", "bpr_adaptive", "bpr_max", "top1")

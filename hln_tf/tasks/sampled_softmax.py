@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from hln_tf.replicas import Seed, step_seed
+from hln_tf.layers.sharding import Seed, step_seed
 from hln_tf.tasks.full_softmax import FullSoftmaxRetrieval
 
 # Sets the draw of negatives apart from the model's own noise, which has the same seed.
@@ -86,7 +86,7 @@ class SampledSoftmaxRetrieval(FullSoftmaxRetrieval):
             name="cumulative",
         )
 
-    def learn_counts(self, item_counts: np.ndarray) -> None:
+    def fit_counts(self, item_counts: np.ndarray) -> None:
         """Takes the clicks of each item, int [items]; before that, sampling is uniform."""
         cumulative = np.cumsum((1.0 + item_counts) ** self.power)
         self.cumulative.assign(cumulative / cumulative[-1])

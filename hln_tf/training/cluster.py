@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 
-from hln_tf.errors import UsageError
+from hln_tf.common.errors import UsageError
 
 VARIABLE = "TF_CONFIG"
 _EXAMPLE = (

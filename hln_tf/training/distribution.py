@@ -2,7 +2,7 @@
 
 The same code runs on one device, on the GPUs of a machine and on those of the
 workers that TF_CONFIG names: each replica takes its rows of the global batch
-(`hln_tf.replicas`), gradients are summed, and all decisions follow from numbers
+(`hln_tf.layers.sharding`), gradients are summed, and all decisions follow from numbers
 that are the same everywhere.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from hln_tf.errors import HlnError
+from hln_tf.common.errors import HlnError
 from hln_tf.training.cluster import VARIABLE, Cluster
 from hln_tf.training.settings import RunConfig
 
@@ -45,7 +45,7 @@ class Workers:
         self.is_chief = self._cluster.is_chief
         self.strategy = _strategy(self._cluster)
 
-    def tell(self, content: Any) -> Any:
+    def broadcast_object(self, content: Any) -> Any:
         """What the chief has for `content`, plain values for JSON, on every worker."""
         if not self._cluster.is_several:
             return content
@@ -54,13 +54,13 @@ class Workers:
         told = self._from_chief(tf.constant(np.resize(own, size)))
         return json.loads(told.numpy().astype(np.uint8).tobytes())
 
-    def share(self, variables: Iterable[tf.Variable]) -> None:
+    def broadcast_variables(self, variables: Iterable[tf.Variable]) -> None:
         """Gives all workers the chief's values of variables."""
         if self._cluster.is_several:
             for variable in variables:
                 variable.assign(self._from_chief(tf.convert_to_tensor(variable)))
 
-    def highest(self, number: int) -> int:
+    def all_reduce_max(self, number: int) -> int:
         """The highest of the numbers that the workers have."""
         if not self._cluster.is_several:
             return number
@@ -72,7 +72,7 @@ class Workers:
         Raises:
           HlnError: This worker has other settings or data than the chief.
         """
-        told = self.tell({"config": config.to_dict(), "is_finished": is_finished})
+        told = self.broadcast_object({"config": config.to_dict(), "is_finished": is_finished})
         difference = config.first_difference(RunConfig.from_dict(told["config"], "the chief"))
         if difference:
             name, own, chiefs = difference
@@ -98,7 +98,7 @@ class Workers:
                     nowhere = quiet.enter_context(open(os.devnull, "w"))
                     quiet.enter_context(contextlib.redirect_stderr(nowhere))
                 yield
-                self.tell(None)  # nobody leaves while others work
+                self.broadcast_object(None)  # nobody leaves while others work
         except _LOST as error:
             if not self._cluster.is_several:
                 raise

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from hln_tf.analysis.retention import compiled_retention
+from hln_tf.common.interrupt import StopOnSignal
+from hln_tf.common.progress import progress_bar
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.models.base import SessionScorer
 from hln_tf.models.hln import HLN
-from hln_tf.progress import progress_bar
-from hln_tf.retention import compiled_retention
-from hln_tf.training.interrupt import StopOnSignal
 
 
 def evaluate(

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from hln_tf.layers.sharding import replica_part
 from hln_tf.models.base import Batch, SessionEncoder
-from hln_tf.replicas import replica_part
-from hln_tf.training.optimizers import rows_summed
+from hln_tf.training.optimizers import sum_duplicate_rows
 
 STEP_SIGNATURE = [
     tf.TensorSpec([None, None], tf.int32),
@@ -51,7 +51,7 @@ def compile_gradient_norm(model: SessionEncoder) -> Callable[..., tf.Tensor]:
         context = tf.distribute.get_replica_context()
         if context.num_replicas_in_sync > 1:
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        return tf.linalg.global_norm([rows_summed(gradient) for gradient in gradients])
+        return tf.linalg.global_norm([sum_duplicate_rows(gradient) for gradient in gradients])
 
     @tf.function(input_signature=STEP_SIGNATURE)
     def gradient_norm(items: tf.Tensor, target: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

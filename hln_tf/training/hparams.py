@@ -9,17 +9,17 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api, api_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
 
-from hln_tf.report import UNTOLD
-from hln_tf.training.events import summary_writer
-from hln_tf.training.interrupt import TrainingInterrupt
+from hln_tf.analysis.comparison import NON_IDENTIFYING_SETTINGS
+from hln_tf.common.interrupt import TrainingInterrupt
 from hln_tf.training.settings import RunConfig
+from hln_tf.training.tensorboard import summary_writer
 
 # Beside the event files of the trainings and not above them: HParams would take each of their
 # scalars for a metric of the run.
 RESULTS = "results"
 
 
-class Record:
+class HParamsLogger:
     """Records a run's settings and its final metrics; use it as a context.
 
     A run that is resumed is recorded anew: of an end that is recorded twice
@@ -37,7 +37,7 @@ class Record:
             shutil.rmtree(directory, ignore_errors=True)
         self._writer = summary_writer(directory)
 
-    def __enter__(self) -> "Record":
+    def __enter__(self) -> "HParamsLogger":
         with self._writer.as_default():
             api.hparams(hyperparameters(self._config))
         self._writer.flush()
@@ -58,7 +58,7 @@ class Record:
 
 
 def record_metrics(directory: Path, split: str, metrics: Mapping[str, float]) -> None:
-    """Adds final metrics to a run that is recorded already; see `Record`."""
+    """Adds final metrics to a run that is recorded already; see `HParamsLogger`."""
     writer = summary_writer(directory)
     _write_metrics(writer, split, metrics)
     writer.close()
@@ -76,7 +76,7 @@ def hyperparameters(config: RunConfig) -> dict[str, bool | int | float | str]:
         **config.to_dict()["model_settings"],
         **config.to_dict()["training"],
     }
-    told = {name: value for name, value in settings.items() if name not in UNTOLD}
+    told = {name: value for name, value in settings.items() if name not in NON_IDENTIFYING_SETTINGS}
     return {
         "model": config.model,
         "dataset": config.data.dataset,

@@ -24,7 +24,7 @@ class LazyAdam(keras.optimizers.legacy.Adam):
 
     def _transform_gradients(self, grads_and_vars: Any) -> Any:
         return super()._transform_gradients(
-            [(rows_summed(gradient), variable) for gradient, variable in grads_and_vars]
+            [(sum_duplicate_rows(gradient), variable) for gradient, variable in grads_and_vars]
         )
 
     def _resource_apply_sparse_duplicate_indices(
@@ -53,7 +53,7 @@ class LazyAdam(keras.optimizers.legacy.Adam):
         )
 
 
-def rows_summed(gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor | tf.IndexedSlices:
+def sum_duplicate_rows(gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor | tf.IndexedSlices:
     """A sparse gradient with each row once; a dense one as it is."""
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
@@ -62,7 +62,7 @@ def rows_summed(gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor | tf.Indexe
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
 
 
-def pulled_to_zero(l2: float, gradients_and_weights: Any) -> Any:
+def add_weight_decay(l2: float, gradients_and_weights: Any) -> Any:
     """Gradients of a loss to which `l2 / 2` times the squared weights are added.
 
     Of a sparse gradient, the rows that it has are pulled.
@@ -70,7 +70,7 @@ def pulled_to_zero(l2: float, gradients_and_weights: Any) -> Any:
 
     def pulled(gradient: Any, weight: tf.Variable) -> Any:
         if isinstance(gradient, tf.IndexedSlices):
-            gradient = rows_summed(gradient)
+            gradient = sum_duplicate_rows(gradient)
             values = gradient.values + l2 * tf.gather(weight, gradient.indices)
             return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
         return gradient + l2 * weight

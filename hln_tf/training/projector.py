@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from tensorboard.plugins import projector
 
-from hln_tf import files
-from hln_tf.item_vectors import most_popular
+from hln_tf.analysis.item_embeddings import most_popular
+from hln_tf.common import files
 from hln_tf.models.base import SessionEncoder
 
 # As many as a browser projects at ease.
@@ -27,12 +27,12 @@ def write_projector(directory: Path, model: SessionEncoder, vocabulary: Sequence
       vocabulary: Raw item ids; item i stands at index i - 1.
     """
     items = most_popular(model, vocabulary, MOST_ITEMS)
-    with files.written_whole(directory / VECTORS) as temporary:
+    with files.atomic_write(directory / VECTORS) as temporary:
         np.savetxt(temporary, items.vectors, "%.6g", delimiter="\t")
     rows = ["item\tclicks\tpopularity_rank"]
     for rank, (item, clicks) in enumerate(zip(items.ids, items.clicks, strict=True), start=1):
         rows.append(f"{item.translate(_BREAKS)}\t{clicks}\t{rank}")
-    with files.written_whole(directory / METADATA) as temporary:
+    with files.atomic_write(directory / METADATA) as temporary:
         temporary.write_text("\n".join(rows) + "\n", "utf-8")
     config = projector.ProjectorConfig()
     config.embeddings.add(tensor_name="item vectors", tensor_path=VECTORS, metadata_path=METADATA)

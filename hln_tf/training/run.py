@@ -12,31 +12,30 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from hln_tf import files
+from hln_tf.common import files
+from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.data.layout import SPLITS
 from hln_tf.data.prefixes import Prefixes
-from hln_tf.data.sessions import Sessions, read_split
-from hln_tf.errors import HlnError
-from hln_tf.export import export
-from hln_tf.model_card import describe_run
+from hln_tf.data.sessions import Sessions, read_sessions
+from hln_tf.export.model_card import describe_run
+from hln_tf.export.saved_model import export
 from hln_tf.models.base import SessionEncoder, SessionScorer
 from hln_tf.recommender import Recommender
 from hln_tf.training.distribution import Workers
 from hln_tf.training.evaluation import describe, evaluate
-from hln_tf.training.events import Events
-from hln_tf.training.hparams import RESULTS, Record, record_metrics
-from hln_tf.training.interrupt import StopOnSignal
-from hln_tf.training.settings import EventSettings, RunConfig
+from hln_tf.training.hparams import RESULTS, HParamsLogger, record_metrics
+from hln_tf.training.run_directory import METRICS, RunDirectory, origin
+from hln_tf.training.settings import RunConfig, TensorBoardSettings
+from hln_tf.training.tensorboard import TensorBoardLogger
 from hln_tf.training.trainer import Trainer
-from hln_tf.workdir import METRICS, Workdir, origin
 
 
 def train_and_evaluate(
     config: RunConfig,
-    workdir: Workdir,
+    workdir: RunDirectory,
     data_dir: Path,
     workers: Workers,
-    told: EventSettings,
+    told: TensorBoardSettings,
 ) -> dict[str, Any]:
     """Runs what a config says, from wherever its workdir stands.
 
@@ -60,16 +59,16 @@ def train_and_evaluate(
     """
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
-    told = EventSettings(**workers.tell(dataclasses.asdict(told)))
+    told = TensorBoardSettings(**workers.broadcast_object(dataclasses.asdict(told)))
     started, settings = time.monotonic(), config.training
     train, validation, test = (read_sessions(data_dir, split) for split in SPLITS)
-    with StopOnSignal(workers.highest) as stop:
+    with StopOnSignal(workers.all_reduce_max) as stop:
         model, results = select(config, workdir, train, validation, stop, workers, told)
         if settings.refit:
             everything, epochs = train + validation, results.get("best_epoch")
             model, refit_results = refit(config, workdir, everything, epochs, stop, workers, told)
             results |= refit_results
-        prefixes = Prefixes.of(test, settings.max_length)
+        prefixes = Prefixes.from_sessions(test, settings.max_length)
         ranked = evaluate(model, prefixes, settings.evaluation_batch_size, "test", stop)
     if not workers.is_chief:
         return {}
@@ -92,7 +91,7 @@ def train_and_evaluate(
     # What is there was left by a run that was killed before it was finished.
     shutil.rmtree(workdir.path / "export", ignore_errors=True)
     exported = export(
-        Recommender.of(workdir, model), workdir.path / "export", describe_run(config, content)
+        Recommender.from_run(workdir, model), workdir.path / "export", describe_run(config, content)
     )
     print(f"exported {exported}", file=sys.stderr)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // 10**6
@@ -105,29 +104,14 @@ def train_and_evaluate(
     return content
 
 
-def read_sessions(data_dir: Path, split: str) -> Sessions:
-    """Reads a split that has something to predict.
-
-    Raises:
-      HlnError: It has no session of two clicks, or it is damaged.
-    """
-    sessions = read_split(data_dir, split)
-    if sessions.prefixes < 1:
-        raise HlnError(
-            f"{data_dir / split} has no session of two or more clicks: prepare a data set with "
-            f"more sessions, or with another --validation_fraction or --test_seconds"
-        )
-    return sessions
-
-
 def select(
     config: RunConfig,
-    workdir: Workdir,
+    workdir: RunDirectory,
     train: Sessions,
     validation: Sessions,
     stop: StopOnSignal,
     workers: Workers | None = None,
-    told: EventSettings | None = None,
+    told: TensorBoardSettings | None = None,
 ) -> tuple[SessionScorer, dict[str, Any]]:
     """Trains a model, its epoch chosen by validation.
 
@@ -147,8 +131,8 @@ def select(
       TrainingInterrupt: `stop` asked for it; the state is saved.
       HlnError: A saved state or the loss is unusable.
     """
-    workers, told = workers or Workers(), told or EventSettings()
-    with Record(workdir.events(RESULTS) if workers.is_chief else None, config) as record:
+    workers, told = workers or Workers(), told or TensorBoardSettings()
+    with HParamsLogger(workdir.events(RESULTS) if workers.is_chief else None, config) as record:
         model, results = _select(config, workdir, train, validation, stop, workers, told)
         record.metrics("validation", results["validation"])
     return model, results
@@ -156,20 +140,20 @@ def select(
 
 def _select(
     config: RunConfig,
-    workdir: Workdir,
+    workdir: RunDirectory,
     train: Sessions,
     validation: Sessions,
     stop: StopOnSignal,
     workers: Workers,
-    told: EventSettings,
+    told: TensorBoardSettings,
 ) -> tuple[SessionScorer, dict[str, Any]]:
     settings = config.training
     model = new_model(config, workdir, train, workers)
-    held_out = Prefixes.of(validation, settings.max_length)
+    held_out = Prefixes.from_sessions(validation, settings.max_length)
     if not isinstance(model, SessionEncoder):
         ranked = evaluate(model, held_out, settings.evaluation_batch_size, "validation", stop)
         return model, {"validation": ranked}
-    prefixes = Prefixes.of(train, settings.max_length)
+    prefixes = Prefixes.from_sessions(train, settings.max_length)
     directory = workdir.events("selection") if workers.is_chief else None
     with make_events(
         directory, told, config, validation, "validation", workdir, told.profile_range()
@@ -199,12 +183,12 @@ def _select(
 
 def refit(
     config: RunConfig,
-    workdir: Workdir,
+    workdir: RunDirectory,
     everything: Sessions,
     epochs: int | None,
     stop: StopOnSignal,
     workers: Workers,
-    told: EventSettings,
+    told: TensorBoardSettings,
 ) -> tuple[SessionScorer, dict[str, Any]]:
     """Trains a model afresh on all of train.
 
@@ -233,7 +217,7 @@ def refit(
         progress = Trainer(
             model,
             settings,
-            Prefixes.of(everything, settings.max_length),
+            Prefixes.from_sessions(everything, settings.max_length),
             None,
             epochs,
             workdir.path / "refit",
@@ -248,23 +232,23 @@ def refit(
 
 def make_events(
     directory: Path | None,
-    told: EventSettings,
+    told: TensorBoardSettings,
     config: RunConfig,
     watched: Sessions,
     part: str,
-    workdir: Workdir,
+    workdir: RunDirectory,
     profile: tuple[int, int] | None = None,
-) -> Events:
-    """What tells TensorBoard of a training; see `Events` and `WatchedEvents`."""
+) -> TensorBoardLogger:
+    """The logger of a training; see `TensorBoardLogger` and `TensorBoardDiagnostics`."""
     if not told.tensorboard:
-        return Events(directory, profile)
-    from hln_tf.training.watch import WatchedEvents
+        return TensorBoardLogger(directory, profile)
+    from hln_tf.training.diagnostics import TensorBoardDiagnostics
 
-    return WatchedEvents(directory, config, watched, part, workdir.vocabulary, profile)
+    return TensorBoardDiagnostics(directory, config, watched, part, workdir.vocabulary, profile)
 
 
 def new_model(
-    config: RunConfig, workdir: Workdir, counted: Sessions, workers: Workers
+    config: RunConfig, workdir: RunDirectory, counted: Sessions, workers: Workers
 ) -> SessionScorer:
     """A model with fresh weights, or those of `init_from`, and the items' counts."""
     keras.utils.set_random_seed(config.training.seed)
@@ -274,12 +258,12 @@ def new_model(
     if config.init_from and isinstance(model, SessionEncoder):
         if workers.is_chief:
             _carry_over(origin(config), model, workdir.vocabulary())
-        workers.share(model.trainable_variables)
-    model.learn_counts(counted)
+        workers.broadcast_variables(model.trainable_variables)
+    model.fit_counts(counted)
     return model
 
 
-def _carry_over(older: Workdir, model: SessionEncoder, vocabulary: list[str]) -> None:
+def _carry_over(older: RunDirectory, model: SessionEncoder, vocabulary: list[str]) -> None:
     """Gives a model the weights of an older one; rows of items follow the raw ids."""
     old_model = older.model()
     old_rows = {raw_id: row for row, raw_id in enumerate(older.vocabulary())}

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hln_tf import __version__
+from hln_tf.common import __version__
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.settings import Range, checked, from_dict, setting
 from hln_tf.data.layout import Manifest
-from hln_tf.errors import HlnError, UsageError
+from hln_tf.layers.choices import SCORE_MEGABYTES
 from hln_tf.models.registry import model_entry
-from hln_tf.models.settings import SCORE_MEGABYTES
-from hln_tf.settings import Range, checked, from_dict, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +100,7 @@ class TrainingSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class EventSettings:
+class TensorBoardSettings:
     """What a run leaves for TensorBoard; it changes no result and is no part of the config.
 
     Raises:
@@ -160,7 +160,7 @@ class DataDescription:
         checked(self)
 
     @classmethod
-    def of(cls, manifest: Manifest, directory: Path) -> "DataDescription":
+    def from_manifest(cls, manifest: Manifest, directory: Path) -> "DataDescription":
         """Describes a prepared data set."""
         return cls(
             dataset=manifest.dataset,
@@ -181,7 +181,7 @@ class RunConfig:
       model_settings: Its settings.
       training: How it is trained.
       data: On what.
-      init_from: Workdir whose weights it starts from, or None.
+      init_from: RunDirectory whose weights it starts from, or None.
       version: Version of the package that made the run.
     """
 

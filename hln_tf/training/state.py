@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from hln_tf.errors import HlnError
+from hln_tf.common.errors import HlnError
 from hln_tf.training.distribution import Workers
 
 
@@ -91,12 +91,12 @@ class TrainingState:
         Raises:
           HlnError: The saved state is damaged.
         """
-        found = self._workers.tell(self._workers.is_chief and _restore(self._latest))
+        found = self._workers.broadcast_object(self._workers.is_chief and _restore(self._latest))
         if found:
             self._progress.value = Progress(
-                **self._workers.tell(dataclasses.asdict(self._progress.value))
+                **self._workers.broadcast_object(dataclasses.asdict(self._progress.value))
             )
-            self._workers.share(self._variables)
+            self._workers.broadcast_variables(self._variables)
         return bool(found)
 
     def restore_best(self) -> None:
@@ -111,7 +111,7 @@ class TrainingState:
                 f"the best weights in {directory} are missing: "
                 f"remove {directory.parent} to train from the start"
             )
-        self._workers.share(self._model.variables)
+        self._workers.broadcast_variables(self._model.variables)
 
     def save(self) -> None:
         """Saves the state now."""

@@ -11,18 +11,18 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from hln_tf.common.errors import HlnError
+from hln_tf.common.interrupt import StopOnSignal, TrainingInterrupt
+from hln_tf.common.progress import progress_bar
 from hln_tf.data.prefixes import Prefixes
-from hln_tf.errors import HlnError
 from hln_tf.models.base import SessionEncoder
-from hln_tf.progress import progress_bar
 from hln_tf.training.distribution import Workers
 from hln_tf.training.evaluation import describe, evaluate
-from hln_tf.training.events import Events
 from hln_tf.training.gradients import STEP_SIGNATURE, replica_gradients
-from hln_tf.training.interrupt import StopOnSignal, TrainingInterrupt
-from hln_tf.training.optimizers import LazyAdam, pulled_to_zero
+from hln_tf.training.optimizers import LazyAdam, add_weight_decay
 from hln_tf.training.settings import TrainingSettings
 from hln_tf.training.state import Progress, TrainingState
+from hln_tf.training.tensorboard import TensorBoardLogger
 
 OBJECTIVE = "mrr@20"
 STEPS_PER_EVENT = 100
@@ -57,7 +57,7 @@ class Trainer:
         validation: Prefixes | None,
         epochs: int,
         directory: Path,
-        events: Events,
+        events: TensorBoardLogger,
         stop: StopOnSignal,
         workers: Workers,
         label: str = "epoch",
@@ -110,7 +110,7 @@ class Trainer:
             while not self._state.progress.finished:
                 self._train_epoch()
                 self._state.save()  # validation may take longer than the time between states
-                self._judge_epoch()
+                self._validate_epoch()
                 self._state.save()
         except TrainingInterrupt:
             self._state.save()
@@ -149,7 +149,7 @@ class Trainer:
                 self._stop.check()
                 self._state.save_if_due()
 
-    def _judge_epoch(self) -> None:
+    def _validate_epoch(self) -> None:
         """Records the epoch whose steps are done, and whether it is the best or the last."""
         settings, progress = self._settings, self._state.progress
         learning_rate = settings.learning_rate_at(progress.epoch)
@@ -230,7 +230,7 @@ def make_optimizer(settings: TrainingSettings) -> Any:
     if settings.clip_norm:
         options["global_clipnorm"] = settings.clip_norm
     if settings.l2:
-        options["gradient_transformers"] = [functools.partial(pulled_to_zero, settings.l2)]
+        options["gradient_transformers"] = [functools.partial(add_weight_decay, settings.l2)]
     if settings.optimizer == "adam":
         return LazyAdam(settings.learning_rate, epsilon=settings.epsilon, **options)
     if settings.optimizer == "adagrad":

@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from beam_preprocess import Settings, Work, prepare
-from beam_preprocess.beginning import open_log
+from beam_preprocess.format_detection import open_log
 from beam_preprocess.formats import LogFormat
 from beam_preprocess.parquet import read as read_parquet
 from beam_preprocess.read import find_files
 from beam_preprocess.records import row_starts, whole_rows
 from beam_preprocess.scan import _parsed, cut
-from hln_tf.errors import HlnError
+from hln_tf.common.errors import HlnError
 
 LOG = {"session": "s", "time": "t", "item": ("i",)}
 CSV = LogFormat(**LOG)

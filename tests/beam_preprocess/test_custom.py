@@ -17,9 +17,9 @@ from protocol import FEW, MIDNIGHT, read, reference_custom
 from beam_preprocess import Settings, Work, prepare
 from beam_preprocess.formats import LogFormat
 from beam_preprocess.preparation import outputs, prepare_all
+from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import Manifest
 from hln_tf.data.sessions import read_split
-from hln_tf.errors import HlnError
 
 UTC = datetime.UTC
 HOUR = datetime.timezone(datetime.timedelta(hours=-3, minutes=-30))

@@ -11,7 +11,7 @@ import pytest
 from beam_preprocess import Settings, Work, prepare
 from beam_preprocess.datasets import DATASETS
 from beam_preprocess.generate import LogSettings, generate, main
-from hln_tf.errors import UsageError
+from hln_tf.common.errors import UsageError
 
 
 def rows(path, delimiter):
@@ -120,6 +120,6 @@ def test_wrong_settings(tmp_path):
 
 
 def test_help_loads_nothing_heavy():
-    code = "import sys, beam_preprocess.generate, beam_preprocess.benchmark; print(*sys.modules)"
+    code = "import sys, beam_preprocess.generate, benchmarks.preprocessing; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
     assert not {"apache_beam", "pyarrow", "tensorflow", "pandas"} & set(loaded)

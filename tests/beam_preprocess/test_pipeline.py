@@ -12,7 +12,7 @@ from protocol import FEW, read, reference_lastfm, reference_yoochoose, stamp
 
 from beam_preprocess import Settings, Work, prepare
 from beam_preprocess.datasets import DATASETS
-from hln_tf.errors import HlnError
+from hln_tf.common.errors import HlnError
 
 
 def write_files(directory, lines, cuts):
@@ -41,7 +41,7 @@ work = st.builds(
 fractions = st.sampled_from(["1/64", "1/5", "1/3", "1/2", "3/4", "1"])
 
 
-def rows_of(keys, times, items):
+def item_rows(keys, times, items):
     """Logs drawn evenly, which says more in few examples than small ones: (key, time, item)."""
 
     def draw(seed):
@@ -69,7 +69,7 @@ def check(tmp_path_factory, log, config, cut_up, cuts, expected):
 
 @FEW
 @given(
-    rows=rows_of(keys=30, times=1800, items=8),
+    rows=item_rows(keys=30, times=1800, items=8),
     cuts=st.lists(st.integers(1, 80), max_size=2),
     cut_up=work,
     config=st.builds(
@@ -90,7 +90,7 @@ def test_yoochoose_as_in_the_protocol(tmp_path_factory, rows, cuts, cut_up, conf
 
 @FEW
 @given(
-    rows=rows_of(keys=9, times=14_400, items=5),
+    rows=item_rows(keys=9, times=14_400, items=5),
     outside=st.lists(st.sampled_from([-1, -86_400 * 40, 86_400 * 40]), max_size=3),
     cuts=st.lists(st.integers(1, 80), max_size=1),
     cut_up=work,

@@ -16,7 +16,7 @@ from beam_preprocess.read import LogFile, cut_text, find_files, line_number, rea
 from beam_preprocess.rows import parse, partitioned, stable_hash
 from beam_preprocess.schema import Schema
 from beam_preprocess.times import parse_times
-from hln_tf.errors import HlnError, UsageError
+from hln_tf.common.errors import HlnError, UsageError
 
 GOOD = "2014-09-24T09:58:32.124Z"
 YOOCHOOSE_ROWS = Schema.find(YOOCHOOSE, "1234", "log")

@@ -9,7 +9,7 @@ import pytest
 from beam_preprocess import Settings, Work, prepare
 from beam_preprocess.generate import LogSettings, generate
 from beam_preprocess.spill import Spill, peek, take
-from hln_tf.errors import HlnError, UsageError
+from hln_tf.common.errors import HlnError, UsageError
 
 CONFIG = Settings(train_fraction="1/2", validation_fraction="0.2")
 CUT_UP = Work(workers=2, partitions=3, block_bytes=200_000)

@@ -20,9 +20,9 @@ from beam_preprocess.sample.generator import (
     read_process,
 )
 from beam_preprocess.sample.process import Process, ProcessSettings, draw_process
-from hln_tf import files
-from hln_tf.cli import run
-from hln_tf.errors import HlnError, UsageError
+from hln_tf.common import files
+from hln_tf.common.cli import run
+from hln_tf.common.errors import HlnError, UsageError
 
 SMALL = ProcessSettings(items=40, groups=6, group_items=16)
 ROW = re.compile(r"\d+,2014-04-\d\dT\d\d:\d\d:\d\d\.\d{3}Z,2145\d{5},0")
@@ -221,7 +221,8 @@ def test_a_cycle_must_name_items_that_exist():
 
 def test_the_command_writes_the_three_files_without_tensorflow(tmp_path):
     script = (
-        "import sys; from beam_preprocess.sample.__main__ import main; from hln_tf.cli import run; "
+        "import sys; from beam_preprocess.sample.__main__ import main; "
+        "from hln_tf.common.cli import run; "
         "code = run(main); assert 'tensorflow' not in sys.modules; sys.exit(code)"
     )
     flags = ["generate", "--output", str(tmp_path / "raw"), "--sessions", "50"]

@@ -8,9 +8,9 @@ from beam_preprocess.sample.evaluation import OptimumSettings, evaluate, match_i
 from beam_preprocess.sample.generator import CLICKS, LogSettings, generate, read_process
 from beam_preprocess.sample.optimum import Optimum
 from beam_preprocess.sample.process import ProcessSettings
-from hln_tf import files
-from hln_tf.errors import HlnError, UsageError
-from hln_tf.workdir import CONFIG, METRICS
+from hln_tf.common import files
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.training.run_directory import CONFIG, METRICS
 
 ITEMS = 40
 

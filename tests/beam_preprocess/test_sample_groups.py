@@ -6,7 +6,8 @@ from beam_preprocess.sample import groups
 from beam_preprocess.sample.__main__ import main
 from beam_preprocess.sample.generator import CLICKS, NOISE, LogSettings, generate
 from beam_preprocess.sample.process import ProcessSettings
-from hln_tf import cli, train
+from hln_tf import train
+from hln_tf.common import cli
 from hln_tf.data.layout import VOCABULARY
 
 ITEMS = 40

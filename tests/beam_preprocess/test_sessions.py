@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_preprocess import Settings, order, sessions
+from beam_preprocess import Settings, sessions
+from beam_preprocess import splits as order
 from beam_preprocess.sessions import Sessions
-from hln_tf.errors import HlnError, UsageError
+from hln_tf.common.errors import HlnError, UsageError
 
 
 def columns(rows, times=None):

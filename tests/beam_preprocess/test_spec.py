@@ -8,7 +8,7 @@ import pytest
 from beam_preprocess.datasets import DATASETS
 from beam_preprocess.formats import LogFormat
 from beam_preprocess.spec import read_spec, settings_of
-from hln_tf.errors import HlnError, UsageError
+from hln_tf.common.errors import HlnError, UsageError
 
 SPEC = """\
 user: user_id

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from commands import run
 
-from hln_tf.training.flags import parse
-from hln_tf.workdir import Workdir
+from hln_tf.training.run_directory import RunDirectory
+from hln_tf.training.run_flags import parse
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def write(tmp_path):
 
 
 def test_a_runs_own_config_gives_its_settings_and_data(trained, data):
-    config = Workdir(trained.path).config()
+    config = RunDirectory(trained.path).config()
     path = str(trained.path / "config.json")
     flags, model_settings, training = parse(["--config", path], "train", None)
     assert (flags.model, model_settings, training) == (

@@ -88,9 +88,9 @@ def test_batch_file_gives_what_each_session_alone_gives(recommend, tmp_path):
 
 def test_scores_do_not_depend_on_the_batch(trained):
     from hln_tf import Recommender
-    from hln_tf.workdir import Workdir
+    from hln_tf.training.run_directory import RunDirectory
 
-    recommender = Recommender.load(Workdir(trained.path))
+    recommender = Recommender.load(RunDirectory(trained.path))
     sessions = [["i3"], ["i3", "i6", "i9", "x", "i12", "i15"], [], ["i7", "i10"]]
     together = recommender.recommend(sessions, 30)
     for session, result in zip(sessions, together, strict=True):

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from commands import TINY, checkpoint_number, finish, run, signal_when_saved, start, weights
 
-from hln_tf import files
+from hln_tf.common import files
 
 # Kills itself where an epoch's steps are done and saved and the epoch is not judged yet.
 KILLED_BETWEEN_EPOCHS = """
 import os, signal, sys
-from hln_tf import cli, train
+from hln_tf import train
+from hln_tf.common import cli
 from hln_tf.training import trainer
 original, calls = trainer.evaluate, []
 def evaluate(model, prefixes, batch_size, label, stop):

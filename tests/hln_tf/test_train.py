@@ -9,11 +9,11 @@ from commands import TINY, run, tree, weights
 from events import scalars
 from toy import write_dataset
 
-from hln_tf import files
+from hln_tf.common import files
 from hln_tf.data.layout import SPLITS, Manifest
 from hln_tf.models.registry import MODELS
-from hln_tf.training.flags import parse
-from hln_tf.workdir import Workdir, load_model
+from hln_tf.training.run_directory import RunDirectory, load_model
+from hln_tf.training.run_flags import parse
 
 KS = (5, 10, 20)
 NAMES = [f"{metric}@{k}" for metric in ("recall", "mrr") for k in KS]
@@ -260,8 +260,8 @@ class TestInitFrom:
         outcome = run("hln_tf.train", *self.arguments(newer, tmp_path, *more))
         assert outcome.code == 0, outcome.err
         old, new = load_model(trained.path), load_model(tmp_path / "run")
-        old_ids = Workdir(trained.path).vocabulary()
-        new_ids = Workdir(tmp_path / "run").vocabulary()
+        old_ids = RunDirectory(trained.path).vocabulary()
+        new_ids = RunDirectory(tmp_path / "run").vocabulary()
         shared = sorted({*old_ids} & {*new_ids})
         assert len(shared) == 20
         np.testing.assert_allclose(

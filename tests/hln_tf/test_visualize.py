@@ -221,7 +221,7 @@ def test_the_data_set_of_another_catalogue_is_refused(trained, tmp_path):
 
 def test_help_needs_neither_tensorflow_nor_matplotlib():
     script = (
-        "import sys\nfrom hln_tf import cli, visualize\n"
+        "import sys\nfrom hln_tf import visualize\nfrom hln_tf.common import cli\n"
         "try: visualize.main(['session', '--help'])\n"
         "finally: print({'tensorflow', 'matplotlib'} & set(sys.modules))"
     )

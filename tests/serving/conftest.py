@@ -9,7 +9,7 @@ from toy import raw_id
 
 from hln_tf import Recommender
 from hln_tf.data.sessions import Sessions
-from hln_tf.export import export
+from hln_tf.export.saved_model import export
 
 ITEMS = 30
 RUN = {"model": "hln", "data": {}, "settings": {}, "metrics": {}}
@@ -38,7 +38,7 @@ def hln(tmp_path_factory):
     model = make_model(num_items=ITEMS)
     # The first items are the most popular.
     clicks = [[item] * (ITEMS - item + 1) for item in range(1, ITEMS + 1)]
-    model.learn_counts(Sessions.from_lists(clicks))
+    model.fit_counts(Sessions.from_lists(clicks))
     recommender = Recommender(model, [raw_id(item + 1) for item in range(ITEMS)], 50, " ")
     base = tmp_path_factory.mktemp("models") / "hln"
     export(recommender, base, RUN)

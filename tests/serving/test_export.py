@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 from toy import raw_id, write_dataset
 
-from hln_tf import cli, train
+from hln_tf import train
+from hln_tf.common import cli
 from serving.export import main
 
 

@@ -11,7 +11,7 @@ from served import serve, wait_for
 from small_hln import make_model
 
 from hln_tf.data.sessions import Sessions
-from hln_tf.export import export
+from hln_tf.export.saved_model import export
 from hln_tf.models.markov import Markov
 from hln_tf.models.settings import MarkovSettings
 from hln_tf.recommender import Recommender
@@ -44,8 +44,8 @@ def addresses(tmp_path_factory):
     """Addresses of two servers by the model's name."""
     root = tmp_path_factory.mktemp("models")
     hln, markov = make_model(num_items=ITEMS, seed=2), Markov(3, MarkovSettings())
-    hln.learn_counts(popular(ITEMS))
-    markov.learn_counts(Sessions.from_lists([[1, 2, 3], [1, 2, 3], [3, 1]]))
+    hln.fit_counts(popular(ITEMS))
+    markov.fit_counts(Sessions.from_lists([[1, 2, 3], [1, 2, 3], [3, 1]]))
     export(Recommender(hln, IDS, MAX_LENGTH, " "), root / "hln", RUN)
     raw_ids = ["a b", "<b>bold</b>", "ü"]
     export(Recommender(markov, raw_ids, MAX_LENGTH, "\t"), root / "markov", {})

@@ -32,12 +32,12 @@ def make_plan(chains, tmp_path):
         hyperband = {"max_epochs": 4, "factor": 2, "iterations": 1}
         model = HLNSettings(embedding_dim=4, hidden_dim=4, num_groups=2)
         training = TrainingSettings(epochs=3, decay_epochs=1, patience=10)
-        description = DataDescription.of(Manifest.read(chains), chains)
+        description = DataDescription.from_manifest(Manifest.read(chains), chains)
         return Plan(
             workdir=workdir or tmp_path / "search",
             data_dir=chains,
             base=RunConfig("hln", model, training, description),
-            space=Space.of([model, training], names),
+            space=Space.from_settings([model, training], names),
             tuner=tuner,
             hyperband=hyperband if tuner == "hyperband" else {},
             max_trials=None if tuner == "hyperband" else max_trials,

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from hln_tf.settings import Range
+from hln_tf.common.settings import Range
 from tuning.importance import measure
-from tuning.outcomes import Outcome
 from tuning.results import Results
 from tuning.space import Hyperparameter
+from tuning.trial_result import Outcome
 
 RATE = Hyperparameter("rate", Range(0.001, 1.0, log=True), 0.01)
 BIAS = Hyperparameter("bias", Range(-1.0, 1.0), 0.0)

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from hln_tf.errors import HlnError
-from hln_tf.training.interrupt import StopOnSignal
+from hln_tf.common.errors import HlnError
+from hln_tf.common.interrupt import StopOnSignal
 from tuning import oracle as oracles
 from tuning.plan import TUNERS
 from tuning.results import Results
@@ -34,7 +34,7 @@ def test_trial_0_is_the_default_and_the_rest_differ(make_plan, trials, config_of
     assert first == base
     rates = {config_of(plan, n)["training"]["learning_rate"] for n in train.ran}
     assert len(rates) > 2
-    results = Results.of(plan, oracle)
+    results = Results.from_search(plan, oracle)
     assert results.completed[0].score >= next(t.score for t in results.completed if t.number == 0)
 
 
@@ -79,7 +79,7 @@ def test_a_trial_that_ended_just_before_a_kill_is_not_run_again(make_plan, trial
 
 def test_hyperband_goes_on_from_the_state_of_the_parent(make_plan, trials):
     plan = make_plan("hyperband")
-    results = Results.of(plan, search(plan, trials()))
+    results = Results.from_search(plan, search(plan, trials()))
     promoted = [each for each in results.completed if each.parent is not None]
     assert promoted
     by_number = {each.number: each for each in results.completed}
@@ -99,7 +99,7 @@ def test_hyperband_goes_on_from_the_state_of_the_parent(make_plan, trials):
 def test_failures_fail_their_own_trials_alone(make_plan, trials, tuner, capfd):
     plan, train = make_plan(tuner, max_trials=8), trials(failing=range(5))
     oracle = search(plan, train)
-    results = Results.of(plan, oracle)
+    results = Results.from_search(plan, oracle)
     assert [each.number for each in results.failed] == list(range(5))
     assert results.failed[3].reason == "ValueError: trial 3 is bad"
     assert "Traceback" in (plan.run("3").path / "failure.txt").read_text()
@@ -110,7 +110,7 @@ def test_failures_fail_their_own_trials_alone(make_plan, trials, tuner, capfd):
 
 def test_a_search_without_a_score_says_so(make_plan, trials):
     plan = make_plan(max_trials=4)
-    results = Results.of(plan, search(plan, trials(failing=range(4))))
+    results = Results.from_search(plan, search(plan, trials(failing=range(4))))
     with pytest.raises(HlnError, match=r"no trial .* \(4 failed, trial 0: ValueError: trial 0"):
         results.write()
     assert (plan.workdir / "trials.csv").read_text().count("failed") == 4

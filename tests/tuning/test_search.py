@@ -10,8 +10,8 @@ import time
 import pytest
 from commands import checkpoint_number, finish, run, start, tree
 
-from hln_tf.training.flags import parse
-from hln_tf.workdir import Workdir
+from hln_tf.training.run_directory import RunDirectory
+from hln_tf.training.run_flags import parse
 
 TRIALS = 6
 
@@ -50,7 +50,7 @@ def trial_of(worker, workdir):
 @pytest.fixture(scope="module")
 def searched(flags):
     """The finished search: its directory, the killed trial, and what the processes did."""
-    workdir = Workdir(flags[flags.index("--workdir") + 1]).path
+    workdir = RunDirectory(flags[flags.index("--workdir") + 1]).path
     with pytest.MonkeyPatch.context() as patch, socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         patch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
@@ -121,7 +121,7 @@ def test_trial_0_is_the_default_and_the_best_is_not_worse(searched, flags):
         for flag in (name, value)
     ]
     _, model_settings, training = parse(plain, "train", None)
-    first = Workdir(workdir / "trial_0000").config()
+    first = RunDirectory(workdir / "trial_0000").config()
     assert (first.model_settings, first.training) == (model_settings, training)
     scores = [float(trial["mrr@20"]) for trial in rows(workdir)]
     best = json.loads((workdir / "best_config.json").read_text())
@@ -143,7 +143,7 @@ def test_the_best_config_trains_as_it_is(searched, tmp_path):
     path = tmp_path / "run"
     outcome = run("hln_tf.train", "--config", workdir / "best_config.json", "--workdir", path)
     assert outcome.code == 0, outcome.err
-    best = Workdir(workdir / "best_config.json").path
+    best = RunDirectory(workdir / "best_config.json").path
     assert json.loads((path / "config.json").read_text()) == json.loads(best.read_text())
     validation = json.loads((path / "metrics.json").read_text())["validation"]["mrr@20"]
     assert validation == pytest.approx(max(float(row["mrr@20"]) for row in rows(workdir)), abs=1e-4)
@@ -244,7 +244,7 @@ def test_a_worker_does_not_prepare_the_data(monkeypatch, tmp_path):
 def test_help_does_not_wait_for_tensorflow():
     code = """
 import sys
-from hln_tf import cli
+from hln_tf.common import cli
 from tuning import search
 try:
     cli.run(search.main, ["--help"])

@@ -5,16 +5,16 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from hln_tf.errors import UsageError
+from hln_tf.common.errors import UsageError
+from hln_tf.common.settings import Range
 from hln_tf.models.settings import HLNSettings
-from hln_tf.settings import Range
 from hln_tf.training.settings import TrainingSettings
 from tuning.space import Hyperparameter, Space
 
 
 @pytest.mark.parametrize("settings", [HLNSettings(num_groups=7), TrainingSettings(batch_size=50)])
 def test_the_defaults_of_the_space_are_the_settings_themselves(settings):
-    space = Space.of([settings])
+    space = Space.from_settings([settings])
     drawn = {each.name: each.default for each in space.declare().space}
     assert space.apply(drawn, settings) == settings
 
@@ -23,12 +23,14 @@ def test_the_defaults_of_the_space_are_the_settings_themselves(settings):
 def test_the_space_is_the_declared_search_fields(settings):
     declared = {f.name for f in dataclasses.fields(settings) if f.metadata["search"] is not None}
     assert declared
-    assert {parameter.name for parameter in Space.of([settings]).declare().space} == declared
+    assert {
+        parameter.name for parameter in Space.from_settings([settings]).declare().space
+    } == declared
 
 
 def test_a_drawn_value_takes_its_place_and_the_others_stay():
     settings = HLNSettings(hidden_dim=9)
-    space = Space.of([settings], ["num_groups"])
+    space = Space.from_settings([settings], ["num_groups"])
     assert space.apply({"num_groups": 2, "tuner/epochs": 3}, settings) == HLNSettings(
         hidden_dim=9, num_groups=2
     )
@@ -36,7 +38,7 @@ def test_a_drawn_value_takes_its_place_and_the_others_stay():
 
 def test_draws_keep_to_their_range_and_their_type():
     parts = [HLNSettings(), TrainingSettings()]
-    space = Space.of(parts, None, ["num_groups=2:9", "temperature=0.5:1"])
+    space = Space.from_settings(parts, None, ["num_groups=2:9", "temperature=0.5:1"])
     random = np.random.default_rng(0)
     for _ in range(100):
         drawn = {p.name: p.prob_to_value(random.random()) for p in space.declare().space}
@@ -64,19 +66,21 @@ def test_a_default_survives_a_message_of_32_bit_floats_to_the_last_digit():
 def test_a_logarithmic_range_moves_to_a_default_outside_of_it():
     """Of presets whose steps are of another size."""
     training = TrainingSettings(learning_rate=0.5, batch_size=32)
-    space = Space.of([training], ["learning_rate", "batch_size"])
+    space = Space.from_settings([training], ["learning_rate", "batch_size"])
     found = {each.name: each.search for each in space.hyperparameters}
     # The declared ranges are 3e-4 to 1e-2 and 64 to 512: as wide, with the default in the middle.
     assert found["learning_rate"].high / found["learning_rate"].low == pytest.approx(1e-2 / 3e-4)
     middle = math.sqrt(found["learning_rate"].low * found["learning_rate"].high)
     assert middle == pytest.approx(0.5)
     assert (found["batch_size"].low, found["batch_size"].high) == (11, 91)
-    (given,) = Space.of([training], ["batch_size"], ["batch_size=64:128"]).hyperparameters
+    (given,) = Space.from_settings(
+        [training], ["batch_size"], ["batch_size=64:128"]
+    ).hyperparameters
     assert (given.search.low, given.search.high) == (64, 128)
 
 
 def test_a_default_outside_its_range_stays_the_default():
-    space = Space.of([TrainingSettings()], None, ["learning_rate=0.005:0.01"])
+    space = Space.from_settings([TrainingSettings()], None, ["learning_rate=0.005:0.01"])
     assert space.values({"learning_rate": 0.001, "batch_size": 64})["learning_rate"] == 0.001
 
 
@@ -103,5 +107,5 @@ def test_a_default_outside_its_range_stays_the_default():
 )
 def test_names_and_ranges_that_are_refused(names, ranges, words):
     with pytest.raises(UsageError) as caught:
-        Space.of([HLNSettings(), TrainingSettings()], names, ranges)
+        Space.from_settings([HLNSettings(), TrainingSettings()], names, ranges)
     assert all(word in str(caught.value) for word in words), caught.value

@@ -4,9 +4,9 @@ import events
 import numpy as np
 import pytest
 
-from hln_tf.errors import HlnError
-from hln_tf.training.interrupt import StopOnSignal, TrainingInterrupt
-from hln_tf.training.settings import EventSettings
+from hln_tf.common.errors import HlnError
+from hln_tf.common.interrupt import StopOnSignal, TrainingInterrupt
+from hln_tf.training.settings import TensorBoardSettings
 from tuning.plan import EPOCHS, PARENT
 from tuning.search import trainer
 from tuning.trial import TrialError, failure, run_trial
@@ -78,7 +78,7 @@ def test_an_error_of_the_training_is_the_reason(make_plan):
 def test_a_promoted_trial_does_what_one_of_more_epochs_does(make_plan):
     plan = make_plan("hyperband")
     with StopOnSignal() as stop:
-        train = trainer(plan, stop, EventSettings())
+        train = trainer(plan, stop, TensorBoardSettings())
         run_trial(plan, "0", {**DRAWN, EPOCHS: 1}, train)
         parted = run_trial(plan, "1", {**DRAWN, EPOCHS: 3, PARENT: "0"}, train)
         whole = run_trial(plan, "2", {**DRAWN, EPOCHS: 3}, train)
@@ -94,7 +94,10 @@ def test_a_promoted_trial_does_what_one_of_more_epochs_does(make_plan):
 def test_tensorboard_is_told_of_trials_what_is_asked(make_plan):
     plan = make_plan()
     with StopOnSignal() as stop:
-        for trial, told in (("0", EventSettings()), ("1", EventSettings(tensorboard=True))):
+        for trial, told in (
+            ("0", TensorBoardSettings()),
+            ("1", TensorBoardSettings(tensorboard=True)),
+        ):
             run_trial(plan, trial, DRAWN, trainer(plan, stop, told))
     plain, full = (events.scalars(plan.run(trial).events("selection")) for trial in "01")
     assert {"loss", "epoch/mrr@20"} <= plain.keys()

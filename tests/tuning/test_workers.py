@@ -6,8 +6,8 @@ import socket
 import pytest
 from keras_tuner.src.distribute.oracle_chief import exit_chief
 
-from hln_tf.errors import HlnError, UsageError
-from hln_tf.training.interrupt import StopOnSignal
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.interrupt import StopOnSignal
 from tuning import oracle as oracles
 from tuning.tuner import Tuner
 from tuning.workers import HOST, ID, PORT, Chief, Role, follow, lead, present
@@ -179,7 +179,7 @@ def test_the_chief_answers_until_all_workers_have_left(watched):
 
 
 def test_a_state_that_cannot_be_saved_ends_the_chief(watched, monkeypatch):
-    monkeypatch.setattr("hln_tf.files.write_json", full_disk)
+    monkeypatch.setattr("hln_tf.common.files.write_json", full_disk)
     with pytest.raises(OSError):
         watched.oracle.create_trial("w1")
     with pytest.raises(OSError, match="No space"):

@@ -4,9 +4,9 @@ import re
 import pytest
 import toy
 
-from hln_tf import files
+from hln_tf.common import files
+from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import Manifest, Split, read_vocabulary
-from hln_tf.errors import HlnError
 
 SPLITS = {"train": [[1, 2, 3], [2, 1]], "validation": [[1, 3]], "test": [[3, 1]]}
 

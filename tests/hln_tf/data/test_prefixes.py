@@ -30,7 +30,7 @@ def samples(prefixes, order=None):
 def many_prefixes(sessions=2000, max_length=50):
     random = np.random.default_rng(0)
     lengths = np.minimum(1 + random.geometric(0.2, sessions), 60)
-    return Prefixes.of(
+    return Prefixes.from_sessions(
         Sessions.from_lists([random.integers(1, 100, length).tolist() for length in lengths]),
         max_length,
     )
@@ -42,12 +42,12 @@ def many():
 
 
 def test_prefixes_by_hand():
-    prefixes = Prefixes.of(Sessions.from_lists([[4, 5, 6], [7], [8, 9]]), max_length=50)
+    prefixes = Prefixes.from_sessions(Sessions.from_lists([[4, 5, 6], [7], [8, 9]]), max_length=50)
     assert samples(prefixes) == [([4], 5), ([4, 5], 6), ([8], 9)]
 
 
 def test_longer_prefixes_keep_their_last_clicks():
-    prefixes = Prefixes.of(Sessions.from_lists([[1, 2, 3, 4, 5]]), max_length=2)
+    prefixes = Prefixes.from_sessions(Sessions.from_lists([[1, 2, 3, 4, 5]]), max_length=2)
     assert samples(prefixes) == [([1], 2), ([1, 2], 3), ([2, 3], 4), ([3, 4], 5)]
 
 
@@ -55,7 +55,7 @@ def test_longer_prefixes_keep_their_last_clicks():
 @hypothesis.given(SESSIONS, st.integers(1, 9))
 def test_prefixes_are_those_of_a_double_loop(lists, max_length):
     sessions = Sessions.from_lists(lists)
-    prefixes = Prefixes.of(sessions, max_length)
+    prefixes = Prefixes.from_sessions(sessions, max_length)
     assert samples(prefixes) == expected_samples(lists, max_length)
     assert len(prefixes) == sessions.prefixes
 
@@ -63,7 +63,7 @@ def test_prefixes_are_those_of_a_double_loop(lists, max_length):
 @hypothesis.settings(deadline=None)
 @hypothesis.given(SESSIONS, st.integers(1, 5), st.integers(0, 3))
 def test_shuffled_is_a_permutation(lists, batch_size, epoch):
-    prefixes = Prefixes.of(Sessions.from_lists(lists), 50)
+    prefixes = Prefixes.from_sessions(Sessions.from_lists(lists), 50)
     order = prefixes.shuffled(batch_size, seed=1, epoch=epoch)
     np.testing.assert_array_equal(np.sort(order), np.arange(len(prefixes)))
 
@@ -113,7 +113,7 @@ def test_by_length_is_a_permutation_from_short_to_long(many):
 
 
 def test_batches_by_hand():
-    prefixes = Prefixes.of(Sessions.from_lists([[4, 5, 6, 7], [8, 9]]), max_length=2)
+    prefixes = Prefixes.from_sessions(Sessions.from_lists([[4, 5, 6, 7], [8, 9]]), max_length=2)
     batches = [
         {name: value.tolist() for name, value in batch.items()}
         for batch in prefixes.batches(np.array([3, 2, 0, 1]), batch_size=3)
@@ -127,7 +127,7 @@ def test_batches_by_hand():
 @hypothesis.settings(deadline=None, max_examples=10)
 @hypothesis.given(SESSIONS, st.integers(1, 5), st.integers(1, 5))
 def test_batches_hold_the_samples_in_order(lists, batch_size, max_length):
-    prefixes = Prefixes.of(Sessions.from_lists(lists), max_length)
+    prefixes = Prefixes.from_sessions(Sessions.from_lists(lists), max_length)
     order = prefixes.shuffled(batch_size, seed=1, epoch=0)
     found = []
     for batch in prefixes.batches(order, batch_size):
@@ -153,6 +153,6 @@ def test_first_step_goes_on_where_skipping_would(many, first_step):
 
 
 def test_no_sessions_give_no_batches():
-    prefixes = Prefixes.of(Sessions.from_lists([]), 50)
+    prefixes = Prefixes.from_sessions(Sessions.from_lists([]), 50)
     assert len(prefixes) == prefixes.steps(64) == 0
     assert list(prefixes.batches(prefixes.by_length(), 64)) == []

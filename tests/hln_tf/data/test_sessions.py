@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 import toy
 
+from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import Manifest
 from hln_tf.data.sessions import Sessions, read_split
-from hln_tf.errors import HlnError
 
 SPLITS = {
     "train": [[1, 2, 3], [4, 5], [2, 2], [5, 1, 4, 3], [3, 4]],

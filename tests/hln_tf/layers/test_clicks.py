@@ -9,7 +9,7 @@ ITEMS = tf.constant([[4, 2, 0], [0, 0, 7], [0, 3, 0], [5, 5, 1], [0, 0, 0]])
 X = np.arange(30.0, dtype=np.float32).reshape(5, 3, 2)
 
 
-def without_padding(x, items):
+def mask_padding(x, items):
     return tf.constant(x) * tf.cast(items > 0, tf.float32)[..., None]
 
 
@@ -21,7 +21,7 @@ def test_last_click_by_hand():
 
 def test_mean_of_clicks_by_hand():
     expected = [(X[0, 0] + X[0, 1]) / 2, X[1, 2], X[2, 1], X[3].mean(axis=0), [0, 0]]
-    np.testing.assert_allclose(mean_of_clicks(without_padding(X, ITEMS), ITEMS), expected)
+    np.testing.assert_allclose(mean_of_clicks(mask_padding(X, ITEMS), ITEMS), expected)
 
 
 @hypothesis.settings(deadline=None, max_examples=25)
@@ -31,7 +31,7 @@ def test_one_session_padded_anywhere(row):
     x = np.random.default_rng(0).normal(size=(1, len(row), 3)).astype(np.float32)
     clicks = [vector for vector, item in zip(x[0], row, strict=True) if item]
     expected = np.mean(clicks, axis=0) if clicks else np.zeros(3)
-    mean = mean_of_clicks(without_padding(x, items), items)[0]
+    mean = mean_of_clicks(mask_padding(x, items), items)[0]
     np.testing.assert_allclose(mean, expected, rtol=1e-5, atol=1e-6)
     last = clicks[-1] if clicks else x[0, 0]
     np.testing.assert_array_equal(last_click(tf.constant(x), items)[0], last)

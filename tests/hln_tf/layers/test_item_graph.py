@@ -39,7 +39,7 @@ def dense(weights, size):
 
 
 def check(rows):
-    graph = ItemGraph.of(tf.constant(rows))
+    graph = ItemGraph.from_items(tf.constant(rows))
     for index, row in enumerate(rows):
         place_of, A_in, A_out = slow_graph(row)
         np.testing.assert_allclose(graph.A_in[index], dense(A_in, len(row)), rtol=1e-6)
@@ -75,7 +75,7 @@ def check(rows):
     ids=["A", "ABA", "AAB", "ABABC", "padded", "empty"],
 )
 def test_graphs_by_hand(session, A_in, A_out):
-    graph = ItemGraph.of(tf.constant([session]))
+    graph = ItemGraph.from_items(tf.constant([session]))
     np.testing.assert_array_equal(graph.A_in[0], A_in)
     np.testing.assert_array_equal(graph.A_out[0], A_out)
     check([session])
@@ -95,7 +95,7 @@ def test_graphs_are_those_of_the_definition(rows):
 
 def test_rows_are_means():
     items = tf.constant(np.random.default_rng(0).integers(0, 6, (20, 12)))
-    graph = ItemGraph.of(items)
+    graph = ItemGraph.from_items(items)
     for matrix in (graph.A_in, graph.A_out):
         sums = tf.reduce_sum(matrix, axis=2).numpy()
         assert np.all(np.isclose(sums, 1, atol=1e-6) | (sums == 0))

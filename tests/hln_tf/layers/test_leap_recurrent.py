@@ -6,7 +6,7 @@ import reference
 import tensorflow as tf
 import tf_keras as keras
 
-from hln_tf.errors import UsageError
+from hln_tf.common.errors import UsageError
 from hln_tf.layers.leap_recurrent import INFERENCE_GATES, LeapRecurrentCell, LeapRecurrentUnit
 
 D, N = 3, 4

@@ -6,7 +6,7 @@ import reference
 import tensorflow as tf
 import tf_keras as keras
 
-from hln_tf.errors import UsageError
+from hln_tf.common.errors import UsageError
 from hln_tf.layers.preference_manager import AGGREGATIONS, PreferenceManager
 
 FIRST = [[1.0, -2.0], [0.5, 0.0]]

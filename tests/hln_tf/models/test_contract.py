@@ -13,16 +13,16 @@ import tensorflow as tf
 import toy
 from served import serve, wait_for
 
+from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import VOCABULARY, Manifest
 from hln_tf.data.sessions import Sessions
-from hln_tf.errors import HlnError
-from hln_tf.export import export
+from hln_tf.export.saved_model import export
 from hln_tf.models.base import SessionEncoder, SessionScorer
 from hln_tf.models.registry import MODELS
 from hln_tf.recommender import Recommender
-from hln_tf.serving_settings import ServingSettings
+from hln_tf.retrieval.settings import ServingSettings
+from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
-from hln_tf.workdir import Workdir
 
 NUM_ITEMS = 11
 MAX_LENGTH = 4
@@ -61,7 +61,7 @@ def made(config, seed=0):
         weight.assign_add(random.normal(0.0, 0.7, weight.shape))
     if isinstance(model, SessionEncoder):
         model.after_step(padded(SESSIONS))
-    model.learn_counts(Sessions.from_lists(TRAIN))
+    model.fit_counts(Sessions.from_lists(TRAIN))
     return model
 
 
@@ -81,9 +81,9 @@ def workdirs(data_dir, tmp_path_factory):
             model=name,
             model_settings=small_settings(entry),
             training=TrainingSettings(max_length=MAX_LENGTH),
-            data=DataDescription.of(Manifest.read(data_dir), data_dir),
+            data=DataDescription.from_manifest(Manifest.read(data_dir), data_dir),
         )
-        workdir, model = Workdir(tmp_path_factory.mktemp(name)), made(config)
+        workdir, model = RunDirectory(tmp_path_factory.mktemp(name)), made(config)
         with workdir.locked():
             workdir.begin(config, data_dir / VOCABULARY)
             workdir.save_model(model)
@@ -123,7 +123,7 @@ def test_scores_do_not_depend_on_the_batch(model):
     together = model.scores(padded(SESSIONS)).numpy()
     for row, session in enumerate(SESSIONS):
         alone = model.scores(tf.constant([session])).numpy()
-        np.testing.assert_allclose(alone[0], together[row], atol=1e-5)
+        np.testing.assert_allclose(alone[0], together[row], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("side", ["left", "right", "both", "between"])
@@ -179,7 +179,7 @@ def test_saved_model_scores_as_before(workdir, model):
 
 
 def test_damaged_weights_are_found(data_dir, workdir, tmp_path):
-    damaged = Workdir(tmp_path / "run")
+    damaged = RunDirectory(tmp_path / "run")
     with damaged.locked():
         damaged.begin(workdir.config(), data_dir / VOCABULARY)
     with pytest.raises(HlnError, match="holds no trained model yet"):
@@ -362,7 +362,7 @@ def test_a_session_of_which_the_model_keeps_nothing_gets_the_most_popular(workdi
     workdir, _ = workdirs["hln"]
     model = workdir.model()
     model.leap_recurrent_unit.b.assign(1e4)
-    (answer,) = Recommender.of(workdir, model).recommend([["i8", "i9"]], k=6)
+    (answer,) = Recommender.from_run(workdir, model).recommend([["i8", "i9"]], k=6)
     (popular,) = served["popularity"][0].recommend([["i8", "i9"]], k=6)
     assert answer.is_fallback and not popular.is_fallback
     assert answer.items == popular.items

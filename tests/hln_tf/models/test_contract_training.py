@@ -12,6 +12,7 @@ import toy
 
 from beam_preprocess.sample.generator import LogSettings, draw_log
 from beam_preprocess.sample.process import ProcessSettings, draw_process
+from hln_tf.common.interrupt import StopOnSignal, TrainingInterrupt
 from hln_tf.data.layout import VOCABULARY, Manifest
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import read_split
@@ -19,10 +20,9 @@ from hln_tf.models.base import SessionScorer
 from hln_tf.models.registry import MODELS
 from hln_tf.training.distribution import Workers
 from hln_tf.training.evaluation import evaluate
-from hln_tf.training.interrupt import StopOnSignal, TrainingInterrupt
 from hln_tf.training.run import new_model, select
+from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
-from hln_tf.workdir import Workdir
 
 NUM_ITEMS = 40
 LONGEST = 20
@@ -34,7 +34,7 @@ SMALL = {"embedding_dim": 16, "hidden_dim": 16, "num_groups": 2, "leap_bias": -2
 
 
 class Learnt(NamedTuple):
-    workdir: Workdir
+    workdir: RunDirectory
     model: SessionScorer
     results: dict
 
@@ -85,7 +85,7 @@ def config_of(name, data_dir):
             epochs=EPOCHS,
             max_length=LONGEST,
         ),
-        data=DataDescription.of(Manifest.read(data_dir), data_dir),
+        data=DataDescription.from_manifest(Manifest.read(data_dir), data_dir),
     )
 
 
@@ -102,7 +102,7 @@ def learnt(data_dir, tmp_path_factory):
 
     @functools.cache
     def of(name):
-        workdir = Workdir(tmp_path_factory.mktemp(name))
+        workdir = RunDirectory(tmp_path_factory.mktemp(name))
         model, results = train(config_of(name, data_dir), workdir, data_dir, StopOnSignal())
         workdir.save_model(model)
         return Learnt(workdir, model, results)
@@ -113,7 +113,7 @@ def learnt(data_dir, tmp_path_factory):
 @pytest.fixture(scope="module")
 def mrr(data_dir, learnt):
     """By model name: MRR@20 on the test split."""
-    test = Prefixes.of(read_split(data_dir, "test"), LONGEST)
+    test = Prefixes.from_sessions(read_split(data_dir, "test"), LONGEST)
     return functools.cache(
         lambda name: evaluate(learnt(name).model, test, 512, "test", StopOnSignal())["mrr@20"]
     )
@@ -139,8 +139,10 @@ def test_scores_sessions_shorter_and_longer_than_any_it_has_seen(learnt, name):
 # HLN's is held bit for bit, over processes that are killed, in `test_resume`.
 @pytest.mark.parametrize("name", ["gru4rec", "csrm"])
 def test_stopped_and_resumed_equals_uninterrupted(data_dir, learnt, tmp_path, name):
-    config, workdir = config_of(name, data_dir), Workdir(tmp_path)
-    steps = Prefixes.of(read_split(data_dir, "train"), LONGEST).steps(config.training.batch_size)
+    config, workdir = config_of(name, data_dir), RunDirectory(tmp_path)
+    steps = Prefixes.from_sessions(read_split(data_dir, "train"), LONGEST).steps(
+        config.training.batch_size
+    )
     with pytest.raises(TrainingInterrupt):
         train(config, workdir, data_dir, StopAfter(steps + steps // 2))
     model, results = train(config, workdir, data_dir, StopOnSignal())
@@ -165,10 +167,10 @@ def newer(data_dir, tmp_path_factory):
 def test_an_older_models_item_tables_follow_the_raw_ids(learnt, newer, tmp_path, name):
     older = learnt(name).workdir
     config = dataclasses.replace(
-        config_of(name, newer), data=DataDescription.of(Manifest.read(newer), newer)
+        config_of(name, newer), data=DataDescription.from_manifest(Manifest.read(newer), newer)
     )
     config = dataclasses.replace(config, init_from=str(older.path))
-    workdir, old = Workdir(tmp_path), learnt(name).model
+    workdir, old = RunDirectory(tmp_path), learnt(name).model
     with workdir.locked():
         workdir.begin(config, newer / VOCABULARY)
     model = new_model(config, workdir, read_split(newer, "train"), Workers())

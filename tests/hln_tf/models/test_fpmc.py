@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from one_step import SESSIONS, check, make_case
 
-from hln_tf.errors import UsageError
+from hln_tf.common.errors import UsageError
 from hln_tf.models.settings import FPMCSettings
 
 

@@ -15,7 +15,7 @@ def counted(counts, top_items):
     """A model of a log in which item i + 1 has `counts[i]` clicks."""
     model = SPop(len(counts), SPopSettings(top_items=top_items))
     clicks = [item for item, count in enumerate(counts, 1) for _ in range(count)]
-    model.learn_counts(Sessions.from_lists([clicks] if clicks else []))
+    model.fit_counts(Sessions.from_lists([clicks] if clicks else []))
     return model
 
 
@@ -70,5 +70,5 @@ def test_the_ranking_is_that_of_the_definition(counts, session, top_items):
 
 def test_learning_again_learns_afresh():
     model = counted([3, 1], top_items=1)
-    model.learn_counts(Sessions.from_lists([[2, 2]]))
+    model.fit_counts(Sessions.from_lists([[2, 2]]))
     np.testing.assert_allclose(model.scores(tf.constant([[1]])), [[1, 1 / 2]])

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from hln_tf.errors import UsageError
+from hln_tf.common.errors import UsageError
 from hln_tf.models.registry import MODELS, model_entry
 from hln_tf.models.settings import HLNSettings
 from hln_tf.training.settings import TrainingSettings

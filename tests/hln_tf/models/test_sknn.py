@@ -13,9 +13,7 @@ from hln_tf.models.sknn import SKNN
 def learnt(sessions, num_items, sample_size=1000, neighbors=500):
     """A model of sessions as lists, dated 0, 1, 2, ..., or of `Sessions`."""
     model = SKNN(num_items, SKNNSettings(sample_size=sample_size, neighbors=neighbors))
-    model.learn_counts(
-        sessions if isinstance(sessions, Sessions) else Sessions.from_lists(sessions)
-    )
+    model.fit_counts(sessions if isinstance(sessions, Sessions) else Sessions.from_lists(sessions))
     return model
 
 
@@ -161,6 +159,6 @@ def test_items_held_by_as_near_sessions_tie():
 
 def test_learning_again_learns_afresh():
     model = learnt(LOG, num_items=5)
-    model.learn_counts(Sessions.from_lists([[1, 3]]))
+    model.fit_counts(Sessions.from_lists([[1, 3]]))
     expected = np.array([[1, 0, 1, 0, 0]]) / 2**0.5
     np.testing.assert_allclose(model.scores(tf.constant([[1]])), expected, atol=1e-6)

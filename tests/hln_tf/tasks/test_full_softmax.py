@@ -5,7 +5,7 @@ import pytest
 import reference
 import tensorflow as tf
 
-from hln_tf.errors import UsageError
+from hln_tf.common.errors import UsageError
 from hln_tf.metrics.ranking import FullCatalogueRanking
 from hln_tf.tasks.full_softmax import LOSSES, FullSoftmaxRetrieval
 

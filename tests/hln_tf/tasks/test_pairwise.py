@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 from one_step import central_differences, pairwise_loss
 
-from hln_tf.errors import UsageError
+from hln_tf.common.errors import UsageError
+from hln_tf.layers.sharding import ReplicaSeed
 from hln_tf.metrics.ranking import FullCatalogueRanking
-from hln_tf.replicas import ReplicaSeed
 from hln_tf.tasks.pairwise import PAIRWISE, PairwiseRetrieval
 
 ITEMS, D, BATCH = 12, 3, 9
@@ -19,7 +19,7 @@ PENALTY = 0.5
 def task_of(loss_name, num_negatives=7, power=0.5, **kwargs):
     penalty = PENALTY if loss_name == "bpr_max" else 0.0
     task = PairwiseRetrieval(ITEMS, num_negatives, power, loss_name, penalty, **kwargs)
-    task.learn_counts(COUNTS)
+    task.fit_counts(COUNTS)
     return task
 
 
@@ -172,7 +172,7 @@ def test_config_round_trip(problem):
     query, table, target = problem
     task = task_of("bpr_max", name="task")
     copy = PairwiseRetrieval.from_config(json.loads(json.dumps(task.get_config())))
-    copy.learn_counts(COUNTS)
+    copy.fit_counts(COUNTS)
     assert copy.name == "task"
     assert copy(query, table, target=target, seed=SEED) == task(
         query, table, target=target, seed=SEED

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hln_tf.layers.sharding import ReplicaSeed
 from hln_tf.metrics.ranking import FullCatalogueRanking
-from hln_tf.replicas import ReplicaSeed
 from hln_tf.tasks.full_softmax import FullSoftmaxRetrieval
 from hln_tf.tasks.sampled_softmax import SampledSoftmaxRetrieval
 
@@ -16,7 +16,7 @@ SEED = tf.constant([3, 4])
 
 def task_of(num_negatives, power=0.5, **kwargs):
     task = SampledSoftmaxRetrieval(ITEMS, num_negatives, power, **kwargs)
-    task.learn_counts(COUNTS)
+    task.fit_counts(COUNTS)
     return task
 
 
@@ -141,7 +141,7 @@ def test_gradient_is_sparse_and_touches_targets_and_negatives_alone(problem):
 
 def test_a_sample_of_nothing_but_the_target_has_nothing_to_learn():
     task = SampledSoftmaxRetrieval(2, 3, 1.0)
-    task.learn_counts(np.array([10**15, 0]))
+    task.fit_counts(np.array([10**15, 0]))
     loss, of_query, of_table = loss_and_gradients(
         task, np.ones([1, 2], np.float32), tf.Variable(tf.eye(2)), [0], seed=SEED
     )
@@ -163,7 +163,7 @@ def test_evaluation_is_exact(problem):
 def test_config_round_trip(problem):
     task = task_of(5, name="task")
     copy = SampledSoftmaxRetrieval.from_config(json.loads(json.dumps(task.get_config())))
-    copy.learn_counts(COUNTS)
+    copy.fit_counts(COUNTS)
     query, table, target = problem
     assert copy.name == "task"
     assert copy(query, table, target=target, seed=SEED) == task(

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from hln_tf.errors import UsageError
+from hln_tf.common.errors import UsageError
 from hln_tf.training.cluster import Cluster
 
 CLUSTER = {"chief": ["a:1"], "worker": ["b:2", "c:3"]}

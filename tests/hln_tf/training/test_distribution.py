@@ -20,10 +20,10 @@ from commands import (
 from events import scalars
 from toy import write_dataset
 
-from hln_tf import files
-from hln_tf.errors import HlnError
+from hln_tf.common import files
+from hln_tf.common.errors import HlnError
+from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.settings import RunConfig
-from hln_tf.workdir import Workdir
 
 # Epochs of 6 steps. Neither 63 rows nor the last batch's 45 part evenly between two replicas.
 SETTINGS = (
@@ -116,7 +116,8 @@ import hln_tf
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from hln_tf import cli, train
+from hln_tf import train
+from hln_tf.common import cli
 from hln_tf.training import distribution
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 distribution._strategy = lambda cluster: strategy
@@ -149,12 +150,14 @@ def test_two_devices_learn_what_one_does_with_drawn_negatives(splits, tmp_path):
 def test_workers_with_other_settings_are_refused(trained, monkeypatch):
     from hln_tf.training.distribution import Workers
 
-    config = Workdir(trained.path).config()
+    config = RunDirectory(trained.path).config()
     chiefs = config.to_dict()
     chiefs["training"]["seed"] = 7
     workers = Workers()
     assert workers.same_run(config, is_finished=True)
-    monkeypatch.setattr(workers, "tell", lambda own: {"config": chiefs, "is_finished": False})
+    monkeypatch.setattr(
+        workers, "broadcast_object", lambda own: {"config": chiefs, "is_finished": False}
+    )
     with pytest.raises(HlnError, match=r"worker 0 has training\.seed = 1 where the chief has 7"):
         workers.same_run(config, is_finished=False)
     assert not workers.same_run(RunConfig.from_dict(chiefs, "test"), is_finished=True)

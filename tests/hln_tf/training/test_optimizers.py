@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from hln_tf.training.optimizers import LazyAdam, pulled_to_zero
+from hln_tf.training.optimizers import LazyAdam, add_weight_decay
 from hln_tf.training.settings import TrainingSettings
 from hln_tf.training.trainer import make_optimizer
 
@@ -92,7 +92,9 @@ def test_a_row_touched_in_every_step_is_adams():
 def test_l2_pulls_weights_to_zero_and_of_a_table_the_rows_that_are_touched():
     table, weight = tf.Variable([[1.0], [2.0], [4.0]]), tf.Variable(3.0)
     rows = tf.IndexedSlices(tf.constant([[0.5], [0.25], [0.5]]), tf.constant([2, 0, 2]))
-    (of_table, _), (of_weight, _) = pulled_to_zero(0.1, [(rows, table), (tf.constant(1.0), weight)])
+    (of_table, _), (of_weight, _) = add_weight_decay(
+        0.1, [(rows, table), (tf.constant(1.0), weight)]
+    )
     assert float(of_weight) == pytest.approx(1.3)
     found = dict(zip(of_table.indices.numpy(), of_table.values.numpy()[:, 0], strict=True))
     assert found == pytest.approx({0: 0.25 + 0.1, 2: 1.0 + 0.4})

@@ -16,10 +16,10 @@ from served import wait_for
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.projector import ProjectorConfig
 
-from hln_tf import files
-from hln_tf.errors import HlnError, UsageError
-from hln_tf.training.settings import EventSettings
-from hln_tf.workdir import Workdir, load_model
+from hln_tf.common import files
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.training.run_directory import RunDirectory, load_model
+from hln_tf.training.settings import TensorBoardSettings
 
 STEPS = 45  # of an epoch, in batches of 8
 EPOCHS = 3
@@ -28,7 +28,7 @@ EPOCHS = 3
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory, data):
     """A run that is stopped in its second epoch and goes on with --tensorboard."""
-    from hln_tf.training.interrupt import StopOnSignal, TrainingInterrupt
+    from hln_tf.common.interrupt import StopOnSignal, TrainingInterrupt
 
     path = tmp_path_factory.mktemp("runs") / "watched"
     where = ("--dataset", "sample", "--data_dir", data, "--workdir", path)
@@ -111,7 +111,7 @@ def test_what_the_groups_keep(selection, watched, kept):
 def test_the_heatmap_is_that_of_figure_3(selection, watched, kept):
     import tensorflow as tf
 
-    from hln_tf.pictures import draw_retention, pixels
+    from hln_tf.analysis.pictures import draw_retention, pixels
 
     epoch = best_epoch(watched)
     images = dict(events.tensors(selection)["retention"])
@@ -211,12 +211,12 @@ def test_raw_ids_that_would_break_the_table(tmp_path):
 
 @pytest.mark.parametrize(("error", "status"), [(HlnError("nan"), 2), (None, 1)])
 def test_a_run_that_fails_is_recorded_as_such(trained, tmp_path, error, status):
-    from hln_tf.training.hparams import Record
-    from hln_tf.training.interrupt import TrainingInterrupt
+    from hln_tf.common.interrupt import TrainingInterrupt
+    from hln_tf.training.hparams import HParamsLogger
 
-    config = Workdir(trained.path).config()
+    config = RunDirectory(trained.path).config()
     for raised in (TrainingInterrupt(signal.SIGTERM), error):
-        with contextlib.suppress(HlnError, TrainingInterrupt), Record(tmp_path, config):
+        with contextlib.suppress(HlnError, TrainingInterrupt), HParamsLogger(tmp_path, config):
             if raised:
                 raise raised
         if raised is not error:
@@ -227,12 +227,12 @@ def test_a_run_that_fails_is_recorded_as_such(trained, tmp_path, error, status):
 
 
 def test_a_run_that_failed_and_went_on_has_not_failed(trained, tmp_path):
-    from hln_tf.training.hparams import Record
+    from hln_tf.training.hparams import HParamsLogger
 
-    config = Workdir(trained.path).config()
-    with contextlib.suppress(HlnError), Record(tmp_path, config):
+    config = RunDirectory(trained.path).config()
+    with contextlib.suppress(HlnError), HParamsLogger(tmp_path, config):
         raise HlnError("the disk is full")
-    with Record(tmp_path, config):
+    with HParamsLogger(tmp_path, config):
         pass
     parse = metadata.parse_session_end_info_plugin_data
     ended = session_info(tmp_path, metadata.SESSION_END_INFO_TAG, parse)
@@ -246,13 +246,13 @@ def test_a_run_that_failed_and_went_on_has_not_failed(trained, tmp_path):
     ("text", "steps"), [("3:4", (3, 4)), ("1:1", (1, 1)), ("5", (11, 15)), (None, None)]
 )
 def test_steps_to_profile(text, steps):
-    assert EventSettings(profile_steps=text).profile_range() == steps
+    assert TensorBoardSettings(profile_steps=text).profile_range() == steps
 
 
 @pytest.mark.parametrize("text", ["0:3", "5:2", "0", "x", "1:2:3", "", "3:", "-1", "٣"])
 def test_steps_that_are_none(text):
     with pytest.raises(UsageError, match=f"--profile_steps is {text!r}, expected FIRST:LAST"):
-        EventSettings(profile_steps=text)
+        TensorBoardSettings(profile_steps=text)
 
 
 def test_steps_that_are_none_stop_the_command_before_it_begins(tmp_path):

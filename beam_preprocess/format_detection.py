@@ -1,0 +1,89 @@
+"""Looks at the beginning of a raw file: its columns, and whether its rows are in the format."""
+
+import csv
+import dataclasses
+
+from beam_preprocess import jsonl, parquet
+from beam_preprocess.formats import LogFormat
+from beam_preprocess.read import Block, LogFile, RawFile, first_rows
+from beam_preprocess.records import row_starts
+from beam_preprocess.scan import parse_block
+from beam_preprocess.schema import Schema
+from hln_tf.common.errors import HlnError
+
+_ROWS = 100  # that are tried before any work is done
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_PARQUET_MAGIC = b"PAR1"
+
+
+def open_log(file: RawFile, log: LogFormat) -> LogFile:
+    """Finds the columns of a file, and sees whether its first rows are in the format.
+
+    Raises:
+      HlnError: A column is missing, or none of the first rows is in the format.
+    """
+    if log.format == "parquet":
+        types = parquet.read_schema(file)
+        schema = Schema.find(log, types.names, file.path)
+        parquet.check_types(file, types, schema)
+        return _described(file, schema)
+    with open(file.path, "rb") as raw:
+        if raw.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC:
+            raise HlnError(f"{file.path} is a Parquet file: set format: parquet in the spec")
+    data = first_rows(file, log.is_quoted)
+    mark = len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0
+    data = data[mark:]
+    starts = [*row_starts(data, log.is_quoted)[: _ROWS + 2].tolist(), len(data)]
+    first = data[: starts[1]]
+    names = _object_names(file, first) if log.format == "jsonl" else _names(file, log, first)
+    body = starts[1] if log.is_separated and log.header else 0
+    found = _described(file, Schema.find(log, names, file.path), mark + body)
+    rows = data[body : starts[-2] if len(starts) > _ROWS + 2 else None]
+    if not rows.strip():
+        raise HlnError(f"{file.path} is empty but for its header: expected at least one row")
+    clicks, malformed = parse_block(Block(found, found.body, rows))
+    if malformed.count and not clicks.num_rows:
+        line = 1 + data.count(b"\n", 0, body) + malformed.line
+        raise HlnError(
+            f"{file.path}, line {line} is {malformed.text!r} and none of the first "
+            f"rows is better: {found.schema.expected}; see --dataset and --spec"
+        )
+    return found
+
+
+def _described(file: RawFile, schema: Schema, body: int = 0) -> LogFile:
+    return LogFile(**dataclasses.asdict(file), schema=schema, body=body)
+
+
+def _names(file: RawFile, log: LogFormat, first: bytes) -> list[str]:
+    """The names of the columns, or their numbers."""
+    if not log.header and log.columns:
+        return _numbers(log.columns)
+    try:
+        text = first.decode().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise HlnError(
+            f"{file.path}, line 1 is not UTF-8 text (byte 0x{first[error.start]:02x}): "
+            "convert the file to UTF-8"
+        ) from None
+    if log.is_quoted:
+        names = next(csv.reader([text], delimiter=log.between), [])
+    else:
+        names = text.split(log.between)
+    return names if log.header else _numbers(len(names))
+
+
+def _numbers(columns: int) -> list[str]:
+    return [str(number) for number in range(1, columns + 1)]
+
+
+def _object_names(file: RawFile, first: bytes) -> list[str]:
+    """The names in the first line's object."""
+    names = list(jsonl.decode_object(first))
+    if not names:
+        shown = first.decode(errors="replace").strip()[:200]
+        raise HlnError(
+            f"{file.path}, line 1 is {shown!r}, expected a JSON object on each line: "
+            "see format in the spec"
+        )
+    return names

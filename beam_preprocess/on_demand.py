@@ -1,0 +1,115 @@
+"""Preparation of a data set for a command that needs one.
+
+It runs in a child process, whose memory is free again before training starts. Imports
+neither Beam nor TensorFlow.
+"""
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hln_tf.common.errors import HlnError, ReportedError, UsageError
+from hln_tf.data.layout import MANIFEST, Manifest
+from hln_tf.data.sources import CUSTOM, SOURCES
+
+
+def ensure_prepared(
+    dataset: str,
+    data_dir: Path,
+    raw_dir: Path,
+    is_explicit: bool,
+    inputs: Sequence[Path] = (),
+    spec: Path | None = None,
+    options: Sequence[str] = (),
+) -> Manifest:
+    """Makes sure that a data set is prepared; preprocesses its raw log if need be.
+
+    Args:
+      dataset: A name in `SOURCES`, or `CUSTOM`.
+      data_dir: The data set directory.
+      raw_dir: Where raw files are looked for.
+      is_explicit: Whether the user named `data_dir`; then a finished data set
+        there is used whatever its name and fraction.
+      inputs: Raw files in place of that in `raw_dir`; a finished data set is
+        then checked against them.
+      spec: How the rows of a log of one's own are written.
+      options: More options for the preprocessing.
+
+    Raises:
+      UsageError: `spec` is given for another data set than `CUSTOM`, or
+        without `inputs`.
+      HlnError: There is neither a data set nor a raw file, or the data set in
+        the default directory is another one, or the preprocessing failed.
+    """
+    if spec and dataset != CUSTOM:
+        raise UsageError(f"--spec goes with --dataset {CUSTOM}, but --dataset is {dataset}")
+    if dataset == CUSTOM and bool(spec) != bool(inputs):
+        raise UsageError(f"--dataset {CUSTOM} takes --spec and --input together: give both")
+    if inputs or not (data_dir / MANIFEST).is_file():
+        options = [*(["--spec", str(spec)] if spec else []), *options]
+        _preprocess(dataset, data_dir, inputs or [_raw_file(dataset, data_dir, raw_dir)], options)
+    several = sorted(path.parent for path in data_dir.glob(f"*/{MANIFEST}"))
+    if several and not (data_dir / MANIFEST).is_file():
+        raise HlnError(
+            f"{data_dir} holds a data set for each of several fractions of train: "
+            f"name one of them, such as --data_dir {several[0]}, without --spec and --input"
+        )
+    manifest = Manifest.read(data_dir)
+    if not is_explicit:
+        _check_is(dataset, manifest, data_dir)
+    return manifest
+
+
+def _check_is(dataset: str, manifest: Manifest, data_dir: Path) -> None:
+    """Raises an error where a default directory holds another data set than its name says."""
+    remedy = "remove it, or name the directory to use with --data_dir"
+    if manifest.dataset != dataset:
+        raise HlnError(
+            f"{data_dir} holds the data set {manifest.dataset!r}, expected {dataset!r}: {remedy}"
+        )
+    if dataset == CUSTOM:
+        return
+    expected = SOURCES[dataset].train_fraction
+    fraction = manifest.settings.get("train_fraction", expected)
+    if fraction != expected:
+        raise HlnError(
+            f"{data_dir} holds the last {fraction} of train, expected {expected}: {remedy}"
+        )
+
+
+def _raw_file(dataset: str, data_dir: Path, raw_dir: Path) -> Path:
+    if dataset == CUSTOM:
+        raise HlnError(
+            f"there is no prepared data set in {data_dir}: give a log of your own with --input and "
+            "say with --spec how it is written, or name a prepared directory with --data_dir"
+        )
+    source = SOURCES[dataset]
+    candidates = [raw_dir / source.file, raw_dir / f"{source.file}.gz"]
+    raw = next((path for path in candidates if path.is_file()), None)
+    if raw is None:
+        raise HlnError(
+            f"there is no prepared data set in {data_dir} and no raw file {candidates[0]}: "
+            f"{source.origin.format(raw_dir)} and put {source.file} (or {source.file}.gz) "
+            f"into {raw_dir}, or name its directory with --raw_dir"
+        )
+    return raw
+
+
+def _preprocess(
+    dataset: str, data_dir: Path, inputs: Sequence[Path], options: Sequence[str]
+) -> None:
+    # A process of its own: Beam's memory is given back before training starts.
+    command = [sys.executable, "-m", "beam_preprocess", "--dataset", dataset]
+    command += ["--input", *map(str, inputs), "--output", str(data_dir), *options]
+    raw = ", ".join(map(str, inputs))
+    print(f"preparing {data_dir} from {raw}", file=sys.stderr)
+    code = subprocess.run(command, check=False).returncode
+    if code in (HlnError.exit_code, UsageError.exit_code):
+        raise ReportedError(code)
+    if code:
+        raise HlnError(
+            f"the preprocessing of {raw} ended with exit code {code}: "
+            f"run it by itself to see more: {shlex.join(command)}"
+        )

@@ -1,0 +1,97 @@
+"""The protocol in Beam with one element for each click."""
+
+import datetime
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.pvalue import AsDict, AsList, AsSingleton
+
+from beam_preprocess.preparation import chosen_runner
+from beam_preprocess.settings import Work
+from benchmarks.preprocessing_baselines.result import DAY, MIN_ITEM_COUNT, Result
+from hln_tf.data.sessions import Sessions
+
+Session = tuple[int, int, list[str]]  # date, id, items
+
+
+def parse(line: str) -> tuple[int, tuple[str, str]]:
+    """A row -> `(session, (time, item))`."""
+    session, time, item, _ = line.split(",")
+    return int(session), (time, item)
+
+
+def in_order(session: tuple[int, Iterable[tuple[str, str]]]) -> Session:
+    """`(session, clicks)` -> the session; its clicks differ in time."""
+    clicks = sorted(session[1])
+    last = datetime.datetime.fromisoformat(clicks[-1][0])
+    return int(last.timestamp()), session[0], [item for _, item in clicks]
+
+
+def frequent(session: Session, counts: dict[str, int]) -> Session:
+    """Drops the clicks on rare items."""
+    date, number, items = session
+    return date, number, [item for item in items if counts[item] >= MIN_ITEM_COUNT]
+
+
+def has_two(session: Session) -> bool:
+    """Whether there is anything to predict."""
+    return len(session[2]) >= 2
+
+
+def write(once: None, train: list[Session], test: list[Session], directory: str) -> None:
+    """Sorts both parts, numbers the items in order of first appearance, and writes."""
+    numbers: dict[str, int] = {}
+    train.sort()
+    for _, _, items in train:
+        for item in items:
+            numbers.setdefault(item, len(numbers) + 1)
+    known = [(date, number, [i for i in items if i in numbers]) for date, number, items in test]
+    left = sorted(filter(has_two, known))
+    Result(_columns(train, numbers), _columns(left, numbers), list(numbers)).write(directory)
+
+
+def _columns(sessions: list[Session], numbers: dict[str, int]) -> Sessions:
+    def clicks() -> Iterator[int]:
+        return (numbers[item] for _, _, items in sessions for item in items)
+
+    lengths = [len(items) for _, _, items in sessions]
+    return Sessions(
+        items=np.fromiter(clicks(), np.int32),
+        offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+        dates=np.array([date for date, _, _ in sessions], np.int64),
+    )
+
+
+def prepare(log: str, directory: str) -> None:
+    """Reads a log in the Yoochoose format, applies the protocol and writes the result."""
+    runner, options = chosen_runner(Work())
+    with beam.Pipeline(runner=runner, options=options) as pipeline:
+        sessions = (
+            pipeline
+            | beam.io.ReadFromText(log)
+            | beam.Map(parse)
+            | beam.GroupByKey()
+            | beam.Map(in_order)
+            | "two clicks" >> beam.Filter(has_two)
+        )
+        counts: Any = (
+            sessions | beam.FlatMap(lambda session: session[2]) | beam.combiners.Count.PerElement()
+        )
+        kept = (
+            sessions
+            | beam.Map(frequent, AsDict(counts))
+            | "two frequent clicks" >> beam.Filter(has_two)
+        )
+        latest = AsSingleton(
+            kept | beam.Map(lambda session: session[0]) | beam.CombineGlobally(max)
+        )
+        train = kept | "train" >> beam.Filter(lambda s, last: s[0] < last - DAY, latest)
+        test = kept | "test" >> beam.Filter(lambda s, last: s[0] > last - DAY, latest)
+        _ = pipeline | beam.Create([None]) | beam.Map(write, AsList(train), AsList(test), directory)
+
+
+if __name__ == "__main__":
+    prepare(sys.argv[1], sys.argv[2])

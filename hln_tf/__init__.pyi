@@ -1,0 +1,9 @@
+from .analysis.explanation import Explanation as Explanation
+from .recommender import Recommender as Recommender
+from .recommender import explain as explain
+from .retrieval.recommendations import Recommendations as Recommendations
+from .retrieval.settings import ServingSettings as ServingSettings
+from .training.run_directory import RunDirectory as RunDirectory
+from .training.run_directory import load_model as load_model
+
+__version__: str

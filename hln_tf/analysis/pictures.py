@@ -1,0 +1,289 @@
+"""Pictures of what a model has learnt, drawn without a display.
+
+Colours are cividis, which reads the same in greyscale and for all eyes, or
+those of Okabe and Ito with a line style and a marker of their own; the numbers
+stand in the cells. Text is kept as text in SVG.
+"""
+
+import csv
+import io
+import itertools
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from hln_tf.analysis.explanation import Explanation
+from hln_tf.common import files
+
+DPI = 150
+FORMATS = ("png", "svg", "csv")
+
+_COLOURS = "cividis"
+_LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+_LINE_STYLES = ("-", "--", ":", "-.")
+_MARKERS = ("o", "s", "^", "D", "v")
+_WIDTH = 8.0  # inches, the width of a page
+_LEGEND_LETTERS = 80  # in a row of a legend
+_LONGEST_ID = 16  # letters of a raw id that are shown
+_KEEPING = "probability of keeping the click (%)"
+
+
+def draw_retention(
+    retention: npt.NDArray[np.floating], title: str, is_stretched: bool = False
+) -> Figure:
+    """The heatmap of Figure 3: retention rates by group and position.
+
+    Args:
+      retention: [L, length], fractions of 1.
+      title: Says data set, model and sessions.
+      is_stretched: Whether the colours span the values that there are, in place
+        of 0 to 100 %, where pictures can be compared.
+    """
+    num_groups, length = retention.shape
+    figure = new_figure(max(_WIDTH, 1.8 + 0.62 * length), max(3.4, 1.9 + 0.6 * num_groups), title)
+    axes = figure.subplots()
+    low, high = (retention.min(), retention.max()) if is_stretched else (0.0, 1.0)
+    _draw_cells(figure, axes, retention, low, high, "retention rate: mean\n" + _KEEPING)
+    axes.set_xticks(np.arange(length), [str(place) for place in range(1, length + 1)])
+    axes.set_xlabel("position of the click in the session, from the oldest")
+    return figure
+
+
+def draw_session(explanation: Explanation, title: str) -> Figure:
+    """One session's groups: what each keeps, and the items nearest to it.
+
+    Args:
+      explanation: Of a session with at least one click.
+      title: Says data set and model.
+    """
+    num_groups, length = explanation.retention.shape
+    shown = [len(_shown(item)) for items in explanation.groups for item, _ in items]
+    ranks = max(map(len, explanation.groups))
+    width = max(_WIDTH, 1.8 + 0.62 * length, 2.6 + ranks * (0.3 + 0.085 * max(shown, default=0)))
+    figure = new_figure(width, 3.8 + 1.05 * num_groups, title)
+    above, below = figure.subplots(2, 1)
+    _draw_cells(figure, above, explanation.retention, 0.0, 1.0, _KEEPING.replace(" of ", "\nof "))
+    labels = [f"{place}: {_shown(item)}" for place, item in enumerate(explanation.clicks, start=1)]
+    above.set_xticks(np.arange(length), labels, rotation=30, ha="right", rotation_mode="anchor")
+    above.set_xlabel("click of the session, from the oldest")
+    _draw_nearest(below, explanation.groups)
+    for label in above.get_xticklabels():
+        label.set_parse_math(False)
+    return figure
+
+
+def draw_learning(
+    curves: Mapping[str, Sequence[Mapping[str, float]]], best: str, title: str
+) -> Figure:
+    """Learning curves of several runs.
+
+    Args:
+      curves: By the run's name one entry for each epoch, with `loss` and,
+        where there was validation, metrics such as `mrr@20` as fractions of 1.
+      best: Name of the metric that chooses the epoch.
+      title: Says data set and model.
+    """
+    panels = {
+        "loss": ("training loss\n(mean, nats)", 1),
+        "mrr@20": ("validation\nMRR@20 (%)", 100),
+        "recall@20": ("validation\nRecall@20 (%)", 100),
+    }
+    rows = -(-len(curves) // _legend_columns(curves))
+    figure = new_figure(_WIDTH, 7.2 + 0.24 * rows, title)
+    all_axes = figure.subplots(len(panels), 1, sharex=True)
+    styles = zip(
+        itertools.cycle(_LINE_COLOURS),
+        itertools.cycle(_LINE_STYLES),
+        itertools.cycle(_MARKERS),
+        strict=False,
+    )
+    for (run, entries), (colour, line, marker) in zip(curves.items(), styles, strict=False):
+        chosen = int(np.argmax([entry.get(best, 0) for entry in entries]))
+        for axes, (name, (_, factor)) in zip(all_axes, panels.items(), strict=True):
+            axes.plot(
+                np.arange(1, len(entries) + 1),
+                [factor * entry.get(name, np.nan) for entry in entries],
+                color=colour,
+                linestyle=line,
+                marker=marker,
+                markersize=4,
+                markevery=max(1, len(entries) // 20),
+                label=textwrap.fill(run, _LEGEND_LETTERS),
+            )
+            value = factor * entries[chosen].get(name, np.nan)
+            axes.plot(chosen + 1, value, color=colour, marker="o", markersize=11, fillstyle="none")
+    for axes, (label, _) in zip(all_axes, panels.values(), strict=True):
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+    all_axes[-1].set_xlabel("epoch; a ring marks the one that validation chose")
+    all_axes[-1].xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, min_n_ticks=1))
+    all_axes[-1].set_xlim(0.5, max(map(len, curves.values())) + 0.5)
+    handles, labels = all_axes[0].get_legend_handles_labels()
+    legend = figure.legend(
+        handles, labels, loc="outside lower center", ncols=_legend_columns(curves), handlelength=4
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return figure
+
+
+def draw_embeddings(
+    points: npt.NDArray[np.floating],
+    clicks: npt.NDArray[np.integer],
+    shares: Sequence[float],
+    title: str,
+) -> Figure:
+    """A projection of item vectors, coloured by popularity.
+
+    Args:
+      points: [items, 2].
+      clicks: [items], clicks on each item, which also set its size.
+      shares: Share of the variance along each of the two axes.
+      title: Says data set, model and items.
+    """
+    figure = new_figure(_WIDTH, 6.4, title)
+    axes = figure.subplots()
+    order = np.argsort(clicks, kind="stable")  # popular items on top
+    weight = np.log1p(clicks) / max(np.log1p(clicks.max()), 1)
+    first, second = points[order].T
+    drawn = axes.scatter(
+        first,
+        second,
+        c=np.maximum(clicks[order], 1),
+        s=4 + 40 * weight[order] ** 2,
+        cmap=_COLOURS,
+        norm=matplotlib.colors.LogNorm(1, max(clicks.max(), 10)),
+        linewidths=0,
+        rasterized=True,
+    )
+    bar = figure.colorbar(drawn, ax=axes)
+    bar.set_label("clicks on the item in training, at least 1")
+    axes.set_xlabel(f"first principal component ({shares[0]:.1%} of the variance)")
+    axes.set_ylabel(f"second principal component ({shares[1]:.1%} of the variance)")
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def pixels(figure: Figure) -> npt.NDArray[np.uint8]:
+    """A figure as an image, uint8 [height, width, 4]."""
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
+
+
+def save(figure: Figure, rows: Sequence[Sequence[Any]], stem: Path) -> list[Path]:
+    """Writes a picture as PNG and SVG and its numbers as CSV, each whole or not at all.
+
+    Args:
+      figure: The picture.
+      rows: Its numbers; the first row is the header.
+      stem: Path of the files without the ending.
+
+    Returns:
+      The files.
+    """
+    table = io.StringIO(newline="")
+    csv.writer(table, lineterminator="\n").writerows(rows)
+    numbers = stem.with_name(f"{stem.name}.csv")
+    with files.atomic_write(numbers) as temporary:
+        temporary.write_text(table.getvalue(), "utf-8")
+    return [*save_picture(figure, stem), numbers]
+
+
+def save_picture(figure: Figure, stem: Path) -> list[Path]:
+    """Writes a picture as PNG and SVG, each whole or not at all.
+
+    Args:
+      figure: The picture.
+      stem: Path of the files without the ending.
+
+    Returns:
+      The files.
+    """
+    paths = []
+    style: Any = {"svg.fonttype": "none", "svg.hashsalt": "hln_tf"}
+    for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+        path = stem.with_name(f"{stem.name}.{ending}")
+        with files.atomic_write(path) as temporary, matplotlib.rc_context(style):
+            figure.savefig(temporary, format=ending, dpi=DPI, metadata=metadata)
+        paths.append(path)
+    return paths
+
+
+def new_figure(width: float, height: float, title: str) -> Figure:
+    """An empty picture that needs no display, of a size in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(title, fontsize=13, parse_math=False)
+    return figure
+
+
+def _draw_cells(
+    figure: Figure,
+    axes: Any,
+    values: npt.NDArray[np.floating],
+    low: float,
+    high: float,
+    label: str,
+) -> None:
+    """Cells by group and place, coloured and annotated in percent."""
+    # A mesh, and not an image, so that the cells are shapes in SVG too.
+    norm = matplotlib.colors.Normalize(low, high)
+    rows, columns = (np.arange(size + 1) - 0.5 for size in values.shape)
+    drawn = axes.pcolormesh(
+        columns, rows, values, cmap=_COLOURS, norm=norm, edgecolors="white", linewidth=1.5
+    )
+    _group_ticks(axes, len(values))
+    digits = 2 if values.min() > 0.95 else 1
+    for (group, place), value in np.ndenumerate(values):
+        red, green, blue, _ = drawn.cmap(norm(value))
+        is_bright = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
+        axes.text(
+            place,
+            group,
+            f"{100 * value:.{digits}f}",
+            ha="center",
+            va="center",
+            fontsize=11,
+            color="black" if is_bright else "white",
+        )
+    bar = figure.colorbar(drawn, ax=axes, format=matplotlib.ticker.PercentFormatter(1))
+    bar.set_label(label)
+
+
+def _draw_nearest(axes: Any, groups: Sequence[Sequence[tuple[str, float]]]) -> None:
+    """A grid of the items nearest to what each group keeps."""
+    columns = max(1, max(map(len, groups)))
+    axes.set_xlim(-0.5, columns - 0.5)
+    _group_ticks(axes, len(groups))
+    for row, items in enumerate(groups):
+        cells = [f"{_shown(item)}\n{score:.2f}" for item, score in items]
+        for column, text in enumerate(cells or ["keeps nothing"]):
+            axes.text(column, row, text, ha="center", va="center", fontsize=10, parse_math=False)
+    axes.set_xticks(np.arange(columns), [str(rank) for rank in range(1, columns + 1)])
+    axes.hlines(np.arange(len(groups) - 1) + 0.5, -0.5, columns - 0.5, color="#bbbbbb", linewidth=1)
+    axes.set_xlabel("items nearest to what the group keeps, by rank, with their score")
+
+
+def _group_ticks(axes: Any, num_groups: int) -> None:
+    axes.set_ylim(num_groups - 0.5, -0.5)
+    axes.set_yticks(np.arange(num_groups), [f"group {group + 1}" for group in range(num_groups)])
+    axes.set_ylabel("preference group")
+    axes.tick_params(length=0)
+
+
+def _legend_columns(labels: Mapping[str, Any]) -> int:
+    """As many columns as fit the width."""
+    longest = max(map(len, labels))
+    return max(1, min(len(labels), 4, _LEGEND_LETTERS // (longest + 8)))
+
+
+def _shown(raw_id: str) -> str:
+    return raw_id if len(raw_id) <= _LONGEST_ID else f"{raw_id[: _LONGEST_ID - 1]}…"

@@ -1,0 +1,3 @@
+"""The plumbing that all four packages share: settings, flags, errors, files. No TensorFlow."""
+
+__version__ = "0.1.0"

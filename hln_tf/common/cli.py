@@ -1,0 +1,217 @@
+"""What every command shares: flags from settings, errors as one sentence."""
+
+import argparse
+import dataclasses
+import errno
+import importlib
+import os
+import re
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
+
+from hln_tf.common.errors import HlnError, ReportedError, UsageError
+from hln_tf.common.interrupt import TrainingInterrupt
+from hln_tf.common.settings import (
+    declared_fields,
+    describe_range,
+    flag_name,
+    from_dict,
+    notify_renamed,
+    value_type,
+)
+from hln_tf.training.cluster import VARIABLE
+
+T = TypeVar("T")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are `UsageError`s and whose flags are exact."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **kwargs)
+        self.renamed: dict[str, str] = {}
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as its parent does, after flags' older names became the current ones."""
+        arguments = sys.argv[1:] if args is None else list(args)
+        for place, argument in enumerate(arguments):
+            flag, equals, value = argument.partition("=")
+            if flag in self.renamed:
+                notify_renamed(f"the flag {flag} was given", self.renamed[flag])
+                arguments[place] = f"{self.renamed[flag]}{equals}{value}"
+        return super().parse_known_args(arguments, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises a `UsageError` in place of printing the usage and exiting."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def add_settings(
+    parser: Parser,
+    cls: type,
+    title: str,
+    defaults: Mapping[str, Any] | None = None,
+    only: Collection[str] | None = None,
+) -> None:
+    """Adds one flag for each field of a settings dataclass.
+
+    Booleans become `--flag` and `--no-flag`, tuples take several values. Flags
+    that are not given stay out of the parsed values, so that presets and files
+    can stand below them.
+
+    Args:
+      parser: Where the flags go.
+      cls: The settings dataclass.
+      title: Heading of the group in `--help`.
+      defaults: Defaults to show in place of the fields' own.
+      only: Names of the fields that get a flag; all by default.
+    """
+    group = parser.add_argument_group(title)
+    for field in declared_fields(cls):
+        if only is not None and field.name not in only:
+            continue
+        expected, _ = value_type(field, cls)
+        default = (defaults or {}).get(field.name, field.default)
+        notes = [describe_range(field), f"default: {default}"]
+        text = f"{field.metadata['help']} ({'; '.join(filter(None, notes))})".replace("%", "%%")
+        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
+        if expected is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        elif expected is tuple:
+            options |= {"nargs": "+", "metavar": "STR"}
+        else:
+            options["type"] = expected
+            options["choices"] = field.metadata.get("choices")
+            options["metavar"] = None if options["choices"] else expected.__name__.upper()
+        group.add_argument(flag_name(field.name), **options)
+        alias = field.metadata.get("alias")
+        if alias:
+            parser.renamed |= {
+                f"--{prefix}{alias}": f"--{prefix}{field.name}" for prefix in ("", "no-")
+            }
+
+
+def settings_from(
+    cls: type[T], arguments: argparse.Namespace, base: Mapping[str, Any] | None = None
+) -> T:
+    """Builds settings from parsed flags laid over `base` (a preset or a file)."""
+    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    given = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in vars(arguments).items()
+        if name in names
+    }
+    return from_dict(cls, {**(base or {}), **given}, source="the command line")
+
+
+def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | None = None) -> int:
+    """Runs a command's `main` and turns errors into one sentence and an exit code.
+
+    Args:
+      main: Takes the arguments after the program's name.
+      arguments: These arguments; the process's own by default.
+
+    Returns:
+      0 on success, 2 for a usage error, 1 for any other error that the user
+      can mend, 128 + the signal's number when a signal stopped it.
+    """
+    if threading.current_thread() is threading.main_thread():
+        # An exit, where the default is sudden death, so that what was begun is cleaned up.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        return main(sys.argv[1:] if arguments is None else arguments) or 0
+    except ReportedError as error:
+        return error.exit_code
+    except HlnError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except TrainingInterrupt as stopped:
+        print(f"stopped by {stopped}; run the same command again to go on", file=sys.stderr)
+        return 128 + stopped.number
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has gone; there is nobody to tell.
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        print(f"error: {describe_os_error(error)}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        sentence = describe_tensorflow_error(error)
+        if sentence is None:
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
+        return 1
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without the lines that its libraries print on loading.
+
+    They are written before its log level is read. Where the import fails, what
+    was printed is shown.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as banner:
+        terminal = os.dup(2)
+        os.dup2(banner.fileno(), 2)
+        try:
+            tensorflow = importlib.import_module("tensorflow")
+            if VARIABLE not in os.environ:  # else its workers must find each other first
+                tensorflow.config.list_logical_devices()
+        except BaseException:
+            banner.seek(0)
+            os.write(terminal, banner.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+def describe_tensorflow_error(error: Exception) -> str | None:
+    """One sentence for errors of TensorFlow that the user can mend, else None.
+
+    They are a full disk, too little memory, and a package of another TensorFlow.
+    Its errors carry the operating system's text as "PATH; No space left on device".
+    """
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
+        return None
+    for number in _MENDABLE:
+        reason = os.strerror(number)
+        found = re.search(f"([^ ]+); {re.escape(reason)}", error.message)
+        if found:
+            return describe_os_error(OSError(number, reason, found[1]))
+    if "_scann_ops" in error.message:
+        return (
+            f"the package scann was built for another TensorFlow than {tensorflow.__version__} "
+            f"and fails to load: install the one for it, or pip uninstall scann"
+        )
+    if isinstance(error, tensorflow.errors.ResourceExhaustedError):
+        return "out of memory: lower --batch_size, --evaluation_batch_size or the model's sizes"
+    return None
+
+
+def describe_os_error(error: OSError) -> str:
+    """One sentence for an error of the operating system, with a remedy where there is one."""
+    where = f"{error.filename}: " if error.filename else ""
+    remedy = _MENDABLE.get(error.errno or 0, "")
+    return f"{where}{error.strerror or error}{remedy and '; '}{remedy}"
+
+
+_MENDABLE = {
+    errno.ENOSPC: "free some space and run the same command again",
+    errno.EDQUOT: "free some space and run the same command again",
+    errno.EFBIG: "raise the file size limit (ulimit -f) and run the same command again",
+    errno.EACCES: "check the permissions",
+    errno.EPERM: "check the permissions",
+    errno.EROFS: "choose a directory that can be written",
+    errno.EIO: "check the disk and run the same command again",
+}

@@ -1,0 +1,161 @@
+"""Files that are either whole or absent: write beside, then rename."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hln_tf.common.errors import HlnError
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary path beside `path` that takes its name on success.
+
+    Args:
+      path: The file to write or replace. Its directory is made when missing.
+
+    Yields:
+      The temporary path. When the block raises, it is removed and `path` is
+      left as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o666 & ~current_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        # A failed write names no file; the name that the user knows is the final one.
+        if error.filename in (None, name):
+            error.filename = str(path)
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Like `atomic_write` for a directory; `path` must be missing or empty.
+
+    What a process that was killed left behind for the same `path` is removed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path)
+    # Host and process are in the name, so that the next one can tell whether it is at work.
+    prefix = f".{path.name}.{os.uname().nodename}-{os.getpid()}-"
+    temporary = Path(tempfile.mkdtemp(prefix=prefix, suffix=".tmp", dir=path.parent))
+    try:
+        yield temporary
+        os.chmod(temporary, 0o777 & ~current_umask())
+        os.rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def directory_lock(directory: Path) -> Iterator[None]:
+    """Holds a directory, made when missing, against others who hold it: they wait."""
+    directory.mkdir(parents=True, exist_ok=True)
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def process_lock(path: Path, what: str, remedy: str) -> Iterator[None]:
+    """Holds a file, made when missing, against other processes; a killed one lets go.
+
+    Args:
+      path: The file; it takes this process's id.
+      what: What it stands for, for the error.
+      remedy: What the user can do where another process holds it.
+
+    Raises:
+      HlnError: Another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            process = lock.read().strip() or "unknown"
+            raise HlnError(f"{what} is in use by process {process}: {remedy}") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _remove_abandoned(path: Path) -> None:
+    pattern = re.compile(
+        rf"\.{re.escape(path.name)}\.{re.escape(os.uname().nodename)}-(\d+)-[^.]*\.tmp"
+    )
+    for entry in path.parent.iterdir():
+        found = pattern.fullmatch(entry.name)
+        if found and not _is_alive(int(found[1])):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def current_umask() -> int:
+    """The process's umask, which `mkstemp` and `mkdtemp` do not honour."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Writes `value` as indented JSON, whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
+    """Reads JSON.
+
+    Args:
+      path: The file.
+      remedy: What the user can do when it is missing or damaged.
+
+    Raises:
+      HlnError: `path` is missing or not JSON; the message ends with `remedy`.
+    """
+    try:
+        return json.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        raise HlnError(f"{path} does not exist: {remedy}") from None
+    except OSError as error:
+        raise HlnError(f"{path} cannot be read ({error.strerror}): {remedy}") from None
+    except ValueError as error:
+        raise HlnError(f"{path} is not valid JSON ({error}): {remedy}") from None
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The file's SHA-256 in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

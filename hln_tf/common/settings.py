@@ -1,0 +1,209 @@
+"""Typed settings: one frozen dataclass is the source of each setting.
+
+A field made with `setting` carries its help text and its allowed values or
+range. Command-line flags, search spaces, checkpoints and exported metadata all
+derive from these fields; an unknown or out-of-range setting is an error.
+"""
+
+import dataclasses
+import math
+import sys
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from hln_tf.common.errors import UsageError
+
+T = TypeVar("T")
+
+PLAIN = (bool, int, float, str)
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """What a search draws a setting from; a setting of integers is drawn as one.
+
+    Attributes:
+      low: Smallest value.
+      high: Largest value.
+      log: Whether to draw its logarithm evenly.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[Any, ...] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    search: Range | tuple[Any, ...] | None = None,
+    alias: str | None = None,
+) -> Any:
+    """Declares a field of a settings dataclass.
+
+    Args:
+      default: Default value.
+      help: One line for `--help`, with the paper's symbol or the unit.
+      choices: The allowed values, where they are few.
+      minimum: Smallest allowed value.
+      maximum: Largest allowed value.
+      above: Exclusive lower bound.
+      below: Exclusive upper bound.
+      search: The range or the values that a search tries; None to leave it alone.
+      alias: An older name, accepted with a notice for one release.
+    """
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "minimum": minimum,
+        "maximum": maximum,
+        "above": above,
+        "below": below,
+        "search": search,
+        "alias": alias,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def value_type(field: dataclasses.Field[Any], owner: type) -> tuple[type, bool]:
+    """The plain type of a field and whether it may be `None`."""
+    hint = typing.get_type_hints(owner)[field.name]
+    if typing.get_origin(hint) is tuple:
+        return tuple, False
+    if isinstance(hint, types.UnionType):
+        plain = [arm for arm in typing.get_args(hint) if arm is not type(None)]
+        return plain[0], True
+    return hint, False
+
+
+def checked(settings: T) -> T:
+    """Checks every field against its declaration; call from `__post_init__`.
+
+    Of fields that were not made with `setting`, those of a plain type are checked for it.
+
+    Raises:
+      UsageError: A value has the wrong type or lies outside its range; the
+        message names the flag, the value and what was expected.
+    """
+    declared_names = {field.name for field in declared_fields(type(settings))}
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        flag, value = flag_name(field.name), getattr(settings, field.name)
+        expected, optional = value_type(field, type(settings))
+        if field.name not in declared_names and (optional or expected not in PLAIN):
+            continue
+        if value is None and optional:
+            continue
+        if expected is float and type(value) is int:
+            value = float(value)
+            object.__setattr__(settings, field.name, value)
+        if type(value) is not expected:
+            raise UsageError(f"{flag} is {value!r}, expected a value of type {expected.__name__}")
+        declared = field.metadata
+        failed = {
+            "minimum": lambda v, bound: not v >= bound,
+            "maximum": lambda v, bound: not v <= bound,
+            "above": lambda v, bound: not v > bound,
+            "below": lambda v, bound: not v < bound,
+        }
+        if any(
+            declared.get(name) is not None and test(value, declared[name])
+            for name, test in failed.items()
+        ):
+            raise UsageError(f"{flag} is {value!r}, expected {describe_range(field)}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{flag} is {value!r}, expected a finite number")
+        if declared.get("choices") and value not in declared["choices"]:
+            allowed = ", ".join(map(str, declared["choices"]))
+            raise UsageError(f"{flag} is {value!r}, expected one of: {allowed}")
+    return settings
+
+
+def flag_name(name: str) -> str:
+    """The flag of a field: `--name`, or `-k` where one letter is the name."""
+    return f"--{name}" if len(name) > 1 else f"-{name}"
+
+
+def declared_fields(cls: type) -> list[dataclasses.Field[Any]]:
+    """The fields of a dataclass that were made with `setting`."""
+    return [field for field in dataclasses.fields(cls) if "help" in field.metadata]
+
+
+def describe_range(field: dataclasses.Field[Any]) -> str:
+    """The allowed range of a field in words, or an empty string."""
+    words = {"minimum": "at least", "above": "more than", "maximum": "at most", "below": "below"}
+    bounds = [
+        f"{word} {field.metadata[name]}"
+        for name, word in words.items()
+        if field.metadata.get(name) is not None
+    ]
+    return " and ".join(bounds)
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any], source: str) -> T:
+    """Builds settings from plain values.
+
+    Args:
+      cls: The settings dataclass.
+      values: Field values by name; missing fields take their defaults.
+      source: Where the values come from, for the error.
+
+    Raises:
+      UsageError: A name is unknown (the message lists the known ones) or a
+        value is not allowed.
+    """
+    values = rename_aliases(cls, values, source)
+    known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    check_names(values, known, source)
+    return cls(**values)
+
+
+def aliases(cls: type) -> dict[str, str]:
+    """The current names of settings by their older ones."""
+    return {
+        field.metadata["alias"]: field.name
+        for field in declared_fields(cls)
+        if field.metadata.get("alias")
+    }
+
+
+def rename_aliases(cls: type, values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Replace older names of settings by the current ones, with a notice on standard error.
+
+    Args:
+      cls: The settings dataclass.
+      values: Field values by name.
+      source: Where the values come from, for the notice.
+    """
+    current = aliases(cls)
+    for name in current.keys() & values.keys():
+        notify_renamed(f"{source} has the setting {name!r}", repr(current[name]))
+    return {current.get(name, name): value for name, value in values.items()}
+
+
+def notify_renamed(older: str, current: str) -> None:
+    """Print that a name has changed."""
+    print(
+        f"note: {older}, which is now called {current}; the older name goes with the next release",
+        file=sys.stderr,
+    )
+
+
+def check_names(values: Iterable[str], known: Sequence[str], source: str) -> None:
+    """Checks names of settings; see `from_dict`.
+
+    Raises:
+      UsageError: A name is unknown.
+    """
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise UsageError(
+            f"{source} has the unknown setting {unknown[0]!r}; known are: {', '.join(known)}"
+        )

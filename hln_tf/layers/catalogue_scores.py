@@ -1,0 +1,173 @@
+"""Scores of a whole catalogue, in chunks of it that a processor's cache can hold.
+
+Scores that are counted or searched while they are in the cache never travel to
+memory and back, and a catalogue of millions needs no more memory than a small one.
+A chunk's product may differ from the whole catalogue's in the last bit, so what
+is compared comes from products of one shape: all chunks have the same width,
+the last one overlaps the one before it, and the targets' own scores come from a
+product as wide. Where a library sums products of any width in the same order,
+as TensorFlow does on CPUs, chunks give what one product gives, bit for bit.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from hln_tf.layers.choices import SCORE_MEGABYTES
+
+# The name scope of the products of queries and candidates, by which a profile finds them.
+SCORING = "score_catalogue"
+# Slices that begin and end at a multiple of this many rows share the table's memory.
+_ALIGNED_ROWS = 16
+
+
+def chunk_width(items: int | tf.Tensor, batch: int | tf.Tensor, megabytes: int) -> tf.Tensor:
+    """Items in a chunk: chunks as few and as even as memory allows.
+
+    Args:
+      items: Size of the catalogue.
+      batch: Number of queries.
+      megabytes: What the float32 scores of a chunk may take, in 10^6 bytes.
+
+    Returns:
+      int32 [], the size of the catalogue where one product is enough; at least
+      `batch`, so that the targets of a batch fit in a chunk.
+    """
+    batch = tf.maximum(batch, 1)
+    fitting = tf.maximum(megabytes * 250_000 // batch, batch)
+    chunks = -(-items // fitting)
+    even = tf.maximum(-(-items // chunks), batch)
+    aligned = -(-even // _ALIGNED_ROWS) * _ALIGNED_ROWS
+    return tf.minimum(aligned, items)
+
+
+def target_ranks(scores: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """The rank of each row's target among all items, from 1.
+
+    An item that ties with the target counts as ranked before it, and so does
+    every item where a score is not a number: a constant or broken scorer gets
+    the last rank. The target's score is taken from the matrix itself; computed
+    apart it would differ in the last bits and change ranks.
+
+    Args:
+      scores: float [batch, items].
+      target: int [batch], index of the target.
+
+    Returns:
+      int32 [batch].
+    """
+    of_target = tf.gather(scores, target[:, None], batch_dims=1)
+    return tf.shape(scores)[1] - _count_lower(scores, of_target)
+
+
+def catalogue_ranks(
+    query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor, megabytes: int = SCORE_MEGABYTES
+) -> tf.Tensor:
+    """`target_ranks` of the scores of queries with all candidates, in chunks where needed.
+
+    Args:
+      query: float [batch, d].
+      candidates: float [items, d], the whole catalogue.
+      target: int [batch], index of each row's target in the catalogue.
+      megabytes: What scores may take at a time, see `chunk_width`.
+
+    Returns:
+      int32 [batch].
+    """
+    candidates = tf.convert_to_tensor(candidates)
+    target = tf.cast(target, tf.int32)
+    items = tf.shape(candidates)[0]
+    width = chunk_width(items, tf.shape(query)[0], megabytes)
+
+    def in_chunks() -> tf.Tensor:
+        # The targets, padded to a chunk: their scores come from a product like the others.
+        padded = tf.pad(target, [[0, width - tf.size(target)]])
+        own = _product(query, tf.gather(candidates, padded))
+        of_target = tf.linalg.diag_part(own)[:, None]
+
+        def count(scores: tf.Tensor, first: tf.Tensor, lower: tf.Tensor) -> tf.Tensor:
+            # No target ranks below itself, should its score come out otherwise here.
+            place = target - first
+            inside = (place >= 0) & (place < tf.shape(scores)[1])
+            itself = tf.gather(scores, tf.where(inside, place, 0)[:, None], batch_dims=1)
+            counted = tf.cast(inside & (itself < of_target)[:, 0], tf.int32)
+            return lower + _count_lower(scores, of_target) - counted
+
+        return items - _over_chunks(query, candidates, width, count, tf.zeros_like(target))
+
+    return tf.cond(
+        width < items,
+        in_chunks,
+        lambda: target_ranks(_product(query, candidates), target),
+    )
+
+
+def catalogue_top_k(
+    query: tf.Tensor, candidates: tf.Tensor, k: tf.Tensor, megabytes: int = SCORE_MEGABYTES
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The k candidates that score highest for each query, in chunks where needed.
+
+    Args:
+      query: float [batch, d].
+      candidates: float [items, d], the whole catalogue.
+      k: int32 [], at most the size of the catalogue.
+      megabytes: What scores may take at a time, see `chunk_width`.
+
+    Returns:
+      Scores, float [batch, k], highest first, and their candidates, int32
+      [batch, k], of equal ones the smaller index first.
+    """
+    candidates = tf.convert_to_tensor(candidates)
+    batch = tf.shape(query)[0]
+    width = chunk_width(tf.shape(candidates)[0], batch, megabytes)
+
+    def merge(scores: tf.Tensor, first: tf.Tensor, state: Any) -> Any:
+        values, indices = state
+        found, place = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))
+        # What was found before stands in front: of equal values `top_k` takes the first.
+        values, indices = tf.concat([values, found], 1), tf.concat([indices, place + first], 1)
+        values, order = tf.math.top_k(values, tf.minimum(k, tf.shape(values)[1]))
+        return values, tf.gather(indices, order, batch_dims=1)
+
+    nothing = tf.zeros([batch, 0], query.dtype), tf.zeros([batch, 0], tf.int32)
+    return _over_chunks(query, candidates, width, merge, nothing)
+
+
+def _over_chunks(
+    query: tf.Tensor,
+    candidates: tf.Tensor,
+    width: tf.Tensor,
+    step: Callable[[tf.Tensor, tf.Tensor, Any], Any],
+    state: Any,
+) -> Any:
+    """Takes `state` through `step(scores, first, state)` for each chunk of the catalogue.
+
+    `scores` are those of the items from `first` on that were in no chunk before.
+    """
+    items = tf.shape(candidates)[0]
+
+    def body(first: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any]:
+        start = tf.minimum(first, items - width)
+        scores = _product(query, candidates[start : start + width])
+        return first + width, step(scores[:, first - start :], first, state)
+
+    unknown = tf.nest.map_structure(lambda part: tf.TensorShape([None] * part.shape.rank), state)
+    _, state = tf.while_loop(
+        lambda first, _: first < items,
+        body,
+        (tf.zeros([], tf.int32), state),
+        shape_invariants=(tf.TensorShape([]), unknown),
+        parallel_iterations=1,  # more would hold the scores of several chunks
+    )
+    return state
+
+
+def _product(query: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
+    with tf.name_scope(SCORING):
+        return tf.matmul(query, candidates, transpose_b=True)
+
+
+def _count_lower(scores: tf.Tensor, bound: tf.Tensor) -> tf.Tensor:
+    """How many scores of each row lie below its bound, int32 [batch]."""
+    return tf.reduce_sum(tf.cast(scores < bound, tf.int32), axis=1)

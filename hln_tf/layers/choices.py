@@ -1,0 +1,13 @@
+"""What layers, tasks and metrics let their callers choose. Imports no TensorFlow.
+
+The settings of models and trainings offer the same values; here they are declared once.
+"""
+
+# The gate at inference: by its probability against 1/2, the probability itself, or sampled.
+INFERENCE_GATES = ("hard", "expected", "sampled")
+# The paper's two gates, the leap gate alone, or none.
+GATES = ("both", "leap", "none")
+AGGREGATIONS = ("sum", "max", "attention")
+
+# Megabytes of scores that are counted or searched at a time: about a core's cache.
+SCORE_MEGABYTES = 8

@@ -1,0 +1,1 @@
+from .ranking import FullCatalogueRanking as FullCatalogueRanking

@@ -1,0 +1,9 @@
+from .cluster import Cluster as Cluster
+from .run_directory import RunDirectory as RunDirectory
+from .run_directory import load_model as load_model
+from .run_flags import parse as parse
+from .settings import DataDescription as DataDescription
+from .settings import RunConfig as RunConfig
+from .settings import TensorBoardSettings as TensorBoardSettings
+from .settings import TrainingSettings as TrainingSettings
+from .trainer import OBJECTIVE as OBJECTIVE

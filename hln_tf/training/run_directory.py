@@ -1,0 +1,223 @@
+"""The directory of a run: settings, saved states, the model, results.
+
+```
+WORKDIR/
+  config.json       every setting
+  vocabulary.txt    the items, as in the data set
+  selection/        state of the training that validation judges
+  refit/            state of the training on all of train, with --refit
+  model/            weights of the chosen model, written when it is chosen
+  metrics.json      results, written when all is done
+  events/           TensorBoard
+  pictures/         of python -m hln_tf.visualize
+  export/1/         SavedModel
+```
+"""
+
+import contextlib
+import dataclasses
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hln_tf.common import files
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.data.layout import VOCABULARY, Manifest, read_item_ids
+from hln_tf.models.registry import model_entry
+from hln_tf.training.settings import RunConfig
+
+if TYPE_CHECKING:
+    from hln_tf.models.base import SessionScorer
+
+CONFIG = "config.json"
+METRICS = "metrics.json"
+
+
+class RunDirectory:
+    """A run's directory.
+
+    Args:
+      path: The directory; made by `begin`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.weights = self.path / "model" / "weights"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the directory against other processes; a killed one lets go.
+
+        Raises:
+          HlnError: Another process holds it, or it is not a run's.
+        """
+        self._check_ours()
+        remedy = "wait for it to end, or choose another --workdir"
+        with files.process_lock(self.path / ".lock", str(self.path), remedy):
+            yield
+
+    def begin(self, config: RunConfig, vocabulary: Path) -> None:
+        """Starts a run here, or checks that the one here is the same.
+
+        Raises:
+          HlnError: The directory holds a run with other settings, `vocabulary`
+            is damaged, or `init_from` cannot be started from.
+        """
+        if (self.path / CONFIG).is_file():
+            there = self.config()
+            difference = config.first_difference(there)
+            if difference:
+                name, wanted, found = difference
+                if name == "data.fingerprint":
+                    raise HlnError(
+                        f"{self.path} holds a run on {there.data.directory} as it was then, and "
+                        f"{config.data.directory} was prepared from another log or with other "
+                        f"settings: choose another --workdir, or remove this one"
+                    )
+                raise HlnError(
+                    f"{self.path} holds a run with {name} = {found!r}, not {wanted!r}: "
+                    f"choose another --workdir, or remove this one"
+                )
+        else:
+            remedy = "write the data set again with python -m beam_preprocess"
+            read_item_ids(vocabulary, config.data.vocabulary_sha256, remedy)
+            if config.init_from:
+                origin(config)
+            with files.atomic_write(self.path / VOCABULARY) as temporary:
+                shutil.copyfile(vocabulary, temporary)
+            files.write_json(self.path / CONFIG, config.to_dict())
+
+    def _check_ours(self) -> None:
+        """Raises an error where the directory holds something else than a run."""
+        if self.path.exists() and not self.path.is_dir():
+            raise HlnError(f"{self.path} is not a directory: choose another --workdir")
+        if not self.path.exists() or (self.path / CONFIG).is_file():
+            return
+        # A run that was killed while it began has left no more than these.
+        if any(
+            entry.name not in (".lock", VOCABULARY) and not entry.name.endswith(".tmp")
+            for entry in self.path.iterdir()
+        ):
+            raise HlnError(f"{self.path} is not empty and holds no run: choose another --workdir")
+
+    def config(self) -> RunConfig:
+        """The run's settings.
+
+        Raises:
+          HlnError: There is no run here, or its settings cannot be read.
+        """
+        path = self.path / CONFIG
+        remedy = "name the --workdir of a run of python -m hln_tf.train"
+        return RunConfig.from_dict(files.read_json(path, remedy), str(path))
+
+    def vocabulary(self) -> list[str]:
+        """Raw item ids; item i stands at index i - 1.
+
+        Raises:
+          HlnError: The file is missing or damaged.
+        """
+        remedy = "train again in another --workdir"
+        checksum = self.config().data.vocabulary_sha256
+        return read_item_ids(self.path / VOCABULARY, checksum, remedy)
+
+    def data_dir(self, named: Path | None = None) -> Path:
+        """The data set directory: the one of the training, unless another is named.
+
+        Raises:
+          HlnError: There is no data set, or it has other items than the model.
+        """
+        data = self.config().data
+        directory = named or Path(data.directory)
+        if Manifest.read(directory).vocabulary_sha256 != data.vocabulary_sha256:
+            raise HlnError(
+                f"{directory} has other items than the data set of {self.path}: "
+                f"name the data set that the model was trained on with --data_dir"
+            )
+        return directory
+
+    def events(self, part: str = "") -> Path:
+        """The event files of one part of the run, or of all; see `hln_tf.training.tensorboard`."""
+        return self.path / "events" / part
+
+    def metrics(self) -> dict[str, Any] | None:
+        """The results of a finished run, or None."""
+        path = self.path / METRICS
+        if not path.is_file():
+            return None
+        return files.read_json(path, "remove it and run the same command again")
+
+    def save_model(self, model: "SessionScorer") -> None:
+        """Writes the weights, whole or not at all."""
+        import tensorflow as tf
+
+        shutil.rmtree(self.weights.parent, ignore_errors=True)
+        with files.atomic_directory(self.weights.parent) as temporary:
+            tf.train.Checkpoint(model=model).write(str(temporary / self.weights.name))
+
+    def model(self, **changes: Any) -> "SessionScorer":
+        """The run's model with its weights.
+
+        Args:
+          **changes: Settings of the model to change that have no weights, such
+            as `inference_gate`.
+
+        Raises:
+          HlnError: There is no model here yet, or its weights are damaged or
+            of other settings.
+        """
+        import tensorflow as tf
+
+        config = self.config()
+        settings = dataclasses.replace(config.model_settings, **changes)
+        model = dataclasses.replace(config, model_settings=settings).create_model()
+        if not self.weights.with_suffix(".index").is_file():
+            raise HlnError(
+                f"{self.path} holds no trained model yet: run python -m hln_tf.train with the "
+                f"same settings and --workdir {self.path} to finish the training"
+            )
+        model(tf.zeros([1, 1], tf.int32))
+        try:
+            restored = tf.train.Checkpoint(model=model).read(str(self.weights))
+            restored.assert_existing_objects_matched()
+        except (ValueError, IndexError, AssertionError, tf.errors.OpError) as error:
+            # TensorFlow reports a data file that is too short as an IndexError.
+            reason = str(error).split("\n")[0]
+            raise HlnError(
+                f"{self.weights} is damaged or was written with other settings than {CONFIG} "
+                f"says ({reason}): train again in another --workdir"
+            ) from None
+        model.workdir = str(self.path)
+        return model
+
+
+def origin(config: RunConfig) -> RunDirectory:
+    """The workdir whose weights a run starts from.
+
+    Raises:
+      HlnError: There is no run there.
+      UsageError: The model has no weights, or the run there is another model.
+    """
+    assert config.init_from is not None
+    older = RunDirectory(config.init_from)
+    found = older.config()
+    if not model_entry(config.model).is_encoder:
+        raise UsageError(f"--init_from does not apply to {config.model}: it has no weights")
+    if (found.model, found.model_settings) != (config.model, config.model_settings):
+        raise UsageError(
+            f"--init_from {older.path} holds {found.model} with {found.model_settings}, expected "
+            f"{config.model} with {config.model_settings}: give the same model settings"
+        )
+    if not older.weights.with_suffix(".index").is_file():
+        raise HlnError(f"--init_from {older.path} holds no trained model yet: finish its training")
+    return older
+
+
+def load_model(workdir: str | os.PathLike[str]) -> "SessionScorer":
+    """The trained model of a workdir.
+
+    Raises:
+      HlnError: The workdir holds no finished model.
+    """
+    return RunDirectory(workdir).model()

@@ -1,0 +1,170 @@
+"""The flags that define a run, shared by training and search. Imports no TensorFlow."""
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hln_tf.common import cli, files
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.settings import check_names, declared_fields, flag_name, from_dict
+from hln_tf.data.layout import MANIFEST
+from hln_tf.data.sources import CUSTOM, SOURCES
+from hln_tf.models.registry import MODELS, model_entry
+from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
+
+# Settings of the training that apply to a model which only counts.
+COUNTING = ("refit", "max_length", "evaluation_batch_size")
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredConfig:
+    """What a file of `--config` says; what it leaves out has its default.
+
+    Attributes:
+      model: Name of the model.
+      model_settings: Settings of the model by name.
+      training: Settings of the training by name.
+      dataset: Name of the data set, or None.
+      data_dir: Its directory where it is still there, or None.
+      init_from: RunDirectory whose weights the run started from, or None.
+    """
+
+    model: str
+    model_settings: Mapping[str, Any]
+    training: Mapping[str, Any]
+    dataset: str | None
+    data_dir: Path | None
+    init_from: Path | None
+
+    @classmethod
+    def read(cls, path: Path) -> "StoredConfig":
+        """Reads a run's `config.json`, or a part of one.
+
+        Raises:
+          HlnError: The file cannot be read, or has a setting that is unknown
+            or not allowed.
+        """
+        values = files.read_json(path, "name a run's config.json, or best_config.json of a search")
+        parts: dict[str, Any] = {"model_settings": {}, "training": {}, "data": {}}
+        try:
+            values = {**values}
+            parts |= {name: values[name] for name in parts if name in values}
+            check_names(values, [field.name for field in dataclasses.fields(RunConfig)], str(path))
+            entry = model_entry(values.get("model", "hln"))
+            from_dict(entry.settings, parts["model_settings"], f"{path}, model_settings,")
+            from_dict(TrainingSettings, parts["training"], f"{path}, training,")
+            known = [field.name for field in dataclasses.fields(DataDescription)]
+            check_names(parts["data"], known, f"{path}, data,")
+            directory, init_from = parts["data"].get("directory"), values.get("init_from")
+            data_dir = None if directory is None else Path(directory)
+            return cls(
+                model=values.get("model", "hln"),
+                model_settings=parts["model_settings"],
+                training=parts["training"],
+                dataset=parts["data"].get("dataset"),
+                data_dir=data_dir if data_dir and (data_dir / MANIFEST).is_file() else None,
+                init_from=Path(init_from) if init_from else None,
+            )
+        except UsageError as error:
+            named = str(error) if str(path) in str(error) else f"{path}: {error}"
+            raise HlnError(named) from None
+        except (TypeError, AttributeError):
+            raise HlnError(
+                f"{path} is not a run's config: expected an object with the parts "
+                f"{', '.join(field.name for field in dataclasses.fields(RunConfig))}"
+            ) from None
+
+
+def parse(
+    arguments: Sequence[str],
+    prog: str,
+    description: str | None,
+    epilog: str = "",
+    add_more: Callable[[cli.Parser], None] = lambda parser: None,
+) -> tuple[argparse.Namespace, Any, TrainingSettings]:
+    """Parses a command line whose flags depend on the model and the preset.
+
+    Args:
+      arguments: The arguments after the program's name.
+      prog: The command, for `--help`.
+      description: What it does, for `--help`.
+      epilog: The end of `--help`.
+      add_more: Adds the command's own flags.
+
+    Returns:
+      The parsed flags, the model's settings and the training's settings.
+
+    Raises:
+      UsageError: A flag or value is not allowed.
+      HlnError: The file of `--config` is unusable.
+    """
+    first = cli.Parser(add_help=False)
+    first.add_argument("--model")
+    first.add_argument("--preset")
+    first.add_argument("--config", type=Path)
+    chosen = first.parse_known_args(arguments)[0]
+    stored = StoredConfig.read(chosen.config) if chosen.config else None
+    if stored and chosen.model not in (None, stored.model):
+        raise UsageError(
+            f"--model is {chosen.model}, but {chosen.config} has settings of {stored.model}: "
+            f"leave --model out, or name a config of {chosen.model}"
+        )
+    if stored and chosen.preset:
+        raise UsageError("--preset and --config both name the settings to start from: give one")
+    model = stored.model if stored else chosen.model or "hln"
+    entry = model_entry(model)
+    preset = entry.presets.get(chosen.preset or next(iter(entry.presets)), {})
+    own = {field.name for field in dataclasses.fields(entry.settings)}
+    of_model = {name: value for name, value in preset.items() if name in own}
+    of_training = {name: value for name, value in preset.items() if name not in own}
+    if stored:
+        of_model, of_training = dict(stored.model_settings), dict(stored.training)
+
+    parser = cli.Parser(prog=prog, description=description, epilog=epilog)
+    add = parser.add_argument
+    names = (*SOURCES, CUSTOM)
+    text = f"data set by name; {CUSTOM}: a log of your own, with --spec and --input"
+    dataset = stored.dataset if stored else None
+    add("--dataset", required=dataset is None, choices=names, help=text)
+    add("--data_dir", type=Path, help="prepared data set (default: data/DATASET)")
+    add("--raw_dir", type=Path, default=Path("data/raw"), help="raw logs (default: %(default)s)")
+    text = "raw logs, in place of those in --raw_dir"
+    add("--input", nargs="+", type=Path, metavar="RAW", default=[], help=text)
+    text = "how the rows of a log of your own are written; see python -m beam_preprocess --help"
+    add("--spec", type=Path, metavar="YAML", help=text)
+    add("--separator", help="joins item ids in a session, when the data set is prepared")
+    add("--workdir", type=Path, help="directory of the run (default: below runs/DATASET)")
+    add("--init_from", type=Path, help="workdir of an older model to start from")
+    text = "JSON file of settings that other flags override: a run's config.json, or a search's "
+    text += "best_config.json; names the data set too"
+    add("--config", type=Path, metavar="FILE", help=text)
+    add("--model", default=model, choices=tuple(MODELS), help="model (default: %(default)s)")
+    add_more(parser)
+    presets = tuple(entry.presets)
+    text = "named settings that other flags override (default: %(default)s)"
+    add("--preset", default=presets[0], choices=presets, help=text)
+    if entry.is_encoder:
+        cli.add_settings(parser, TrainingSettings, "training", of_training)
+    else:
+        cli.add_settings(parser, TrainingSettings, "training", of_training, only=COUNTING)
+    cli.add_settings(parser, entry.settings, f"model {model}", of_model)
+
+    flags, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        flags_of_model = [flag_name(field.name) for field in declared_fields(entry.settings)]
+        raise UsageError(
+            f"unrecognized arguments: {' '.join(unknown)}; the model {model} has "
+            f"{', '.join(flags_of_model) or 'no flags of its own'} (see {prog} --help)"
+        )
+    if stored and flags.dataset is None:
+        if dataset not in names:
+            named = f"{chosen.config} names the unknown data set {dataset!r}"
+            raise HlnError(f"{named}: give --dataset")
+        flags.dataset = dataset
+        flags.data_dir = flags.data_dir or stored.data_dir
+    if stored:
+        flags.init_from = flags.init_from or stored.init_from
+    model_settings: Any = cli.settings_from(entry.settings, flags, of_model)
+    return flags, model_settings, cli.settings_from(TrainingSettings, flags, of_training)

@@ -1,0 +1,40 @@
+import pytest
+from commands import run
+
+COMMAND = ("benchmarks.__main__", "models")
+QUICK = ("--prefixes", "200", "--rounds", "1")
+
+
+def test_models_are_compared_with_the_first(data):
+    outcome = run(*COMMAND, "--data_dir", data, "--models", "stamp", "hln:tuned", *QUICK)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith("30 items, 200 of 360 train prefixes;")
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in outcome.out.splitlines()
+        if line.startswith("|")
+    ][2:]
+    assert [row[:3] for row in rows] == [
+        ["stamp (paper)", "512", "softmax"],
+        ["hln (tuned)", "256", "softmax"],
+    ]
+    assert rows[0][-1] == "1.00 / 1.00"
+    seconds = [float(row[4].split(" / ")[0]) for row in rows]
+    rates = [float(row[3].split(" / ")[0].replace(",", "")) for row in rows]
+    for one, rate in zip(seconds, rates, strict=True):
+        # Both are rounded.
+        assert 360 / (rate + 0.5) - 0.051 <= one <= 360 / (rate - 0.5) + 0.051
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--models", "sknn"], "--models has sknn, which counts and has no training steps"),
+        (["--models", "nobody"], "expected models among: hln, s_pop"),
+        (["--models", "stamp", "--prefixes", "0"], "--prefixes is 0"),
+        ([], "--models"),
+    ],
+)
+def test_bad_input(flags, said, data):
+    outcome = run(*COMMAND, "--data_dir", data, *flags)
+    assert said in outcome.sentence(2)

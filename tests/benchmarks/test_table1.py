@@ -1,0 +1,325 @@
+import csv
+import json
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+from commands import checkpoint_number, finish, run, start
+from matplotlib.image import imread
+from toy import write_dataset
+
+from benchmarks import children, prediction_times
+from benchmarks.rows import DEFAULT_ROWS, Row, read_runs
+from benchmarks.table1 import train_flags
+from hln_tf.analysis.comparison import COLUMNS
+from hln_tf.common import files
+from hln_tf.data.layout import Manifest
+
+COMMAND = "benchmarks.__main__"
+QUICK = ("--prediction_rounds", "2", "--prediction_sessions", "3", "--prediction_batches", "1")
+QUICK += ("--epochs", "1")
+
+
+@pytest.fixture(scope="session")
+def datasets(tmp_path_factory, splits):
+    """A small data set under each of the paper's names."""
+    directory = tmp_path_factory.mktemp("table1")
+    for name in ("yoochoose64", "yoochoose4", "lastfm"):
+        write_dataset(directory / name, splits, 30, dataset=name)
+    return directory
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Runs of training in this process, and what they did."""
+    outcomes = []
+
+    def train(arguments, stop):
+        outcomes.append(run("hln_tf.train", *arguments))
+        return outcomes[-1].code
+
+    monkeypatch.setattr(children, "train", train)
+    return outcomes
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, datasets):
+    """A table with two seeds of one model, and one that counts."""
+    output = tmp_path_factory.mktemp("output")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            children, "train", lambda arguments, stop: run("hln_tf.train", *arguments).code
+        )
+        flags = ("--models", "stamp", "markov", "--seeds", "1,2")
+        outcome = table1(datasets / "yoochoose64", output, *flags)
+    assert outcome.code == 0, outcome.err
+    return output, outcome
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    return shutil.copytree(finished[0], tmp_path / "output")
+
+
+def table1(data, output, *more):
+    dataset = ("--dataset", data.name, "--data_dir", data)
+    return run(COMMAND, "table1", *dataset, "--output", output, *QUICK, *more)
+
+
+def metrics(output, row, seed=1):
+    return json.loads((output / "runs" / row / str(seed) / "metrics.json").read_text())
+
+
+def cells(text):
+    """The cells of the Markdown table by row and column."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+    return {row[0]: dict(zip(rows[0], row, strict=True)) for row in rows[2:]}
+
+
+def read_csv(output):
+    with open(output / "table1.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_page_has_means_of_the_runs_beside_the_published_figures(finished):
+    output, outcome = finished
+    assert outcome.out == (output / "table1.md").read_text()
+    found = cells(outcome.out)
+    assert list(found) == [*(str(Row.parse(text)) for text in DEFAULT_ROWS), "markov (paper)"]
+    runs = [metrics(output, "stamp-paper", seed) for seed in (1, 2)]
+    recall = [100 * results["test"]["recall@5"] for results in runs]
+    stamp = found["stamp (paper)"]
+    mean, spread = statistics.mean(recall), statistics.stdev(recall)
+    assert stamp["R@5"] == f"{mean:.2f} ± {spread:.2f} (40.09)"
+    assert stamp["R@20"].endswith("(68.74³)") and "³ The STAMP paper." in outcome.out
+    assert stamp["seeds"] == "1, 2" and stamp["best epoch"] == "1, 1"
+    assert stamp["parameters"] == f"{runs[0]['parameters']:,}"
+    peaks = [results["timing"]["peak_memory_megabytes"] for results in runs]
+    assert stamp["memory, MB"] == f"{max(peaks):,}"
+    markov = found["markov (paper)"]
+    assert markov["MRR@20"] == f"{100 * metrics(output, 'markov-paper')['test']['mrr@20']:.2f}"
+    assert (markov["seeds"], markov["s an epoch"], markov["best epoch"]) == ("any", "-", "-")
+
+
+def test_page_says_what_is_not_run_impossible_or_other_than_asked_for(finished):
+    found = cells(finished[1].out)
+    assert found["sknn (paper)"]["seeds"] == "not run"
+    assert found["sknn (paper)"]["R@5"] == "- (38.48†)"
+    assert found["hln (tuned)"]["MRR@10"] == "- (29.86)"
+    assert found["gru4rec (modern)"]["R@5"] == "-"
+    for note in (
+        "not the paper's data, whose yoochoose64 has 37,483 items",
+        "† No ranking",
+        "than the preset's and refit: epochs 1, in stamp (paper).",
+        "Not run: s_pop (paper), sknn (paper), bpr_mf (paper),",
+    ):
+        assert note in finished[1].out
+
+
+def test_csv_has_the_plain_numbers_of_every_run(finished):
+    output, _ = finished
+    rows = read_csv(output)
+    done = {(row["model"], row["seed"]): row for row in rows if row["status"] == "finished"}
+    assert set(done) == {("stamp", "1"), ("stamp", "2"), ("markov", "1")}
+    for (model, seed), row in done.items():
+        results = metrics(output, f"{model}-paper", seed)
+        for name in COLUMNS:
+            assert float(row[name]) == 100 * results["test"][name]
+        assert int(row["parameters"]) == results["parameters"]
+        assert (row["alone_ms_min"] != "") == (seed == "1")
+        if seed == "1":
+            assert 0 < float(row["batch_ms_min"]) <= float(row["batch_ms_median"])
+    stamp, timing = done["stamp", "2"], metrics(output, "stamp-paper", 2)["timing"]
+    assert float(stamp["seconds_per_epoch"]) == timing["training_seconds"]
+    assert {row["status"] for row in rows} == {"finished", "not run"}
+    sknn = next(row for row in rows if row["model"] == "sknn")
+    assert (sknn["published_mrr@5"], sknn["published_mrr@5_possible"]) == ("22.34", "False")
+    assert sknn["recall@5"] == ""
+
+
+def test_picture_is_drawn(finished):
+    output, _ = finished
+    height, width, _ = imread(output / "table1.png").shape
+    assert width == 1200 and 1000 < height < 1600
+    svg = (output / "table1.svg").read_text()
+    assert "sr_gnn (paper)" in svg and "Recall@20 (%)" in svg
+
+
+def test_a_second_call_repeats_nothing(copied, datasets, monkeypatch):
+    """Real processes, that find their runs finished."""
+    before = {path: path.read_bytes() for path in copied.rglob("metrics.json")}
+    prediction = (copied / prediction_times.FILE).read_bytes()
+    outcome = table1(datasets / "yoochoose64", copied, "--models", "stamp", "markov")
+    assert outcome.code == 0, outcome.err
+    assert {path: path.read_bytes() for path in copied.rglob("metrics.json")} == before
+    assert (copied / prediction_times.FILE).read_bytes() == prediction
+
+
+def test_a_new_model_has_all_measured_together(copied, datasets, in_process):
+    before = json.loads((copied / prediction_times.FILE).read_text())["runs"]
+    assert table1(datasets / "yoochoose64", copied, "--models", "popularity").code == 0
+    after = json.loads((copied / prediction_times.FILE).read_text())["runs"]
+    assert set(after) == {*before, "runs/popularity-paper/1"} - {"runs/markov-paper/1"}
+    assert all(after[run]["alone"] != before[run]["alone"] for run in {*before} & {*after})
+    assert {len(times["batch"]) for times in after.values()} == {2}
+
+
+def test_a_failed_run_does_not_end_the_table(copied, datasets, monkeypatch):
+    def train(arguments, stop):
+        fails = "narm" in arguments or "3" in arguments
+        return 1 if fails else run("hln_tf.train", *arguments).code
+
+    monkeypatch.setattr(children, "train", train)
+    models = ("--models", "stamp", "narm", "popularity", "--seeds", "1,3")
+    outcome = table1(datasets / "yoochoose64", copied, *models)
+    said = outcome.sentence()
+    assert "3 of 5 runs failed" in said and "stamp (paper), seed 3 (exit code 1)" in said
+    found = cells((copied / "table1.md").read_text())
+    assert found["stamp (paper)"]["seeds"] == "1, 2; 3 failed"
+    assert found["popularity (paper)"]["seeds"] == "any"
+    narm = found["narm (paper)"]
+    assert (narm["seeds"], narm["R@5"], narm["parameters"]) == (
+        "1 failed; 3 failed",
+        "- (45.21)",
+        "-",
+    )
+
+
+def test_stopped_by_a_signal_and_taken_up_again(tmp_path, datasets, in_process):
+    data, output, log = datasets / "yoochoose4", tmp_path / "output", tmp_path / "log"
+    long = ("--models", "stamp", "--epochs", "60", "--patience", "60", "--no-refit")
+    flags = ("--dataset", data.name, "--data_dir", data, "--output", output, *QUICK, *long)
+    with open(log, "w") as err:
+        process = start("benchmarks", "table1", *flags, "--checkpoint_minutes", "0", err=err)
+        state = output / "runs" / "stamp-paper" / "1" / "selection" / "latest"
+        while checkpoint_number(state) < 2:
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        assert finish(process).code == 128 + signal.SIGTERM
+    # The run says it, and the command does.
+    assert log.read_text().count("stopped by SIGTERM; run the same command again to go on") == 2
+    (there,) = read_runs(output, [Row.parse("stamp")], Manifest.read(data))
+    assert there.status == "unfinished"
+
+    outcome = table1(data, output, *long)
+    assert outcome.code == 0, outcome.err
+    assert "resuming epoch" in in_process[0].err
+    assert len(metrics(output, "stamp-paper")["history"]) == 60
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "figure"),
+    [
+        ("yoochoose64", "yoochoose", "- (58.01)"),
+        ("yoochoose4", "yoochoose", "- (61.06)"),
+        ("lastfm", "lastfm", "- (36.37)"),
+    ],
+)
+def test_generated_logs_of_all_data_sets(name, shape, figure, tmp_path, in_process):
+    log, data = tmp_path / "log", tmp_path / name
+    size = ("--clicks", "4000", "--items", "40", "--seed", "1")
+    generated = run("beam_preprocess.generate", "--shape", shape, *size, "--output", log)
+    assert generated.code == 0, generated.err
+    protocol = ("--dataset", name, "--input", log, "--output", data, "--train_fraction", "1")
+    protocol += ("--window_months", "0") if shape == "lastfm" else ()
+    prepared = run("beam_preprocess.__main__", *protocol)
+    assert prepared.code == 0, prepared.err
+    models = ("s_pop", "sknn", *(["gru4rec"] if shape == "lastfm" else []))
+    outcome = table1(data, tmp_path / "table", "--models", *models, "--no-refit")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith(f"# Table 1: {name}\n")
+    assert "refit False, in s_pop (paper)" in outcome.out
+    found = cells(outcome.out)
+    assert found["sr_gnn (paper)"]["R@10"] == figure
+    recall = 100 * metrics(tmp_path / "table", "sknn-paper")["test"]["recall@20"]
+    assert recall > 0 and found["sknn (paper)"]["R@20"].startswith(f"{recall:.2f}")
+
+
+def test_a_model_that_counts_has_few_flags_and_one_run():
+    given = {"epochs": 3, "max_length": 7, "refit": False}
+    assert train_flags(Row.parse("s_pop"), 1, given) == [
+        *("--model", "s_pop", "--preset", "paper", "--no-refit", "--max_length", "7")
+    ]
+    assert train_flags(Row.parse("hln:tuned"), 4, {"epochs": 3}) == [
+        *("--model", "hln", "--preset", "tuned", "--refit", "--epochs", "3", "--seed", "4")
+    ]
+    assert Row.parse("sknn").seeds((2, 3)) == (1,)
+    assert Row.parse("stamp").seeds((2, 3)) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--models", "gru5rec"], "'gru5rec', expected models among: hln, s_pop, sknn, bpr_mf"),
+        (["--models", "stamp:best"], "'stamp:best', but stamp has the presets: stamp:paper"),
+        (["--seeds", "1;2"], "'1;2', expected whole numbers such as 1,2,3"),
+        (["--seeds", "99999999999"], "--seed is 99999999999"),
+        (["--epochs", "0"], "--epochs is 0, expected at least 1"),
+        (["--prediction_rounds", "0"], "--prediction_rounds is 0"),
+        (["--dataset", "lastfm"], "--dataset is lastfm, but "),
+        (["--dataset", "sample"], "invalid choice: 'sample'"),
+        (["--data_dir", "nowhere"], "there is no data set in nowhere"),
+    ],
+)
+def test_bad_input(flags, said, datasets, tmp_path, in_process):
+    outcome = table1(datasets / "yoochoose64", tmp_path / "output", *flags)
+    assert said in outcome.sentence(1 if flags[0] == "--data_dir" else 2)
+    assert not in_process and not (tmp_path / "output").exists()
+
+
+def test_runs_on_other_data_are_told_before_any_work(copied, datasets, in_process):
+    outcome = table1(datasets / "yoochoose4", copied, "--models", "markov")
+    said = outcome.sentence()
+    assert "stamp-paper/1 holds a run on another data set than --data_dir" in said
+    assert not in_process
+
+
+def test_runs_with_other_settings_are_told_before_any_work(copied, datasets, in_process):
+    outcome = table1(datasets / "yoochoose64", copied, "--models", "stamp", "--max_length", "7")
+    said = outcome.sentence()
+    assert "stamp-paper/1 holds a run with max_length = 50, not 7" in said and "--output" in said
+    assert not in_process
+
+
+def test_runs_of_another_model_are_told(copied, datasets, in_process):
+    shutil.copytree(copied / "runs" / "stamp-paper", copied / "runs" / "narm-paper")
+    said = table1(datasets / "yoochoose64", copied, "--models", "markov").sentence()
+    assert "narm-paper/1 holds a run of stamp with seed 1" in said
+    assert not in_process
+
+
+def test_damaged_prediction_times_are_told(copied, datasets, in_process):
+    (copied / prediction_times.FILE).write_text("[]")
+    said = table1(datasets / "yoochoose64", copied, "--models", "markov").sentence()
+    assert "prediction.json holds no prediction times: remove it" in said
+
+
+def test_two_at_once_take_turns(copied, datasets, in_process):
+    with files.process_lock(copied / ".lock", "it", "wait"):
+        said = table1(datasets / "yoochoose64", copied, "--models", "markov").sentence()
+    assert "is in use by process" in said and "--output" in said
+    assert not in_process
+
+
+def test_exit_codes_in_words():
+    assert children.describe_exit(1) == "exit code 1"
+    assert children.describe_exit(-9) == "killed by SIGKILL"
+
+
+def test_commands_parse_without_tensorflow():
+    code = "import sys, benchmarks.__main__; print('tensorflow' in sys.modules)"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "False\n"
+    )

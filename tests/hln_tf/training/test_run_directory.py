@@ -1,0 +1,408 @@
+"""Damaged, foreign, busy and unwritable directories."""
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from commands import TINY, checkpoint_number, finish, run, start, tree
+from toy import write_dataset
+
+from hln_tf.common import files
+
+TABLE = "model/weights.data-00000-of-00001"
+
+
+def train(data, path, *flags):
+    return run("hln_tf.train", "--dataset", "sample", "--data_dir", data, "--workdir", path, *flags)
+
+
+def edit(path, **changes):
+    """Changes values of a JSON file; dots lead into objects."""
+    content = json.loads(path.read_text())
+    for name, value in changes.items():
+        *outer, last = name.split("__")
+        part = content
+        for key in outer:
+            part = part[key]
+        part[last] = value
+    path.write_text(json.dumps(content))
+
+
+def cut(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def garbage(path):
+    path.write_bytes(b"x" * path.stat().st_size)
+
+
+class TestDataSet:
+    def test_missing_data_set_and_raw_file(self, tmp_path):
+        for dataset, file in [
+            ("sample", "sample-clicks.dat"),
+            ("yoochoose64", "yoochoose-clicks.dat"),
+            ("lastfm", "userid-timestamp-artid-artname-traid-traname.tsv"),
+        ]:
+            sentence = run(
+                *("hln_tf.train", "--dataset", dataset, "--data_dir", tmp_path / "data"),
+                *("--raw_dir", tmp_path / "raw", "--workdir", tmp_path / "run"),
+            ).sentence()
+            assert str(tmp_path / "raw" / file) in sentence
+            assert ("http" if dataset != "sample" else "beam_preprocess.sample") in sentence
+            assert "--raw_dir" in sentence
+        assert not list(tmp_path.iterdir())
+
+    def test_unfinished_data_set(self, data, tmp_path):
+        shutil.copytree(data, tmp_path / "data")
+        (tmp_path / "data" / "manifest.json").unlink()
+        sentence = run(
+            *("hln_tf.train", "--dataset", "sample", "--data_dir", tmp_path / "data"),
+            *("--raw_dir", tmp_path / "raw", "--workdir", tmp_path / "run"),
+        ).sentence()
+        assert f"no prepared data set in {tmp_path / 'data'}" in sentence
+        assert not (tmp_path / "run").exists()
+
+    @pytest.mark.parametrize("split", ["train", "validation", "test"])
+    @pytest.mark.parametrize("damage", [cut, garbage, Path.unlink])
+    def test_damaged_shard(self, data, tmp_path, split, damage):
+        shutil.copytree(data, tmp_path / "data")
+        shard = tmp_path / "data" / split / "00000-of-00001.tfrecord"
+        damage(shard)
+        outcome = train(tmp_path / "data", tmp_path / "run", "--model", "popularity")
+        sentence = outcome.sentence()
+        assert str(shard.parent) in sentence and "beam_preprocess" in sentence
+        assert not (tmp_path / "run" / "model").exists()
+
+    @pytest.mark.parametrize("damage", [cut, garbage, Path.unlink])
+    def test_damaged_vocabulary(self, data, tmp_path, damage):
+        shutil.copytree(data, tmp_path / "data")
+        damage(tmp_path / "data" / "vocabulary.txt")
+        sentence = train(tmp_path / "data", tmp_path / "run").sentence()
+        assert str(tmp_path / "data" / "vocabulary.txt") in sentence
+        assert not (tmp_path / "run" / "config.json").exists()
+
+    @pytest.mark.parametrize("model", ["hln", "markov"])
+    @pytest.mark.parametrize("split", ["train", "validation", "test"])
+    @pytest.mark.parametrize("sessions", [[], [[1], [2]]], ids=["empty", "no prefixes"])
+    def test_split_with_nothing_to_predict(self, tmp_path, model, split, sessions):
+        splits = {name: [[1, 2]] for name in ("train", "validation", "test")}
+        write_dataset(tmp_path / "data", {**splits, split: sessions}, num_items=2)
+        outcome = train(tmp_path / "data", tmp_path / "run", "--model", model)
+        assert str(tmp_path / "data" / split) in outcome.sentence()
+        assert not (tmp_path / "run" / "model").exists()
+
+    def test_no_items(self, tmp_path):
+        write_dataset(tmp_path / "data", {}, num_items=0)
+        assert str(tmp_path / "data") in train(tmp_path / "data", tmp_path / "run").sentence()
+
+    def test_items_outside_the_catalogue(self, tmp_path):
+        splits = {"train": [[1, 9]], "validation": [[1, 2]], "test": [[1, 2]]}
+        write_dataset(tmp_path / "data", splits, num_items=2)
+        sentence = train(tmp_path / "data", tmp_path / "run").sentence()
+        assert str(tmp_path / "data" / "train") in sentence and "1 to 2" in sentence
+
+    def test_evaluating_on_other_items(self, trained, tmp_path):
+        write_dataset(tmp_path, {"test": [[1, 2]]}, num_items=2)
+        call = ("hln_tf.evaluate", "--workdir", trained.path, "--data_dir", tmp_path)
+        sentence = run(*call).sentence()
+        assert str(tmp_path) in sentence and "--data_dir" in sentence
+
+    def test_evaluating_an_empty_split(self, trained, tmp_path):
+        write_dataset(tmp_path, {}, num_items=30)
+        call = ("hln_tf.evaluate", "--workdir", trained.path, "--data_dir", tmp_path)
+        assert str(tmp_path / "test") in run(*call).sentence()
+
+
+class TestFinishedRun:
+    COMMANDS = (("hln_tf.evaluate",), ("hln_tf.recommend", "--session", "i1"))
+
+    def sentences(self, path):
+        for command, *flags in self.COMMANDS:
+            outcome = run(command, "--workdir", path, *flags)
+            assert outcome.out == ""
+            yield outcome.sentence()
+
+    @pytest.mark.parametrize("name", ["model/weights.index", TABLE])
+    @pytest.mark.parametrize("damage", [cut, garbage])
+    def test_damaged_weights(self, damaged, name, damage):
+        damage(damaged / name)
+        for sentence in self.sentences(damaged):
+            assert str(damaged / "model" / "weights") in sentence and "--workdir" in sentence
+
+    def test_missing_weights(self, damaged):
+        shutil.rmtree(damaged / "model")
+        for sentence in self.sentences(damaged):
+            assert f"{damaged} holds no trained model yet" in sentence
+            assert "python -m hln_tf.train" in sentence
+
+    @pytest.mark.parametrize("change", [{"hidden_dim": 9}, {"embedding_dim": 7}])
+    def test_weights_of_other_settings(self, damaged, change):
+        edit(
+            damaged / "config.json",
+            **{f"model_settings__{name}": size for name, size in change.items()},
+        )
+        for sentence in self.sentences(damaged):
+            assert str(damaged / "model" / "weights") in sentence
+            assert "other settings" in sentence and "config.json" in sentence
+
+    @pytest.mark.parametrize(
+        "changes, word",
+        [
+            ({"model_settings__hidden_dim": "x"}, "hidden_dim"),
+            ({"model_settings__hidden_dim": -1}, "hidden_dim"),
+            ({"model_settings": []}, ""),
+            ({"training__learning_rate": None}, "learning_rate"),
+            ({"training__rate": 1}, "rate"),
+            ({"data__items": "x"}, "items"),
+            ({"model": "gru"}, "gru"),
+            ({"model": 5}, "5"),
+            ({"training": None}, ""),
+        ],
+    )
+    def test_config_of_other_content(self, damaged, changes, word):
+        edit(damaged / "config.json", **changes)
+        for sentence in self.sentences(damaged):
+            assert str(damaged / "config.json") in sentence and word in sentence
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"5", b"\xff"])
+    def test_config_that_is_no_object(self, damaged, content):
+        (damaged / "config.json").write_bytes(content)
+        for sentence in self.sentences(damaged):
+            assert str(damaged / "config.json") in sentence
+
+    @pytest.mark.parametrize("damage", [cut, Path.unlink])
+    def test_damaged_vocabulary(self, damaged, damage):
+        damage(damaged / "vocabulary.txt")
+        sentence = run("hln_tf.recommend", "--workdir", damaged, "--session", "i1").sentence()
+        assert str(damaged / "vocabulary.txt") in sentence
+
+    @pytest.mark.parametrize("content", ["", "{", "[]", '{"test": 5}'])
+    def test_damaged_metrics(self, damaged, trained, content):
+        (damaged / "metrics.json").write_text(content)
+        outcome = run("hln_tf.train", *trained.arguments, "--workdir", damaged)
+        assert str(damaged / "metrics.json") in outcome.sentence()
+
+    def test_no_run(self, tmp_path):
+        for sentence in self.sentences(tmp_path / "none"):
+            assert str(tmp_path / "none" / "config.json") in sentence
+            assert "python -m hln_tf.train" in sentence
+        assert not list(tmp_path.iterdir())
+
+
+class TestSavedState:
+    @pytest.mark.parametrize(
+        "kind, damage, suffix",
+        [
+            ("latest", cut, "data-00000-of-00001"),
+            ("latest", garbage, "data-00000-of-00001"),
+            ("latest", Path.unlink, "index"),
+            ("best", cut, "index"),
+        ],
+    )
+    def test_damaged_state(self, damaged, trained, kind, damage, suffix):
+        (damaged / "metrics.json").unlink()
+        number = checkpoint_number(damaged / "selection" / kind)
+        damage(damaged / "selection" / kind / f"ckpt-{number}.{suffix}")
+        before = tree(damaged / "model")
+        sentence = run("hln_tf.train", *trained.arguments, "--workdir", damaged).sentence()
+        assert f"{damaged}/selection/{kind}/ckpt-{number}" in sentence
+        assert f"remove {damaged}/selection to train from the start" in sentence
+        assert tree(damaged / "model") == before
+
+    @pytest.mark.parametrize("kind", ["latest", "best"])
+    def test_damaged_list_of_states(self, damaged, trained, kind):
+        (damaged / "metrics.json").unlink()
+        (damaged / "selection" / kind / "checkpoint").write_text("x")
+        sentence = run("hln_tf.train", *trained.arguments, "--workdir", damaged).sentence()
+        assert f"{damaged}/selection/{kind}/checkpoint" in sentence
+
+    def test_missing_best_weights(self, damaged, trained):
+        (damaged / "metrics.json").unlink()
+        shutil.rmtree(damaged / "selection" / "best")
+        sentence = run("hln_tf.train", *trained.arguments, "--workdir", damaged).sentence()
+        assert f"{damaged}/selection/best" in sentence
+
+    def test_last_steps_are_made_up_for(self, damaged, trained):
+        """Killed before the model and the results were written."""
+        (damaged / "metrics.json").unlink()
+        shutil.rmtree(damaged / "model")
+        outcome = run("hln_tf.train", *trained.arguments, "--workdir", damaged)
+        assert outcome.code == 0, outcome.err
+        assert tree(damaged / "model").keys() == tree(trained.path / "model").keys()
+        metrics = json.loads((damaged / "metrics.json").read_text())
+        wanted = dict(trained.metrics)
+        assert metrics.pop("timing") and wanted.pop("timing")
+        assert metrics == wanted
+        assert [entry.name for entry in (damaged / "export").iterdir()] == ["1"]
+
+
+HOLD = """
+import os, sys, time
+from hln_tf.training.run_directory import RunDirectory
+with RunDirectory(sys.argv[1]).locked():
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+"""
+
+
+def test_workdir_in_use(data, tmp_path):
+    holder = start(HOLD, tmp_path / "run")
+    try:
+        number = holder.stdout.readline().strip()
+        sentence = train(data, tmp_path / "run", "--model", "popularity").sentence()
+        assert f"{tmp_path / 'run'} is in use by process {number}" in sentence
+        assert "--workdir" in sentence
+        assert {entry.name for entry in (tmp_path / "run").iterdir()} == {".lock"}
+    finally:
+        holder.kill()
+        finish(holder)
+    assert train(data, tmp_path / "run", "--model", "popularity").code == 0
+
+
+def test_directory_that_is_not_ours(data, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    sentence = train(data, tmp_path).sentence()
+    assert str(tmp_path) in sentence and "--workdir" in sentence
+    assert {entry.name for entry in tmp_path.iterdir()} == {"thesis.txt"}
+
+
+@pytest.mark.parametrize("path", ["file", "file/run"])
+def test_workdir_at_a_file(data, tmp_path, path):
+    (tmp_path / "file").write_text("mine")
+    assert str(tmp_path / path) in train(data, tmp_path / path).sentence()
+
+
+@contextlib.contextmanager
+def as_nobody():
+    """Gives up the rights of root, for whom nothing is read-only."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+@pytest.mark.parametrize("command", ["begin", "go on"])
+def test_read_only_workdir(data, popular, command):
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        shutil.copytree(data, directory / "data")
+        shutil.copytree(popular.path, directory / "go on")
+        for path in (directory, *directory.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        try:
+            before = tree(directory)
+            with as_nobody():
+                outcome = train(directory / "data", directory / command, "--model", "popularity")
+            sentence = outcome.sentence()
+            assert str(directory / command) in sentence and "check the permissions" in sentence
+            assert tree(directory) == before
+        finally:
+            for path in (directory, *directory.rglob("*")):
+                path.chmod(0o755)
+
+
+@contextlib.contextmanager
+def file_size_limit(size):
+    """No file may grow beyond a size, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_full_disk(data, tmp_path):
+    """The vocabulary, a saved state, the export fail in turn; then there is room."""
+    path = tmp_path / "run"
+    flags = (*TINY, "--num_groups", "1", "--epochs", "1", "--batch_size", "64")
+    for size, name in [(40, "vocabulary.txt"), (2000, "selection/latest"), (20_000, "export")]:
+        with file_size_limit(size):
+            outcome = train(data, path, *flags)
+        sentence = outcome.sentence()
+        assert name in sentence and "File too large" in sentence
+        assert "run the same command again" in sentence
+        left = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
+        assert not any(file.startswith("export") or file == "metrics.json" for file in left)
+        assert not any(file.endswith(".tmp") for file in left)
+    outcome = train(data, path, *flags)
+    assert outcome.code == 0, outcome.err
+    assert "exported" in outcome.err and (path / "export" / "1").is_dir()
+
+
+def test_results_are_written_whole_or_not_at_all(data, tmp_path, monkeypatch):
+    original = files.write_json
+
+    def on_a_full_disk(path, value):
+        with file_size_limit(40 if path.name == "metrics.json" else resource.RLIM_INFINITY):
+            original(path, value)
+
+    monkeypatch.setattr(files, "write_json", on_a_full_disk)
+    sentence = train(data, tmp_path, "--model", "popularity").sentence()
+    assert f"{tmp_path / 'metrics.json'}: File too large" in sentence
+    assert not [entry for entry in tmp_path.iterdir() if "metrics" in entry.name]
+
+
+def test_diverging_loss(data, tmp_path):
+    flags = ("--optimizer", "sgd", "--learning_rate", "1e9", "--batch_size", "16")
+    sentence = train(data, tmp_path / "run", *TINY, *flags).sentence()
+    assert "the loss is nan in epoch 1" in sentence
+    assert "--learning_rate" in sentence and "--clip_norm" in sentence
+    assert not (tmp_path / "run" / "model").exists()
+
+
+class TestErrorsOfTensorFlow:
+    def fail(self, monkeypatch, data, tmp_path, error):
+        def train_and_evaluate(*arguments):
+            raise error
+
+        monkeypatch.setattr("hln_tf.training.run.train_and_evaluate", train_and_evaluate)
+        return train(data, tmp_path / "run")
+
+    @pytest.mark.parametrize(
+        "kind, message, words",
+        [
+            (
+                tf.errors.ResourceExhaustedError,
+                "{{node}} run/ckpt-1.data; No space left on device [Op:SaveV2]",
+                ("run/ckpt-1.data: No space left on device", "free some space"),
+            ),
+            (
+                tf.errors.PermissionDeniedError,
+                "run/ckpt-1.data; Permission denied",
+                ("run/ckpt-1.data: Permission denied", "check the permissions"),
+            ),
+            (
+                tf.errors.FailedPreconditionError,
+                "run/ckpt-1.data; Read-only file system",
+                ("run/ckpt-1.data: Read-only file system", "can be written"),
+            ),
+            (
+                tf.errors.ResourceExhaustedError,
+                "OOM when allocating tensor with shape[8]",
+                ("out of memory", "--batch_size"),
+            ),
+        ],
+    )
+    def test_full_disk_and_memory_are_one_sentence(
+        self, monkeypatch, data, tmp_path, kind, message, words
+    ):
+        outcome = self.fail(monkeypatch, data, tmp_path, kind(None, None, message))
+        sentence = outcome.sentence()
+        assert all(word in sentence for word in words), sentence
+
+    def test_defects_keep_their_traceback(self, monkeypatch, data, tmp_path):
+        error = tf.errors.InvalidArgumentError(None, None, "indices[0] = 9 is not in [0, 9)")
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            self.fail(monkeypatch, data, tmp_path, error)

@@ -1,16 +1,8 @@
-"""From a trained run to TensorFlow Serving, and to a server that runs here."""
+"""Export to TensorFlow Serving, an embedded server, and a client for both.
 
-from typing import TYPE_CHECKING, Any
+Names are imported on first use, as `__init__.pyi` lists them.
+"""
 
-__all__ = ["Client"]
+import lazy_loader
 
-if TYPE_CHECKING:
-    from serving.client import Client
-
-
-def __getattr__(name: str) -> Any:
-    if name == "Client":
-        from serving.client import Client
-
-        return Client
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,19 +1,11 @@
-"""The client's way over gRPC; its messages need TensorFlow."""
+"""The client's transport over gRPC. Its messages import TensorFlow."""
 
 from typing import Any
 
 import grpc
 import numpy as np
-
-from hln_tf.common import cli
-from serving.client import ServerError, SignatureTypes, Target
-from serving.errors import Code
-from serving.tensors import NUMPY_TYPES, InputSpec, Tensors
-
-cli.import_tensorflow()
-
-from tensorflow.core.framework import types_pb2  # noqa: E402
-from tensorflow_serving.apis import (  # noqa: E402
+from tensorflow.core.framework import types_pb2
+from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
     model_service_pb2_grpc,
@@ -21,7 +13,10 @@ from tensorflow_serving.apis import (  # noqa: E402
     prediction_service_pb2_grpc,
 )
 
-from serving import proto_tensors  # noqa: E402
+from serving import proto_tensors
+from serving.errors import Code
+from serving.tensors import NUMPY_TYPES, InputSpec, Tensors
+from serving.transport import ServerError, SignatureTypes, Target
 
 
 class GrpcTransport:
@@ -42,18 +37,18 @@ class GrpcTransport:
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
     def predict(self, signature: str, inputs: Tensors, types: SignatureTypes) -> Tensors:
-        """Runs a signature."""
+        """Run a signature."""
         request = predict_pb2.PredictRequest()
         request.model_spec.signature_name = signature
         encoded = {name: _encoded(array) for name, array in inputs.items()}
         proto_tensors.encode_outputs(encoded, request.inputs)
-        response = self._ask(self._prediction.Predict, request)
+        response = self._call(self._prediction.Predict, request)
         return {name: _decoded(name, response.outputs[name]) for name in types.outputs}
 
     def signatures(self) -> dict[str, SignatureTypes]:
-        """The signatures of the model."""
+        """Return the signatures of the model by name."""
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
-        response = self._ask(self._prediction.GetModelMetadata, request)
+        response = self._call(self._prediction.GetModelMetadata, request)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         response.metadata["signature_def"].Unpack(signatures)
         return {
@@ -63,7 +58,7 @@ class GrpcTransport:
         }
 
     def status(self) -> list[dict[str, str]]:
-        """The state of the model's versions."""
+        """Return the status of each version of the model."""
         request = get_model_status_pb2.GetModelStatusRequest()
         return [
             {
@@ -72,21 +67,21 @@ class GrpcTransport:
                 "error_code": Code(entry.status.error_code).name,
                 "error_message": entry.status.error_message,
             }
-            for entry in self._ask(self._models.GetModelStatus, request).model_version_status
+            for entry in self._call(self._models.GetModelStatus, request).model_version_status
         ]
 
     def close(self) -> None:
-        """Closes the channel."""
+        """Close the channel."""
         self._channel.close()
 
-    def _ask(self, call: Any, request: Any) -> Any:
+    def _call(self, method: Any, request: Any) -> Any:
         request.model_spec.name = self._target.model
         if self._target.version is not None:
             request.model_spec.version.value = self._target.version
         elif self._target.label is not None:
             request.model_spec.version_label = self._target.label
         try:
-            return call(request, timeout=self._timeout)
+            return method(request, timeout=self._timeout)
         except grpc.RpcError as error:
             code = error.code().name
             if code == "UNAVAILABLE":

@@ -7,7 +7,8 @@ from hln_tf.analysis.explanation import Explanation
 from hln_tf.common import cli
 from hln_tf.common.errors import UsageError
 from hln_tf.common.text import is_utf_8
-from serving.client import Client, Target
+from serving.client import Client
+from serving.transport import Target
 
 EXAMPLES = """examples:
   python -m serving.query --url http://127.0.0.1:8501/v1/models/hln --session "214536502 214536500"

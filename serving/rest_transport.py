@@ -1,4 +1,4 @@
-"""The client's way over REST, with no TensorFlow."""
+"""The client's transport over REST. Imports no TensorFlow."""
 
 import base64
 import json
@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import urllib3
 
-from serving.client import ServerError, SignatureTypes, Target
 from serving.errors import Code, http_status_of
 from serving.tensors import NUMPY_TYPES, Tensors
+from serving.transport import ServerError, SignatureTypes, Target
 
 
 class RestTransport:
-    """Requests over a kept connection.
+    """Requests over a pool of persistent connections.
 
     Args:
       target: The model.
@@ -24,28 +24,28 @@ class RestTransport:
     def __init__(self, target: Target, timeout: float) -> None:
         self._target = target
         self._timeout = timeout
-        # A new connection may be tried again; a request that was sent may not.
+        # Connecting is safe to retry; a request that was sent is not.
         retries = urllib3.Retry(connect=2, read=False, redirect=0, status=0, backoff_factor=0.1)
         self._pool = urllib3.PoolManager(timeout=timeout, retries=retries)
 
     def predict(self, signature: str, inputs: Tensors, types: SignatureTypes) -> Tensors:
-        """Runs a signature."""
+        """Run a signature."""
         body = {
             "signature_name": signature,
             "inputs": {name: array.tolist() for name, array in inputs.items()},
         }
-        outputs = self._ask("POST", ":predict", json.dumps(body).encode())["outputs"]
+        outputs = self._request("POST", ":predict", json.dumps(body).encode())["outputs"]
         if len(types.outputs) == 1:
             (name,) = types.outputs
             outputs = {name: outputs}
         return {
-            name: np.array(_plain(outputs[name]), NUMPY_TYPES[kind])
+            name: np.array(_decode_base64(outputs[name]), NUMPY_TYPES[kind])
             for name, kind in types.outputs.items()
         }
 
     def signatures(self) -> dict[str, SignatureTypes]:
-        """The signatures of the model."""
-        metadata = self._ask("GET", "/metadata")["metadata"]
+        """Return the signatures of the model by name."""
+        metadata = self._request("GET", "/metadata")["metadata"]
         return {
             name: SignatureTypes(_types(definition["inputs"]), _types(definition["outputs"]))
             for name, definition in metadata["signature_def"]["signature_def"].items()
@@ -53,17 +53,17 @@ class RestTransport:
         }
 
     def status(self) -> list[dict[str, str]]:
-        """The state of the model's versions."""
+        """Return the status of each version of the model."""
         return [
             {"version": entry["version"], "state": entry["state"], **entry["status"]}
-            for entry in self._ask("GET", "")["model_version_status"]
+            for entry in self._request("GET", "")["model_version_status"]
         ]
 
     def close(self) -> None:
-        """Closes connections."""
+        """Close the connections."""
         self._pool.clear()
 
-    def _ask(self, verb: str, suffix: str, body: bytes | None = None) -> Any:
+    def _request(self, verb: str, suffix: str, body: bytes | None = None) -> Any:
         url = f"{self._target.scheme}://{self._target.address}{self._target.path}{suffix}"
         headers = {"Content-Type": "application/json"}
         try:
@@ -76,11 +76,11 @@ class RestTransport:
             reason = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
             raise ServerError(
                 f"no server can be reached at {self._target.scheme}://{self._target.address} "
-                f"({_last(reason)}): check the address, or start one with python -m serving.serve",
+                f"({_cause(reason)}): check the address, or start one with python -m serving.serve",
                 "UNAVAILABLE",
             ) from None
         try:
-            answer = json.loads(response.data)
+            content = json.loads(response.data)
         except ValueError:
             raise ServerError(
                 f"{url} answered {response.status} with something that is not JSON: "
@@ -88,18 +88,18 @@ class RestTransport:
                 "UNKNOWN",
             ) from None
         if response.status != HTTPStatus.OK:
-            reason = answer.get("error", answer) if isinstance(answer, dict) else answer
+            reason = content.get("error", content) if isinstance(content, dict) else content
             raise ServerError(self._target.refusal(str(reason)), _code(response.status))
-        return answer
+        return content
 
 
 def _types(tensors: dict[str, Any]) -> dict[str, str]:
     return {name: info["dtype"] for name, info in tensors.items()}
 
 
-def _plain(value: Any) -> Any:
+def _decode_base64(value: Any) -> Any:
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_decode_base64(item) for item in value]
     return base64.b64decode(value["b64"]) if isinstance(value, dict) else value
 
 
@@ -107,6 +107,6 @@ def _code(status: int) -> str:
     return next((code.name for code in Code if http_status_of(code) == status), "UNKNOWN")
 
 
-def _last(reason: object) -> str:
-    """The operating system's words at the end of urllib3's."""
+def _cause(reason: object) -> str:
+    """Return the operating system's message, which ends that of urllib3."""
     return str(reason).rpartition("] ")[2]

@@ -11,7 +11,7 @@ from commands import run
 from toy import raw_id
 
 import serving
-from serving.client import ServerError
+from serving import ServerError
 
 SESSIONS = ["i1 i4", "i2 unknown i5 i8", "unknown", "", "i3 " * 60]
 SPLIT = [[item for item in session.split(" ") if item] for session in SESSIONS]

@@ -1,4 +1,4 @@
-"""Retention, explanations, figures, learning curves, comparisons of runs.
+"""Retention, explanations, pictures, learning curves, comparisons of runs.
 
 Names are imported on first use, as `__init__.pyi` lists them.
 """

@@ -3,15 +3,11 @@
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from hln_tf.common import files
-from hln_tf.common.errors import HlnError
-from hln_tf.training.run_directory import CONFIG, METRICS
+from hln_tf.analysis.runs import COLUMNS, describe, read_results, read_settings
 
-COLUMNS = tuple(f"{metric}@{k}" for metric in ("recall", "mrr") for k in (5, 10, 20))
 DESCRIPTION = ("model", "data set", "trained on")
-# Settings that change no result, and the seed, over which means go.
+# Settings that change no result, and the seed, over which means are computed.
 NON_IDENTIFYING_SETTINGS = (
     "seed",
     "checkpoint_minutes",
@@ -22,71 +18,46 @@ NON_IDENTIFYING_SETTINGS = (
 TITLES = tuple(name.replace("recall", "R").replace("mrr", "MRR") for name in COLUMNS)
 
 
-def read_results(run: Path) -> dict[str, Any]:
-    """The results of a run.
+def setting_differences(models: Sequence[str], runs: Sequence[Path]) -> list[str]:
+    """Describe the settings in which runs of the same model differ, such as `gates none`.
 
     Args:
-      run: A workdir.
+      models: The model of each run.
+      runs: Run directories, finished or not.
 
-    Raises:
-      HlnError: The directory holds no finished run.
+    Returns:
+      For each run its own values of these settings.
     """
-    remedy = "name workdirs of finished runs of python -m hln_tf.train"
-    results = files.read_json(run / METRICS, remedy)
-    try:
-        float(sum(results["test"][name] for name in COLUMNS))
-        "".join(describe(results))
-    except (KeyError, TypeError):
-        raise HlnError(f"{run / METRICS} holds no test metrics: {remedy}") from None
-    return results
-
-
-def describe(results: dict[str, Any]) -> tuple[str, ...]:
-    """Model, data set and what of it the model was trained on."""
-    return results["model"], results["dataset"], results["trained_on"]
-
-
-def read_settings(run: Path) -> dict[str, Any]:
-    """The settings of a run's model and training by name, empty where it has none."""
-    if not (run / CONFIG).is_file():
-        return {}
-    config = files.read_json(run / CONFIG, "restore it, or train again in another --workdir")
-    settings = {**config.get("model_settings", {}), **config.get("training", {})}
-    return {name: value for name, value in settings.items() if name not in NON_IDENTIFYING_SETTINGS}
-
-
-def differences(runs: Sequence[Path]) -> list[str]:
-    """For each run the settings in which runs of its model differ, such as `gates none`."""
-    return differences_in([read_results(run)["model"] for run in runs], runs)
-
-
-def differences_in(models: Sequence[str], runs: Sequence[Path]) -> list[str]:
-    """The same for runs whose models are known, finished or not."""
     settings = [read_settings(run) for run in runs]
-    told = []
+    descriptions = []
     for model, own in zip(models, settings, strict=True):
         others = [other for name, other in zip(models, settings, strict=True) if name == model]
-        told.append(
+        descriptions.append(
             ", ".join(
                 f"{name} {value}"
                 for name, value in own.items()
-                if any(other.get(name) != value for other in others)
+                if name not in NON_IDENTIFYING_SETTINGS
+                and any(other.get(name) != value for other in others)
             )
         )
-    return told
+    return descriptions
+
+
+def _differences(runs: Sequence[Path]) -> list[str]:
+    return setting_differences([read_results(run)["model"] for run in runs], runs)
 
 
 def table(runs: Sequence[Path]) -> str:
-    """A Markdown table of test metrics in percent, one row for each run.
+    """Make a Markdown table of test metrics in percent, one row for each run.
 
     Args:
-      runs: Workdirs of finished runs.
+      runs: Directories of finished runs.
 
     Raises:
-      HlnError: One of them holds no finished run.
+      HlnError: One of them contains no finished run.
     """
     rows = []
-    for run, different in zip(runs, differences(runs), strict=True):
+    for run, different in zip(runs, _differences(runs), strict=True):
         results = read_results(run)
         figures = [f"{100 * results['test'][name]:.2f}" for name in COLUMNS]
         rows.append([str(run), *describe(results), different, *figures])
@@ -94,12 +65,12 @@ def table(runs: Sequence[Path]) -> str:
 
 
 def mean_table(runs: Sequence[Path]) -> str:
-    """The same with one row for all runs that differ in the seed alone.
+    """Make the same table with one row for all runs that differ in the seed alone.
 
     Figures are mean and standard deviation.
     """
     groups: dict[tuple[str, ...], list[dict[str, float]]] = {}
-    for run, different in zip(runs, differences(runs), strict=True):
+    for run, different in zip(runs, _differences(runs), strict=True):
         results = read_results(run)
         groups.setdefault((*describe(results), different), []).append(results["test"])
     rows = []
@@ -114,7 +85,7 @@ def mean_table(runs: Sequence[Path]) -> str:
 
 
 def settings_table(rows: Sequence[Sequence[str]], texts: int) -> str:
-    """The table of these rows, without the column of settings where no run differs."""
+    """Make a table without its column of settings, the last text, if no run differs in any."""
     column = texts - 1
     if any(row[column] for row in rows[1:]):
         return markdown(rows, texts)
@@ -122,11 +93,11 @@ def settings_table(rows: Sequence[Sequence[str]], texts: int) -> str:
 
 
 def markdown(rows: Sequence[Sequence[str]], texts: int) -> str:
-    """A Markdown table that reads well as plain text too.
+    """Make a Markdown table with aligned columns, readable as plain text too.
 
     Args:
       rows: The cells; the first row is the header.
-      texts: How many columns, from the left, hold text and not figures.
+      texts: Number of columns, from the left, that contain text and not figures.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rule = ["-" * width for width in widths[:texts]]

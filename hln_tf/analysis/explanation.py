@@ -1,4 +1,4 @@
-"""How a model with preference groups reads a session. Imports no TensorFlow."""
+"""Explanations of sessions by a model with preference groups. Imports no TensorFlow."""
 
 from typing import NamedTuple
 
@@ -7,15 +7,16 @@ import numpy.typing as npt
 
 
 class Explanation(NamedTuple):
-    """How a model with preference groups reads a session.
+    """The preference groups of one session.
 
     Attributes:
-      clicks: Raw ids of the T clicks that the model uses.
-      retention: Probability that a group keeps a click, float32 [L, T].
-      groups: For each of the L groups, pairs of raw id and score of the items
-        nearest to what it keeps, nearest first; empty where it keeps nothing.
-      is_fallback: Whether no group keeps anything, so that the session gets the
-        most popular items.
+      clicks: Item ids of the T clicks that the model uses.
+      retention: Retention of each click in each group, float32 [L, T].
+      groups: For each of the L groups, pairs of item id and score of the items
+        nearest to its query embedding, nearest first; empty if the group retains
+        no click.
+      is_fallback: Whether no group retains any click, so that the session gets
+        the most popular items.
     """
 
     clicks: list[str]

@@ -1,8 +1,8 @@
-"""Pictures of what a model has learnt, drawn without a display.
+"""Pictures of a trained model, rendered without a display.
 
-Colours are cividis, which reads the same in greyscale and for all eyes, or
-those of Okabe and Ito with a line style and a marker of their own; the numbers
-stand in the cells. Text is kept as text in SVG.
+Cells are coloured by cividis, which is readable in greyscale and with colour
+blindness, and annotated with their numbers; lines have the colours of Okabe and
+Ito, each with its own line style and marker. Text remains text in SVG.
 """
 
 import csv
@@ -30,38 +30,37 @@ _LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00
 _LINE_STYLES = ("-", "--", ":", "-.")
 _MARKERS = ("o", "s", "^", "D", "v")
 _WIDTH = 8.0  # inches, the width of a page
-_LEGEND_LETTERS = 80  # in a row of a legend
-_LONGEST_ID = 16  # letters of a raw id that are shown
-_KEEPING = "probability of keeping the click (%)"
+_LEGEND_CHARACTERS = 80  # in a row of a legend
+_ID_CHARACTERS = 16  # of an item id that are shown
 
 
 def draw_retention(
     retention: npt.NDArray[np.floating], title: str, is_stretched: bool = False
 ) -> Figure:
-    """The heatmap of Figure 3: retention rates by group and position.
+    """Draw the heatmap of Figure 3: retention rates by group and position.
 
     Args:
       retention: [L, length], fractions of 1.
-      title: Says data set, model and sessions.
-      is_stretched: Whether the colours span the values that there are, in place
-        of 0 to 100 %, where pictures can be compared.
+      title: Names data set, model and sessions.
+      is_stretched: Whether the colour scale spans the range of the values instead
+        of 0 to 100 %, by which pictures can be compared.
     """
     num_groups, length = retention.shape
     figure = new_figure(max(_WIDTH, 1.8 + 0.62 * length), max(3.4, 1.9 + 0.6 * num_groups), title)
     axes = figure.subplots()
     low, high = (retention.min(), retention.max()) if is_stretched else (0.0, 1.0)
-    _draw_cells(figure, axes, retention, low, high, "retention rate: mean\n" + _KEEPING)
-    axes.set_xticks(np.arange(length), [str(place) for place in range(1, length + 1)])
+    _draw_cells(figure, axes, retention, low, high, "retention rate: mean of 1 - p (%)")
+    axes.set_xticks(np.arange(length), [str(position) for position in range(1, length + 1)])
     axes.set_xlabel("position of the click in the session, from the oldest")
     return figure
 
 
 def draw_session(explanation: Explanation, title: str) -> Figure:
-    """One session's groups: what each keeps, and the items nearest to it.
+    """Draw one session's groups: the retention of its clicks, and each group's nearest items.
 
     Args:
-      explanation: Of a session with at least one click.
-      title: Says data set and model.
+      explanation: Explanation of a session with at least one click.
+      title: Names data set and model.
     """
     num_groups, length = explanation.retention.shape
     shown = [len(_shown(item)) for items in explanation.groups for item, _ in items]
@@ -69,8 +68,10 @@ def draw_session(explanation: Explanation, title: str) -> Figure:
     width = max(_WIDTH, 1.8 + 0.62 * length, 2.6 + ranks * (0.3 + 0.085 * max(shown, default=0)))
     figure = new_figure(width, 3.8 + 1.05 * num_groups, title)
     above, below = figure.subplots(2, 1)
-    _draw_cells(figure, above, explanation.retention, 0.0, 1.0, _KEEPING.replace(" of ", "\nof "))
-    labels = [f"{place}: {_shown(item)}" for place, item in enumerate(explanation.clicks, start=1)]
+    _draw_cells(figure, above, explanation.retention, 0.0, 1.0, "retention 1 - p (%)")
+    labels = [
+        f"{position}: {_shown(item)}" for position, item in enumerate(explanation.clicks, start=1)
+    ]
     above.set_xticks(np.arange(length), labels, rotation=30, ha="right", rotation_mode="anchor")
     above.set_xlabel("click of the session, from the oldest")
     _draw_nearest(below, explanation.groups)
@@ -82,13 +83,13 @@ def draw_session(explanation: Explanation, title: str) -> Figure:
 def draw_learning(
     curves: Mapping[str, Sequence[Mapping[str, float]]], best: str, title: str
 ) -> Figure:
-    """Learning curves of several runs.
+    """Draw the learning curves of several runs.
 
     Args:
-      curves: By the run's name one entry for each epoch, with `loss` and,
-        where there was validation, metrics such as `mrr@20` as fractions of 1.
-      best: Name of the metric that chooses the epoch.
-      title: Says data set and model.
+      curves: By the run's name one entry for each epoch, with `loss` and, if it
+        was validated, metrics such as `mrr@20` as fractions of 1.
+      best: Name of the metric that selects the epoch.
+      title: Names data set and model.
     """
     panels = {
         "loss": ("training loss\n(mean, nats)", 1),
@@ -115,14 +116,14 @@ def draw_learning(
                 marker=marker,
                 markersize=4,
                 markevery=max(1, len(entries) // 20),
-                label=textwrap.fill(run, _LEGEND_LETTERS),
+                label=textwrap.fill(run, _LEGEND_CHARACTERS),
             )
             value = factor * entries[chosen].get(name, np.nan)
             axes.plot(chosen + 1, value, color=colour, marker="o", markersize=11, fillstyle="none")
     for axes, (label, _) in zip(all_axes, panels.values(), strict=True):
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
-    all_axes[-1].set_xlabel("epoch; a ring marks the one that validation chose")
+    all_axes[-1].set_xlabel("epoch; a ring marks the one that validation selected")
     all_axes[-1].xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, min_n_ticks=1))
     all_axes[-1].set_xlim(0.5, max(map(len, curves.values())) + 0.5)
     handles, labels = all_axes[0].get_legend_handles_labels()
@@ -137,23 +138,23 @@ def draw_learning(
 def draw_embeddings(
     points: npt.NDArray[np.floating],
     clicks: npt.NDArray[np.integer],
-    shares: Sequence[float],
+    variances: Sequence[float],
     title: str,
 ) -> Figure:
-    """A projection of item vectors, coloured by popularity.
+    """Draw a projection of item embeddings, coloured by popularity.
 
     Args:
       points: [items, 2].
-      clicks: [items], clicks on each item, which also set its size.
-      shares: Share of the variance along each of the two axes.
-      title: Says data set, model and items.
+      clicks: [items], clicks on each item, by which points are coloured and sized.
+      variances: Fraction of the variance along each of the two axes.
+      title: Names data set, model and items.
     """
     figure = new_figure(_WIDTH, 6.4, title)
     axes = figure.subplots()
     order = np.argsort(clicks, kind="stable")  # popular items on top
     weight = np.log1p(clicks) / max(np.log1p(clicks.max()), 1)
     first, second = points[order].T
-    drawn = axes.scatter(
+    scatter = axes.scatter(
         first,
         second,
         c=np.maximum(clicks[order], 1),
@@ -163,16 +164,16 @@ def draw_embeddings(
         linewidths=0,
         rasterized=True,
     )
-    bar = figure.colorbar(drawn, ax=axes)
+    bar = figure.colorbar(scatter, ax=axes)
     bar.set_label("clicks on the item in training, at least 1")
-    axes.set_xlabel(f"first principal component ({shares[0]:.1%} of the variance)")
-    axes.set_ylabel(f"second principal component ({shares[1]:.1%} of the variance)")
+    axes.set_xlabel(f"first principal component ({variances[0]:.1%} of the variance)")
+    axes.set_ylabel(f"second principal component ({variances[1]:.1%} of the variance)")
     axes.grid(alpha=0.3)
     return figure
 
 
 def pixels(figure: Figure) -> npt.NDArray[np.uint8]:
-    """A figure as an image, uint8 [height, width, 4]."""
+    """Render a figure as an image, uint8 [height, width, 4]."""
     figure.set_dpi(DPI)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -180,12 +181,12 @@ def pixels(figure: Figure) -> npt.NDArray[np.uint8]:
 
 
 def save(figure: Figure, rows: Sequence[Sequence[Any]], stem: Path) -> list[Path]:
-    """Writes a picture as PNG and SVG and its numbers as CSV, each whole or not at all.
+    """Write a picture as PNG and SVG and its numbers as CSV, each file atomically.
 
     Args:
       figure: The picture.
       rows: Its numbers; the first row is the header.
-      stem: Path of the files without the ending.
+      stem: Path of the files without the extension.
 
     Returns:
       The files.
@@ -199,27 +200,27 @@ def save(figure: Figure, rows: Sequence[Sequence[Any]], stem: Path) -> list[Path
 
 
 def save_picture(figure: Figure, stem: Path) -> list[Path]:
-    """Writes a picture as PNG and SVG, each whole or not at all.
+    """Write a picture as PNG and SVG, each file atomically.
 
     Args:
       figure: The picture.
-      stem: Path of the files without the ending.
+      stem: Path of the files without the extension.
 
     Returns:
       The files.
     """
     paths = []
     style: Any = {"svg.fonttype": "none", "svg.hashsalt": "hln_tf"}
-    for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-        path = stem.with_name(f"{stem.name}.{ending}")
+    for extension, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+        path = stem.with_name(f"{stem.name}.{extension}")
         with files.atomic_write(path) as temporary, matplotlib.rc_context(style):
-            figure.savefig(temporary, format=ending, dpi=DPI, metadata=metadata)
+            figure.savefig(temporary, format=extension, dpi=DPI, metadata=metadata)
         paths.append(path)
     return paths
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
-    """An empty picture that needs no display, of a size in inches."""
+    """Make an empty figure of a size in inches, which needs no display."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.suptitle(title, fontsize=13, parse_math=False)
     return figure
@@ -233,20 +234,20 @@ def _draw_cells(
     high: float,
     label: str,
 ) -> None:
-    """Cells by group and place, coloured and annotated in percent."""
-    # A mesh, and not an image, so that the cells are shapes in SVG too.
+    """Draw cells by group and column, coloured and annotated in percent."""
+    # A mesh instead of an image, so that the cells are shapes in SVG too.
     norm = matplotlib.colors.Normalize(low, high)
     rows, columns = (np.arange(size + 1) - 0.5 for size in values.shape)
-    drawn = axes.pcolormesh(
+    mesh = axes.pcolormesh(
         columns, rows, values, cmap=_COLOURS, norm=norm, edgecolors="white", linewidth=1.5
     )
     _group_ticks(axes, len(values))
     digits = 2 if values.min() > 0.95 else 1
-    for (group, place), value in np.ndenumerate(values):
-        red, green, blue, _ = drawn.cmap(norm(value))
+    for (group, column), value in np.ndenumerate(values):
+        red, green, blue, _ = mesh.cmap(norm(value))
         is_bright = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
         axes.text(
-            place,
+            column,
             group,
             f"{100 * value:.{digits}f}",
             ha="center",
@@ -254,22 +255,22 @@ def _draw_cells(
             fontsize=11,
             color="black" if is_bright else "white",
         )
-    bar = figure.colorbar(drawn, ax=axes, format=matplotlib.ticker.PercentFormatter(1))
+    bar = figure.colorbar(mesh, ax=axes, format=matplotlib.ticker.PercentFormatter(1))
     bar.set_label(label)
 
 
 def _draw_nearest(axes: Any, groups: Sequence[Sequence[tuple[str, float]]]) -> None:
-    """A grid of the items nearest to what each group keeps."""
+    """Draw a grid of the items nearest to each group."""
     columns = max(1, max(map(len, groups)))
     axes.set_xlim(-0.5, columns - 0.5)
     _group_ticks(axes, len(groups))
     for row, items in enumerate(groups):
         cells = [f"{_shown(item)}\n{score:.2f}" for item, score in items]
-        for column, text in enumerate(cells or ["keeps nothing"]):
+        for column, text in enumerate(cells or ["retains no click"]):
             axes.text(column, row, text, ha="center", va="center", fontsize=10, parse_math=False)
     axes.set_xticks(np.arange(columns), [str(rank) for rank in range(1, columns + 1)])
     axes.hlines(np.arange(len(groups) - 1) + 0.5, -0.5, columns - 0.5, color="#bbbbbb", linewidth=1)
-    axes.set_xlabel("items nearest to what the group keeps, by rank, with their score")
+    axes.set_xlabel("items nearest to the group, by rank, with their score")
 
 
 def _group_ticks(axes: Any, num_groups: int) -> None:
@@ -280,10 +281,10 @@ def _group_ticks(axes: Any, num_groups: int) -> None:
 
 
 def _legend_columns(labels: Mapping[str, Any]) -> int:
-    """As many columns as fit the width."""
+    """Return the number of columns that fit the width."""
     longest = max(map(len, labels))
-    return max(1, min(len(labels), 4, _LEGEND_LETTERS // (longest + 8)))
+    return max(1, min(len(labels), 4, _LEGEND_CHARACTERS // (longest + 8)))
 
 
-def _shown(raw_id: str) -> str:
-    return raw_id if len(raw_id) <= _LONGEST_ID else f"{raw_id[: _LONGEST_ID - 1]}…"
+def _shown(item_id: str) -> str:
+    return item_id if len(item_id) <= _ID_CHARACTERS else f"{item_id[: _ID_CHARACTERS - 1]}…"

@@ -28,7 +28,7 @@ def write_projector(directory: Path, model: SessionEncoder, vocabulary: Sequence
     """
     items = most_popular(model, vocabulary, MOST_ITEMS)
     with files.atomic_write(directory / VECTORS) as temporary:
-        np.savetxt(temporary, items.vectors, "%.6g", delimiter="\t")
+        np.savetxt(temporary, items.embeddings, "%.6g", delimiter="\t")
     rows = ["item\tclicks\tpopularity_rank"]
     for rank, (item, clicks) in enumerate(zip(items.ids, items.clicks, strict=True), start=1):
         rows.append(f"{item.translate(_BREAKS)}\t{clicks}\t{rank}")

@@ -1,4 +1,4 @@
-"""Pictures hold up to the eye: nothing is clipped, no texts overlap, greyscale tells them apart."""
+"""Pictures are readable: no text is clipped or overlaps another, greyscale suffices."""
 
 import itertools
 
@@ -18,12 +18,12 @@ from hln_tf.analysis.pictures import (
 TITLE = "Retention rates of hln on yoochoose64\n1,234 test sessions of 6 clicks"
 
 
-def explanation(length, groups, k, raw_id="2145{:05d}"):
+def explanation(length, groups, k, item_id="2145{:05d}"):
     random = np.random.default_rng(1)
     return Explanation(
-        [raw_id.format(click) for click in range(length)],
+        [item_id.format(click) for click in range(length)],
         random.random((groups, length)).astype(np.float32),
-        [[(raw_id.format(item), -12.5 + item) for item in range(k)] for _ in range(groups)],
+        [[(item_id.format(item), -12.5 + item) for item in range(k)] for _ in range(groups)],
         False,
     )
 
@@ -52,7 +52,7 @@ FIGURES = {
     "a session": lambda: draw_session(explanation(6, 3, 5), TITLE),
     "a long session": lambda: draw_session(explanation(50, 5, 5), TITLE),
     "one click": lambda: draw_session(explanation(1, 1, 1), TITLE),
-    "nothing kept": lambda: draw_session(explanation(2, 3, 0), TITLE),
+    "nothing retained": lambda: draw_session(explanation(2, 3, 0), TITLE),
     "long ids": lambda: draw_session(explanation(4, 3, 9, "a $ and _ of\nlong name {}"), TITLE),
     "curves": lambda: draw_learning(curves(3, 5), "mrr@20", TITLE),
     "many curves": lambda: draw_learning(curves(24, 40), "mrr@20", TITLE),
@@ -63,8 +63,8 @@ FIGURES = {
 
 
 @pytest.fixture
-def drawn(monkeypatch):
-    """The box of every text that is really drawn, and the size of the image."""
+def rendered(monkeypatch):
+    """A function to the box of every text that a figure renders, and the size of the image."""
     found = []
     original = Text.draw
 
@@ -84,8 +84,8 @@ def drawn(monkeypatch):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_texts_are_whole_and_apart(name, drawn):
-    boxes, width, height = drawn(FIGURES[name]())
+def test_texts_are_whole_and_apart(name, rendered):
+    boxes, width, height = rendered(FIGURES[name]())
     assert len(boxes) > 3
     for text, box in boxes.items():
         assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, text
@@ -101,9 +101,9 @@ def overlap(one, other):
 
 
 @pytest.mark.parametrize("name", ["figure 3", "a session", "curves", "items"])
-def test_letters_are_large_enough_at_the_width_of_a_readme(name, drawn):
+def test_letters_are_large_enough_at_the_width_of_a_readme(name, rendered):
     figure = FIGURES[name]()
-    boxes, _, _ = drawn(figure)
+    boxes, _, _ = rendered(figure)
     pixels_of_a_point = 800 / (72 * figure.get_size_inches()[0])
     assert min(text.get_fontsize() for text in boxes) * pixels_of_a_point >= 12
 
@@ -113,7 +113,7 @@ def test_in_greyscale_brighter_is_more():
     figure = draw_retention(rates, TITLE)
     image = pixels(figure)[..., :3] @ [0.299, 0.587, 0.114]
     axes = figure.axes[0]
-    corners = [axes.transData.transform((place - 0.4, -0.4)) for place in range(6)]
+    corners = [axes.transData.transform((column - 0.4, -0.4)) for column in range(6)]
     tones = [image[len(image) - 1 - int(y), int(x)] for x, y in corners]
     assert np.all(np.diff(tones) > 25)
 

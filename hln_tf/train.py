@@ -27,16 +27,16 @@ EXAMPLES = """examples:
 
 All GPUs of the machine are used. Several machines train together where TF_CONFIG names them as
 chief and worker: start the same command on each, with the data set prepared; the first alone reads
-and writes the workdir.
+and writes the run directory.
 """
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prepares the data where needed, trains, evaluates and exports."""
+    """Prepare the data if needed, train, evaluate and export."""
     flags, model_settings, training = parse(
         arguments, "python -m hln_tf.train", __doc__, epilog=EXAMPLES, add_more=add_flags
     )
-    told = cli.settings_from(TensorBoardSettings, flags)
+    tensorboard = cli.settings_from(TensorBoardSettings, flags)
     if flags.separator is not None:
         flags.separator = read_separator(flags.separator)
     cluster = Cluster.from_environment()
@@ -68,53 +68,96 @@ def main(arguments: Sequence[str]) -> None:
         data=DataDescription.from_manifest(manifest, data_dir),
         init_from=str(flags.init_from) if flags.init_from else None,
     )
-    workdir = RunDirectory(flags.workdir or Path("runs") / flags.dataset / flags.model)
+    directory = RunDirectory(flags.workdir or Path("runs") / flags.dataset / flags.model)
     if not cluster.is_chief:
-        train(config, workdir, data_dir, cluster, told)
+        train(config, directory, data_dir, cluster, tensorboard)
         return
-    with workdir.locked():
-        workdir.begin(config, data_dir / VOCABULARY)
-        if told.tensorboard:
-            command = ["tensorboard", "--logdir", str(workdir.events())]
+    with directory.locked():
+        directory.begin(config, data_dir / VOCABULARY)
+        if tensorboard.tensorboard:
+            command = ["tensorboard", "--logdir", str(directory.events())]
             print(f"to watch: {shlex.join(command)}", file=sys.stderr)
-        train(config, workdir, data_dir, cluster, told)
-        print(table([workdir.path]))
+        was_finished = train(config, directory, data_dir, cluster, tensorboard)
+        was_exported = export(directory)
+        if was_finished and was_exported:
+            print(f"{directory.path} is finished, nothing to do", file=sys.stderr)
+        print(table([directory.path]))
 
 
 def add_flags(parser: cli.Parser) -> None:
-    """Adds the flags of what a run leaves beside its results."""
+    """Add the flags that change no result."""
     cli.add_settings(parser, TensorBoardSettings, "TensorBoard")
 
 
 def train(
     config: RunConfig,
-    workdir: RunDirectory,
+    directory: RunDirectory,
     data_dir: Path,
     cluster: Cluster,
-    told: TensorBoardSettings,
-) -> None:
-    """Trains unless the run is finished; imports TensorFlow where there is something to do.
+    tensorboard: TensorBoardSettings,
+) -> bool:
+    """Train unless the run is finished; TensorFlow is imported only if there is something to do.
 
     Args:
       config: The run.
-      workdir: Its directory, begun; only the chief reads or writes it.
+      directory: Its directory, begun; only the chief reads or writes it.
       data_dir: The data set.
       cluster: The workers that train together.
-      told: What TensorBoard is told.
-    """
-    is_finished = cluster.is_chief and workdir.metrics() is not None
-    if cluster.is_several or not is_finished:
-        cli.import_tensorflow()
-        from hln_tf.training.distribution import Workers
-        from hln_tf.training.run import train_and_evaluate
+      tensorboard: What is logged for TensorBoard.
 
-        workers = Workers(cluster)
-        with workers.working():
-            is_finished = workers.same_run(config, is_finished)
-            if not is_finished:
-                train_and_evaluate(config, workdir, data_dir, workers, told)
-                return
-    print(f"{workdir.path} is finished, nothing to do", file=sys.stderr)
+    Returns:
+      Whether the run was finished before.
+    """
+    was_finished = cluster.is_chief and directory.metrics() is not None
+    if was_finished and not cluster.is_several:
+        return True
+    cli.import_tensorflow()
+    from hln_tf.training.distribution import Workers
+    from hln_tf.training.run import Run, train_and_evaluate
+
+    workers = Workers(cluster)
+    with workers.working():
+        was_finished = workers.same_run(config, was_finished)
+        if not was_finished:
+            with workers.stop_on_signal() as stop:
+                run = Run(config, directory, workers, tensorboard, stop)
+                train_and_evaluate(run, data_dir)
+    return was_finished
+
+
+def export(directory: RunDirectory) -> bool:
+    """Export a finished run as version 1 below its directory, unless that is there.
+
+    Args:
+      directory: The run's directory.
+
+    Returns:
+      Whether the version was there before.
+
+    Raises:
+      HlnError: The export failed; the run stays finished.
+    """
+    base = directory.path / "export"
+    if (base / "1").is_dir():
+        return True
+    cli.import_tensorflow()
+    from hln_tf.export.model_card import describe_run
+    from hln_tf.recommender import Recommender
+
+    config, results = directory.config(), directory.metrics() or {}
+    try:
+        recommender = Recommender.load(directory)
+        path = recommender.export(base, describe_run(config, results), 1)
+        print(f"exported {path}", file=sys.stderr)
+    except (HlnError, OSError) as error:
+        reason = cli.describe_os_error(error) if isinstance(error, OSError) else error
+        again = ["python", "-m", "serving.export", "--workdir", str(directory.path)]
+        again += ["--output", str(base)]
+        raise HlnError(
+            f"the run in {directory.path} is finished, but its export failed ({reason}): repeat "
+            f"it with {shlex.join(again)}"
+        ) from None
+    return False
 
 
 if __name__ == "__main__":

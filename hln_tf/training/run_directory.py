@@ -1,14 +1,13 @@
-"""The directory of a run: settings, saved states, the model, results.
+"""The directory of a run: settings, checkpoint, the model, results.
 
 ```
-WORKDIR/
+RUN/
   config.json       every setting
   vocabulary.txt    the items, as in the data set
-  selection/        state of the training that validation judges
-  refit/            state of the training on all of train, with --refit
-  model/            weights of the chosen model, written when it is chosen
-  metrics.json      results, written when all is done
-  events/           TensorBoard
+  checkpoint/       the newest step, from which the run resumes
+  model/            weights of the best epoch so far; at the end, of the chosen model
+  metrics.json      results; written last, by which the run is finished
+  events/           event files of TensorBoard
   pictures/         of python -m hln_tf.visualize
   export/1/         SavedModel
 ```
@@ -30,9 +29,11 @@ from hln_tf.training.settings import RunConfig
 
 if TYPE_CHECKING:
     from hln_tf.models.base import SessionScorer
+    from hln_tf.training.checkpoints import NewestCheckpoint
 
 CONFIG = "config.json"
 METRICS = "metrics.json"
+WEIGHTS = "weights"
 
 
 class RunDirectory:
@@ -40,11 +41,15 @@ class RunDirectory:
 
     Args:
       path: The directory; made by `begin`.
+
+    Attributes:
+      path: The same.
+      checkpoints: The directory of the newest checkpoint.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.weights = self.path / "model" / "weights"
+        self.checkpoints = self.path / "checkpoint"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -84,7 +89,7 @@ class RunDirectory:
             remedy = "write the data set again with python -m beam_preprocess"
             read_item_ids(vocabulary, config.data.vocabulary_sha256, remedy)
             if config.init_from:
-                origin(config)
+                warm_start_run(config)
             with files.atomic_write(self.path / VOCABULARY) as temporary:
                 shutil.copyfile(vocabulary, temporary)
             files.write_json(self.path / CONFIG, config.to_dict())
@@ -148,13 +153,16 @@ class RunDirectory:
             return None
         return files.read_json(path, "remove it and run the same command again")
 
-    def save_model(self, model: "SessionScorer") -> None:
-        """Writes the weights, whole or not at all."""
-        import tensorflow as tf
+    def finish(self, content: dict[str, Any]) -> None:
+        """Write the results, which declares the run finished."""
+        files.write_json(self.path / METRICS, content)
 
-        shutil.rmtree(self.weights.parent, ignore_errors=True)
-        with files.atomic_directory(self.weights.parent) as temporary:
-            tf.train.Checkpoint(model=model).write(str(temporary / self.weights.name))
+    def weights_of(self, model: "SessionScorer") -> "NewestCheckpoint":
+        """The one copy of a model's weights that the run leaves, to save or to restore."""
+        from hln_tf.training.checkpoints import NewestCheckpoint
+
+        remedy = f"it must fit {CONFIG}; train again in another --workdir"
+        return NewestCheckpoint(self.path / "model", remedy, WEIGHTS, model=model)
 
     def model(self, **changes: Any) -> "SessionScorer":
         """The run's model with its weights.
@@ -164,36 +172,26 @@ class RunDirectory:
             as `inference_gate`.
 
         Raises:
-          HlnError: There is no model here yet, or its weights are damaged or
-            of other settings.
+          HlnError: The run is not finished, or its weights are damaged or of
+            other settings.
         """
         import tensorflow as tf
 
         config = self.config()
         settings = dataclasses.replace(config.model_settings, **changes)
         model = dataclasses.replace(config, model_settings=settings).create_model()
-        if not self.weights.with_suffix(".index").is_file():
+        model(tf.zeros([1, 1], tf.int32))
+        if self.metrics() is None or not self.weights_of(model).restore(is_whole=True):
             raise HlnError(
                 f"{self.path} holds no trained model yet: run python -m hln_tf.train with the "
                 f"same settings and --workdir {self.path} to finish the training"
             )
-        model(tf.zeros([1, 1], tf.int32))
-        try:
-            restored = tf.train.Checkpoint(model=model).read(str(self.weights))
-            restored.assert_existing_objects_matched()
-        except (ValueError, IndexError, AssertionError, tf.errors.OpError) as error:
-            # TensorFlow reports a data file that is too short as an IndexError.
-            reason = str(error).split("\n")[0]
-            raise HlnError(
-                f"{self.weights} is damaged or was written with other settings than {CONFIG} "
-                f"says ({reason}): train again in another --workdir"
-            ) from None
         model.workdir = str(self.path)
         return model
 
 
-def origin(config: RunConfig) -> RunDirectory:
-    """The workdir whose weights a run starts from.
+def warm_start_run(config: RunConfig) -> RunDirectory:
+    """The directory of the run whose weights a run starts from.
 
     Raises:
       HlnError: There is no run there.
@@ -209,7 +207,7 @@ def origin(config: RunConfig) -> RunDirectory:
             f"--init_from {older.path} holds {found.model} with {found.model_settings}, expected "
             f"{config.model} with {config.model_settings}: give the same model settings"
         )
-    if not older.weights.with_suffix(".index").is_file():
+    if older.metrics() is None:
         raise HlnError(f"--init_from {older.path} holds no trained model yet: finish its training")
     return older
 

@@ -13,6 +13,9 @@ from hln_tf.data.layout import Manifest
 from hln_tf.layers.choices import SCORE_MEGABYTES
 from hln_tf.models.registry import model_entry
 
+# The validation metric that chooses the epoch and that a search maximises.
+OBJECTIVE = "mrr@20"
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:

@@ -1,145 +1,159 @@
-"""The state of a training, saved so that it can be taken up at any step."""
+"""The checkpoint of a run, from which it resumes at any step.
+
+```
+RUN/checkpoint/   model, optimiser, running loss and progress after the newest saved step
+RUN/model/        the weights of the best epoch so far; at the end, of the chosen model
+```
+"""
 
 import dataclasses
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from hln_tf.common.errors import HlnError
+from hln_tf.training.checkpoints import NewestCheckpoint
+from hln_tf.training.context import RunContext
 from hln_tf.training.distribution import Workers
+from hln_tf.training.run_directory import RunDirectory
 
 
 @dataclasses.dataclass
 class Progress:
-    """How far a training has come.
+    """How far a run has come.
 
     Attributes:
-      epoch: The epoch under way, from 0.
+      phase: Name of the phase in progress, `selection` or `refit`.
+      epoch: The phase's epoch in progress, from 0.
       step: Steps of it that are done.
-      history: One entry for each finished epoch.
+      history: One entry for each finished epoch of the phase.
       best_epoch: Index in `history` of the best validation MRR@20, or None.
-      finished: Whether the training has ended.
-      seconds: Time spent in training steps.
+      finished: Whether the phase has ended.
+      seconds: Time spent in the phase's training steps.
+      selected: Results of the selection, for a refit.
     """
 
+    phase: str
     epoch: int = 0
     step: int = 0
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     best_epoch: int | None = None
     finished: bool = False
     seconds: float = 0.0
+    selected: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class _SavedProgress(tf.train.experimental.PythonState):
-    """Makes `Progress` a part of a TensorFlow checkpoint: one file, one truth."""
+    """`Progress` as a part of a TensorFlow checkpoint: one file, one truth."""
 
-    def __init__(self) -> None:
+    def __init__(self, value: Progress) -> None:
         super().__init__()
-        self.value = Progress()
+        self.value = value
 
     def serialize(self) -> str:
-        """Called by TensorFlow when a checkpoint is written."""
+        """Serialize for a checkpoint that TensorFlow writes."""
         return json.dumps(dataclasses.asdict(self.value))
 
     def deserialize(self, string_value: str) -> None:
-        """Called by TensorFlow when a checkpoint is read."""
+        """Restore from a checkpoint that TensorFlow reads."""
         self.value = Progress(**json.loads(string_value))
 
 
-class TrainingState:
-    """Weights, optimiser, running loss and progress, saved together.
+class TrainingCheckpoint:
+    """Model, optimiser, running loss and progress, saved together.
 
     TensorFlow writes each checkpoint under a temporary name, and the file that
-    names the newest one last, so a kill at any moment leaves a whole state.
+    names the newest one last, so a kill at any moment leaves a complete one.
 
     Args:
-      directory: Where the states go.
-      minutes: Time between saved states.
-      workers: The workers of the training; the chief's states are those of all.
-      parts: The trackable objects to save, by name.
+      context: The run; the chief's checkpoint is that of all workers.
+      progress: The progress of a phase that starts from its beginning.
+      model: The model.
+      **parts: What else is saved, by name: the optimiser and the running loss.
     """
 
-    def __init__(self, directory: Path, minutes: float, workers: Workers, **parts: Any) -> None:
-        self._workers = workers
+    def __init__(self, context: RunContext, progress: Progress, model: Any, **parts: Any) -> None:
+        self._workers, self._directory = context.workers, context.directory
+        self._model = model
         self._variables = [
             variable
-            for part in parts.values()
+            for part in (model, *parts.values())
             # An optimiser has a method where models and metrics have a property.
             for variable in (part.variables() if callable(part.variables) else part.variables)
         ]
-        self._model = parts["model"]
-        self._progress = _SavedProgress()
-        self._minutes = minutes
-        checkpoint = tf.train.Checkpoint(progress=self._progress, **parts)
-        self._latest = tf.train.CheckpointManager(checkpoint, str(directory / "latest"), 1)
-        self._best = tf.train.CheckpointManager(
-            tf.train.Checkpoint(model=parts["model"]), str(directory / "best"), 1
-        )
+        self._progress = _SavedProgress(progress)
+        self._seconds = 60 * context.config.training.checkpoint_minutes
+        self._latest = _newest(context.directory, progress=self._progress, model=model, **parts)
+        self._best = context.directory.weights_of(model)
         self._saved_at = time.monotonic()
 
     @property
     def progress(self) -> Progress:
-        """How far the training has come."""
+        """How far the phase has come."""
         return self._progress.value
 
     def restore(self) -> bool:
-        """Takes up the newest saved state, if there is one.
+        """Resume from the newest checkpoint, if it is one of this phase.
 
         Raises:
-          HlnError: The saved state is damaged.
+          HlnError: The checkpoint is damaged.
         """
-        found = self._workers.broadcast_object(self._workers.is_chief and _restore(self._latest))
-        if found:
-            self._progress.value = Progress(
-                **self._workers.broadcast_object(dataclasses.asdict(self._progress.value))
-            )
-            self._workers.broadcast_variables(self._variables)
-        return bool(found)
+        saved = saved_progress(self._directory, self._workers)
+        if saved is None or saved.phase != self.progress.phase:
+            return False
+        if self._workers.is_chief:
+            self._latest.restore()
+        self._progress.value = saved
+        self._workers.broadcast_variables(self._variables)
+        return True
 
     def restore_best(self) -> None:
-        """Gives the model its best weights.
+        """Load the model's best weights.
 
         Raises:
           HlnError: They are missing or damaged.
         """
-        if self._workers.is_chief and not _restore(self._best):
-            directory = Path(self._best.directory)
+        if self._workers.is_chief and not self._best.restore():
             raise HlnError(
-                f"the best weights in {directory} are missing: "
-                f"remove {directory.parent} to train from the start"
+                f"{self._directory.path} has lost the weights of its best epoch: remove "
+                f"{self._directory.checkpoints} to train from the start"
             )
         self._workers.broadcast_variables(self._model.variables)
 
     def save(self) -> None:
-        """Saves the state now."""
+        """Save the checkpoint now."""
         if self._workers.is_chief:
             self._latest.save()
         self._saved_at = time.monotonic()
 
     def save_if_due(self) -> None:
-        """Saves the state where the last save lies long enough back."""
-        if time.monotonic() - self._saved_at >= 60 * self._minutes:
+        """Save the checkpoint if the last one is old enough."""
+        if time.monotonic() - self._saved_at >= self._seconds:
             self.save()
 
     def save_best(self) -> None:
-        """Keeps the model's weights as the best so far."""
+        """Save the model's weights as the best so far."""
         if self._workers.is_chief:
             self._best.save()
 
 
-def _restore(manager: tf.train.CheckpointManager) -> bool:
-    directory = Path(manager.directory)
-    remedy = f"remove {directory.parent} to train from the start"
-    if manager.latest_checkpoint is None and (directory / "checkpoint").exists():
-        raise HlnError(f"{directory / 'checkpoint'} is damaged: {remedy}")
-    try:
-        return manager.restore_or_initialize() is not None
-    except (ValueError, IndexError, tf.errors.OpError) as error:
-        # TensorFlow reports a data file that is too short as an IndexError.
-        reason = str(error).split("\n")[0]
-        raise HlnError(
-            f"the saved state {manager.latest_checkpoint} is damaged ({reason}): {remedy}"
-        ) from None
+def saved_progress(directory: RunDirectory, workers: Workers) -> Progress | None:
+    """Read the progress of a run's newest checkpoint, the chief's on all workers.
+
+    Raises:
+      HlnError: The checkpoint is damaged.
+    """
+    found = None
+    if workers.is_chief:
+        saved = _SavedProgress(Progress(""))
+        if _newest(directory, progress=saved).restore():
+            found = dataclasses.asdict(saved.value)
+    found = workers.broadcast_object(found)
+    return None if found is None else Progress(**found)
+
+
+def _newest(directory: RunDirectory, **parts: Any) -> NewestCheckpoint:
+    path = directory.checkpoints
+    return NewestCheckpoint(path, f"remove {path} to train from the start", **parts)

@@ -1,10 +1,10 @@
 """The training loop."""
 
+import dataclasses
 import functools
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,116 +12,121 @@ import tensorflow as tf
 import tf_keras as keras
 
 from hln_tf.common.errors import HlnError
-from hln_tf.common.interrupt import StopOnSignal, TrainingInterrupt
+from hln_tf.common.interrupt import TrainingInterrupt
 from hln_tf.common.progress import progress_bar
 from hln_tf.data.prefixes import Prefixes
+from hln_tf.data.sessions import Sessions
 from hln_tf.models.base import SessionEncoder
-from hln_tf.training.distribution import Workers
+from hln_tf.training.context import RunContext
 from hln_tf.training.evaluation import describe, evaluate
 from hln_tf.training.gradients import STEP_SIGNATURE, replica_gradients
 from hln_tf.training.optimizers import LazyAdam, add_weight_decay
-from hln_tf.training.settings import TrainingSettings
-from hln_tf.training.state import Progress, TrainingState
+from hln_tf.training.settings import OBJECTIVE, TrainingSettings
+from hln_tf.training.state import Progress, TrainingCheckpoint
 from hln_tf.training.tensorboard import TensorBoardLogger
 
-OBJECTIVE = "mrr@20"
+SELECTION, REFIT = "selection", "refit"
 STEPS_PER_EVENT = 100
 
 
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """One training within a run.
+
+    Attributes:
+      name: `SELECTION`, whose epochs validation compares, or `REFIT`.
+      train: Sessions to train on.
+      epochs: Passes over their examples, at most with validation, exactly without.
+      validation: Sessions that choose the best epoch and stop early, or None.
+      selected: Results of the selection, for a refit.
+    """
+
+    name: str
+    train: Sessions
+    epochs: int
+    validation: Sessions | None = None
+    selected: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """An epoch's name for the progress bar."""
+        return "epoch" if self.name == SELECTION else f"{self.name} epoch"
+
+
 class Trainer:
-    """Trains a model, from the start or from where a saved state left off.
+    """Trains a model, from the start or from the run's checkpoint.
 
     The batches, the noise and the learning rate of a step are functions of the
-    seed, the epoch and the step, so a resumed training does what an
+    seed, the epoch and the step, so a resumed training computes what an
     uninterrupted one does.
 
     Args:
+      context: The run.
       model: The model.
-      settings: How to train.
-      train: Samples to train on.
-      validation: Samples that choose the best epoch and stop early; None to
-        train for exactly `epochs`.
-      epochs: Passes over `train` at most.
-      directory: Where the state is saved.
-      events: What TensorBoard is told.
-      stop: Says when to stop.
-      workers: The workers that train together.
-      label: What the progress bar calls an epoch.
+      phase: What it is trained on, and for how long.
+      logger: Logs for TensorBoard.
     """
 
     def __init__(
-        self,
-        model: SessionEncoder,
-        settings: TrainingSettings,
-        train: Prefixes,
-        validation: Prefixes | None,
-        epochs: int,
-        directory: Path,
-        events: TensorBoardLogger,
-        stop: StopOnSignal,
-        workers: Workers,
-        label: str = "epoch",
+        self, context: RunContext, model: SessionEncoder, phase: Phase, logger: TensorBoardLogger
     ) -> None:
-        self._model = model
-        self._settings = settings
-        self._train = train
-        self._validation = validation
-        self._epochs = epochs
-        self._events = events
-        self._stop = stop
-        self._label = label
-        with workers.strategy.scope():
+        self._settings = settings = context.config.training
+        self._model, self._phase, self._logger, self._stop = model, phase, logger, context.stop
+        self._train = Prefixes.from_sessions(phase.train, settings.max_length)
+        self._validation = None
+        if phase.validation is not None:
+            self._validation = Prefixes.from_sessions(phase.validation, settings.max_length)
+        with context.workers.strategy.scope():
             self._optimizer = make_optimizer(settings)
         self._loss = keras.metrics.Mean(name="loss")
         self._step = compile_step(model, self._optimizer, self._loss)
-        self._steps = train.steps(settings.batch_size)
-        self._state = TrainingState(
-            directory,
-            settings.checkpoint_minutes,
-            workers,
-            model=model,
+        self._steps = self._train.steps(settings.batch_size)
+        self._checkpoint = TrainingCheckpoint(
+            context,
+            Progress(phase.name, selected=dict(phase.selected)),
+            model,
             optimizer=self._optimizer,
             loss=self._loss,
         )
 
     def run(self) -> Progress:
-        """Trains to the end.
+        """Train to the end of the phase.
 
         Returns:
-          The history. The model holds its best weights where there is
-          validation, its last ones otherwise.
+          The progress with its history. The model has its best weights where
+          there is validation, its last ones otherwise.
 
         Raises:
-          TrainingInterrupt: A signal asked to stop; the state is saved.
-          HlnError: The loss is not finite, or a saved state is damaged.
+          TrainingInterrupt: A signal arrived; the checkpoint is saved.
+          HlnError: The loss is not finite, or a checkpoint is damaged.
         """
-        restored = self._state.restore()
-        progress = self._state.progress
-        # The saved state may be that of a training for fewer epochs.
+        restored = self._checkpoint.restore()
+        progress = self._checkpoint.progress
+        # The checkpoint may be that of a training for fewer epochs.
         progress.finished = self._is_over()
-        if restored and not progress.finished:
-            print(
-                f"resuming {self._label} {progress.epoch + 1} after step {progress.step}",
-                file=sys.stderr,
-            )
-        if not self._state.progress.finished:
-            self._events.begin(self._model, self._step)
+        if not progress.finished:
+            if restored:
+                print(
+                    f"resuming {self._phase.label} {progress.epoch + 1} after step {progress.step}",
+                    file=sys.stderr,
+                )
+            self._logger.begin(self._model, self._step)
         try:
-            while not self._state.progress.finished:
+            while not progress.finished:
                 self._train_epoch()
-                self._state.save()  # validation may take longer than the time between states
+                self._checkpoint.save()  # validation may take longer than checkpoint_minutes
                 self._validate_epoch()
-                self._state.save()
+                self._checkpoint.save()
         except TrainingInterrupt:
-            self._state.save()
+            self._checkpoint.save()
             raise
         if self._validation is not None:
-            self._state.restore_best()
-        return self._state.progress
+            self._checkpoint.restore_best()
+        return progress
 
     def _train_epoch(self) -> None:
-        """Runs the steps of the epoch under way that are not done yet."""
-        settings, progress = self._settings, self._state.progress
+        """Run the steps of the epoch in progress that are not done yet."""
+        settings, progress = self._settings, self._checkpoint.progress
         epoch = progress.epoch
         self._optimizer.learning_rate = settings.learning_rate_at(epoch)
         order = self._train.shuffled(settings.batch_size, settings.seed, epoch)
@@ -129,29 +134,29 @@ class Trainer:
         noise_seed = (
             np.random.SeedSequence([settings.seed, epoch]).generate_state(1).view(np.int32)[0]
         )
-        label = f"{self._label} {epoch + 1}/{self._epochs}"
+        label = f"{self._phase.label} {epoch + 1}/{self._phase.epochs}"
         done = min(progress.step * settings.batch_size, len(self._train))
-        with progress_bar(label, "sequences", len(self._train), done) as bar:
+        with progress_bar(label, "examples", len(self._train), done) as bar:
             started = time.monotonic()
-            self._events.resume()
+            self._logger.resume()
             for batch in batches:
                 seed = np.array([noise_seed, progress.step], np.int32)
                 self._step(batch["items"], batch["target"], seed)
                 progress.step += 1
-                self._events.stepped(len(batch["target"]))
+                self._logger.stepped(len(batch["target"]))
                 if bar.update(len(batch["target"])) or progress.step == self._steps:
                     bar.set_postfix(loss=f"{self._finite_loss():.4f}", refresh=False)
                 if progress.step % STEPS_PER_EVENT == 0 or progress.step == self._steps:
                     number = epoch * self._steps + progress.step
-                    self._events.at_step(number, self._finite_loss(), batch, seed)
+                    self._logger.at_step(number, self._finite_loss(), batch, seed)
                 now = time.monotonic()
                 progress.seconds, started = progress.seconds + now - started, now
                 self._stop.check()
-                self._state.save_if_due()
+                self._checkpoint.save_if_due()
 
     def _validate_epoch(self) -> None:
-        """Records the epoch whose steps are done, and whether it is the best or the last."""
-        settings, progress = self._settings, self._state.progress
+        """Record the epoch whose steps are done, and whether it is the best or the last."""
+        settings, progress = self._settings, self._checkpoint.progress
         learning_rate = settings.learning_rate_at(progress.epoch)
         entry = {"loss": self._finite_loss(), "learning_rate": learning_rate}
         if self._validation is not None:
@@ -165,25 +170,25 @@ class Trainer:
             best = progress.best_epoch
             if best is None or entry[OBJECTIVE] > progress.history[best][OBJECTIVE]:
                 progress.best_epoch = progress.epoch
-                self._state.save_best()
+                self._checkpoint.save_best()
         progress.history.append(entry)
-        self._events.at_epoch(progress.epoch + 1, entry)
-        print(f"{self._label} {progress.epoch + 1}: {describe(entry)}", file=sys.stderr)
+        self._logger.at_epoch(progress.epoch + 1, entry)
+        print(f"{self._phase.label} {progress.epoch + 1}: {describe(entry)}", file=sys.stderr)
         progress.epoch, progress.step = progress.epoch + 1, 0
         self._loss.reset_state()
         progress.finished = self._is_over()
 
     def _is_over(self) -> bool:
-        """Whether all epochs are done, or the last ones brought nothing better."""
-        progress = self._state.progress
+        """Whether all epochs are done, or the last ones brought no improvement."""
+        progress = self._checkpoint.progress
         stale = progress.epoch - 1 - (progress.best_epoch or 0)
         stopped_early = self._validation is not None and stale >= self._settings.patience
-        return progress.epoch >= self._epochs or stopped_early
+        return progress.epoch >= self._phase.epochs or stopped_early
 
     def _finite_loss(self) -> float:
         value = float(self._loss.result())
         if not np.isfinite(value):
-            progress = self._state.progress
+            progress = self._checkpoint.progress
             raise HlnError(
                 f"the loss is {value} in epoch {progress.epoch + 1} at step {progress.step}: "
                 f"lower --learning_rate, or limit the gradients with --clip_norm"
@@ -192,12 +197,12 @@ class Trainer:
 
 
 def compile_step(model: SessionEncoder, optimizer: Any, loss: Any) -> Callable[..., None]:
-    """One optimiser step as one graph for all lengths.
+    """Compile one optimiser step as one graph for all lengths.
 
     Args:
       model: The model to train; its strategy's replicas share a batch.
       optimizer: Its optimiser.
-      loss: Running mean of the loss over samples.
+      loss: Running mean of the loss over examples.
 
     Returns:
       A function of `items` int32 [batch, time], `target` int32 [batch] and
@@ -218,14 +223,14 @@ def compile_step(model: SessionEncoder, optimizer: Any, loss: Any) -> Callable[.
         batch_loss = strategy.reduce(tf.distribute.ReduceOp.SUM, part_losses, axis=None)
         loss.update_state(batch_loss, sample_weight=tf.shape(target)[0])
 
-    # Tracing makes the optimiser's variables. A state restored before they are there would
+    # Tracing makes the optimiser's variables. A checkpoint restored before they exist would
     # reach them at the first step only, and a save before that step would lose them.
     train_step.get_concrete_function()
     return train_step
 
 
 def make_optimizer(settings: TrainingSettings) -> Any:
-    """The optimiser; Keras' older classes run each update as one fused operation."""
+    """Create the optimiser; Keras' older classes run each update as one fused operation."""
     options: dict[str, Any] = {}
     if settings.clip_norm:
         options["global_clipnorm"] = settings.clip_norm

@@ -1,0 +1,35 @@
+"""The context of a training run: the one object that its steps share."""
+
+import dataclasses
+import time
+from pathlib import Path
+
+from hln_tf.common.interrupt import StopOnSignal
+from hln_tf.training.distribution import Workers
+from hln_tf.training.run_directory import RunDirectory
+from hln_tf.training.settings import RunConfig, TensorBoardSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class RunContext:
+    """Everything that the steps of a run depend on besides data.
+
+    Attributes:
+      config: The run's settings.
+      directory: Its directory, which the caller has locked and begun.
+      workers: The workers that train together; only the chief writes files.
+      tensorboard: What is logged for TensorBoard.
+      stop: Raises `TrainingInterrupt` once a signal has arrived.
+      started: Monotonic time at which the run was started or resumed, in seconds.
+    """
+
+    config: RunConfig
+    directory: RunDirectory
+    workers: Workers = dataclasses.field(default_factory=Workers)
+    tensorboard: TensorBoardSettings = dataclasses.field(default_factory=TensorBoardSettings)
+    stop: StopOnSignal = dataclasses.field(default_factory=StopOnSignal)
+    started: float = dataclasses.field(default_factory=time.monotonic)
+
+    def events(self, part: str) -> Path | None:
+        """The directory of a part's event files; None on workers that write none."""
+        return self.directory.events(part) if self.workers.is_chief else None

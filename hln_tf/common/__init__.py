@@ -1,3 +1,3 @@
-"""The plumbing that all four packages share: settings, flags, errors, files. No TensorFlow."""
+"""Settings, flags, errors and files of all four packages. Imports no TensorFlow."""
 
 __version__ = "0.1.0"

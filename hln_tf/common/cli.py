@@ -1,4 +1,4 @@
-"""What every command shares: flags from settings, errors as one sentence."""
+"""Helpers of every command: flags from settings, errors as one sentence."""
 
 import argparse
 import dataclasses
@@ -23,9 +23,10 @@ from hln_tf.common.settings import (
     notify_renamed,
     value_type,
 )
-from hln_tf.training.cluster import VARIABLE
 
 T = TypeVar("T")
+
+CLUSTER_VARIABLE = "TF_CONFIG"  # names the workers of a distributed training
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,17 +38,17 @@ class Parser(argparse.ArgumentParser):
         self.renamed: dict[str, str] = {}
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse as its parent does, after flags' older names became the current ones."""
+        """Parse arguments after replacing older names of flags by the current ones."""
         arguments = sys.argv[1:] if args is None else list(args)
-        for place, argument in enumerate(arguments):
+        for index, argument in enumerate(arguments):
             flag, equals, value = argument.partition("=")
             if flag in self.renamed:
                 notify_renamed(f"the flag {flag} was given", self.renamed[flag])
-                arguments[place] = f"{self.renamed[flag]}{equals}{value}"
+                arguments[index] = f"{self.renamed[flag]}{equals}{value}"
         return super().parse_known_args(arguments, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Raises a `UsageError` in place of printing the usage and exiting."""
+        """Raise a `UsageError` instead of printing the usage and exiting."""
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
@@ -58,17 +59,17 @@ def add_settings(
     defaults: Mapping[str, Any] | None = None,
     only: Collection[str] | None = None,
 ) -> None:
-    """Adds one flag for each field of a settings dataclass.
+    """Add one flag for each field of a settings dataclass.
 
     Booleans become `--flag` and `--no-flag`, tuples take several values. Flags
-    that are not given stay out of the parsed values, so that presets and files
-    can stand below them.
+    that are not given are absent from the parsed values, so that they do not
+    override presets and files.
 
     Args:
-      parser: Where the flags go.
+      parser: The parser to add the flags to.
       cls: The settings dataclass.
       title: Heading of the group in `--help`.
-      defaults: Defaults to show in place of the fields' own.
+      defaults: Defaults to show instead of the fields' own.
       only: Names of the fields that get a flag; all by default.
     """
     group = parser.add_argument_group(title)
@@ -99,7 +100,7 @@ def add_settings(
 def settings_from(
     cls: type[T], arguments: argparse.Namespace, base: Mapping[str, Any] | None = None
 ) -> T:
-    """Builds settings from parsed flags laid over `base` (a preset or a file)."""
+    """Build settings from `base` (a preset or a file), overridden by parsed flags."""
     names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     given = {
         name: tuple(value) if isinstance(value, list) else value
@@ -110,7 +111,7 @@ def settings_from(
 
 
 def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | None = None) -> int:
-    """Runs a command's `main` and turns errors into one sentence and an exit code.
+    """Run a command's `main` and turn errors into one sentence and an exit code.
 
     Args:
       main: Takes the arguments after the program's name.
@@ -118,10 +119,10 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
 
     Returns:
       0 on success, 2 for a usage error, 1 for any other error that the user
-      can mend, 128 + the signal's number when a signal stopped it.
+      can fix, 128 + the signal's number when a signal stopped it.
     """
     if threading.current_thread() is threading.main_thread():
-        # An exit, where the default is sudden death, so that what was begun is cleaned up.
+        # Unlike the default action, an exit runs `finally` blocks, which remove temporary files.
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         return main(sys.argv[1:] if arguments is None else arguments) or 0
@@ -137,7 +138,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
         print(f"stopped by {stopped}; run the same command again to go on", file=sys.stderr)
         return 128 + stopped.number
     except BrokenPipeError:
-        # The reader of our output (`| head`) has gone; there is nobody to tell.
+        # The reader of our output (`| head`) has closed it: an error message would not be read.
         sys.stderr.close()
         return 1
     except OSError as error:
@@ -152,10 +153,10 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow without the lines that its libraries print on loading.
+    """Import TensorFlow without the lines that its libraries print while loading.
 
-    They are written before its log level is read. Where the import fails, what
-    was printed is shown.
+    They are printed before its log level is read. If the import fails, they are
+    shown.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
@@ -164,7 +165,7 @@ def import_tensorflow() -> None:
         os.dup2(banner.fileno(), 2)
         try:
             tensorflow = importlib.import_module("tensorflow")
-            if VARIABLE not in os.environ:  # else its workers must find each other first
+            if CLUSTER_VARIABLE not in os.environ:  # else the workers must connect first
                 tensorflow.config.list_logical_devices()
         except BaseException:
             banner.seek(0)
@@ -176,15 +177,19 @@ def import_tensorflow() -> None:
 
 
 def describe_tensorflow_error(error: Exception) -> str | None:
-    """One sentence for errors of TensorFlow that the user can mend, else None.
+    """Describe an error of TensorFlow that the user can fix in one sentence.
 
-    They are a full disk, too little memory, and a package of another TensorFlow.
-    Its errors carry the operating system's text as "PATH; No space left on device".
+    These are a full disk, too little memory, and a package of another TensorFlow.
+    TensorFlow's errors contain the operating system's text as "PATH; No space left
+    on device".
+
+    Returns:
+      The sentence, or None for any other error.
     """
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
         return None
-    for number in _MENDABLE:
+    for number in _REMEDIES:
         reason = os.strerror(number)
         found = re.search(f"([^ ]+); {re.escape(reason)}", error.message)
         if found:
@@ -200,13 +205,13 @@ def describe_tensorflow_error(error: Exception) -> str | None:
 
 
 def describe_os_error(error: OSError) -> str:
-    """One sentence for an error of the operating system, with a remedy where there is one."""
+    """Describe an error of the operating system in one sentence, with its remedy if known."""
     where = f"{error.filename}: " if error.filename else ""
-    remedy = _MENDABLE.get(error.errno or 0, "")
+    remedy = _REMEDIES.get(error.errno or 0, "")
     return f"{where}{error.strerror or error}{remedy and '; '}{remedy}"
 
 
-_MENDABLE = {
+_REMEDIES = {
     errno.ENOSPC: "free some space and run the same command again",
     errno.EDQUOT: "free some space and run the same command again",
     errno.EFBIG: "raise the file size limit (ulimit -f) and run the same command again",

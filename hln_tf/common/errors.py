@@ -1,7 +1,7 @@
-"""Errors that a user can mend, and the exit codes that report them.
+"""Errors that a user can fix, and the exit codes that report them.
 
-Every command turns these into one sentence on standard error. Anything else
-that escapes is a defect of the package and keeps its traceback.
+Every command turns these into one sentence on standard error. Any other
+exception is a defect of the package and is reported with its traceback.
 """
 
 
@@ -9,17 +9,17 @@ class HlnError(Exception):
     """The work cannot be done: a bad file, a full disk, a directory in use.
 
     The message is one clear sentence that names the file, row or value, says
-    what was expected and how to mend it. Commands exit with code 1.
+    what was expected and how to fix it. Commands exit with code 1.
     """
 
     exit_code = 1
 
 
 class ReportedError(HlnError):
-    """A command that this one ran has failed and has said why.
+    """A command that this one ran has failed and has reported why.
 
     Args:
-      exit_code: The exit code to hand on.
+      exit_code: The exit code to pass on.
     """
 
     def __init__(self, exit_code: int) -> None:

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: write beside, then rename."""
+"""Atomic writes of files and directories, locks, JSON and checksums."""
 
 import contextlib
 import fcntl
@@ -17,14 +17,14 @@ from hln_tf.common.errors import HlnError
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yields a temporary path beside `path` that takes its name on success.
+    """Write a file atomically: to a temporary file that is renamed to `path` on success.
 
     Args:
-      path: The file to write or replace. Its directory is made when missing.
+      path: The file to write or replace. Its directory is created when missing.
 
     Yields:
-      The temporary path. When the block raises, it is removed and `path` is
-      left as it was.
+      The temporary path, in the same directory. When the block raises, it is
+      removed and `path` is unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~current_umask())
         os.replace(temporary, path)
     except OSError as error:
-        # A failed write names no file; the name that the user knows is the final one.
+        # The error of a failed write has no file name; the user knows the final one.
         if error.filename in (None, name):
             error.filename = str(path)
         raise
@@ -46,14 +46,21 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Like `atomic_write` for a directory; `path` must be missing or empty.
+    """Write a directory atomically, as `atomic_write` does a file.
 
-    What a process that was killed left behind for the same `path` is removed.
+    Temporary directories that killed processes abandoned for the same `path` are
+    removed.
+
+    Args:
+      path: The directory to write; it must be missing or empty.
+
+    Yields:
+      The temporary path. When the block raises, it is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)
-    # Host and process are in the name, so that the next one can tell whether it is at work.
+    # The name contains host and process id, by which an abandoned directory is recognized.
     prefix = f".{path.name}.{os.uname().nodename}-{os.getpid()}-"
     temporary = Path(tempfile.mkdtemp(prefix=prefix, suffix=".tmp", dir=path.parent))
     try:
@@ -66,7 +73,7 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def directory_lock(directory: Path) -> Iterator[None]:
-    """Holds a directory, made when missing, against others who hold it: they wait."""
+    """Lock a directory, created when missing; wait while another process has the lock."""
     directory.mkdir(parents=True, exist_ok=True)
     handle = os.open(directory, os.O_RDONLY)
     try:
@@ -78,15 +85,15 @@ def directory_lock(directory: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def process_lock(path: Path, what: str, remedy: str) -> Iterator[None]:
-    """Holds a file, made when missing, against other processes; a killed one lets go.
+    """Lock a file against other processes; the lock ends with the process.
 
     Args:
-      path: The file; it takes this process's id.
-      what: What it stands for, for the error.
-      remedy: What the user can do where another process holds it.
+      path: The lock file, created when missing; it stores this process's id.
+      what: The locked resource, for the error.
+      remedy: What the user can do if another process has the lock.
 
     Raises:
-      HlnError: Another process holds it.
+      HlnError: Another process has the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+") as lock:
@@ -123,24 +130,24 @@ def _is_alive(process: int) -> bool:
 
 
 def current_umask() -> int:
-    """The process's umask, which `mkstemp` and `mkdtemp` do not honour."""
+    """Return the process's umask, which `mkstemp` and `mkdtemp` do not apply."""
     umask = os.umask(0)
     os.umask(umask)
     return umask
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Writes `value` as indented JSON, whole or not at all."""
+    """Write `value` as indented JSON, atomically."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
-    """Reads JSON.
+    """Read a JSON file.
 
     Args:
       path: The file.
-      remedy: What the user can do when it is missing or damaged.
+      remedy: What the user can do if it is missing or damaged.
 
     Raises:
       HlnError: `path` is missing or not JSON; the message ends with `remedy`.
@@ -156,6 +163,6 @@ def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """The file's SHA-256 in hexadecimal."""
+    """Compute a file's SHA-256 in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

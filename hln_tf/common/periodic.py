@@ -1,4 +1,4 @@
-"""Something small that is done again and again beside other work."""
+"""Periodic calls in a background thread."""
 
 import contextlib
 import threading
@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def periodic(work: Callable[[], None], seconds: float) -> Iterator[None]:
-    """Calls a function in a thread while the block runs, the first time after a pause.
+    """Call a function periodically in a background thread while the block runs.
 
     Args:
       work: The function; the thread ends with its first exception.
-      seconds: Pause before each call.
+      seconds: Interval before each call, also before the first.
     """
     ended = threading.Event()
 

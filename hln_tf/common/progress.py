@@ -1,21 +1,21 @@
-"""One way to show progress."""
+"""Progress bars."""
 
 import sys
 from typing import Any
 
 from tqdm import tqdm
 
-SECONDS_BETWEEN_UPDATES_OF_A_FILE = 30.0
+LOG_FILE_INTERVAL = 30.0  # seconds
 
 
 def progress_bar(label: str, unit: str, total: int | None = None, initial: int = 0) -> Any:
-    """A progress bar with rate and time left, drawn anew less often in a log file.
+    """Make a progress bar with rate and time left; it is updated less often in a log file.
 
     Args:
-      label: What is under way.
-      unit: What is counted, in the plural.
-      total: How many there are, where that is known.
-      initial: How many were done before.
+      label: Description of the work.
+      unit: The units that are counted, in the plural.
+      total: Number of units, if known.
+      initial: Number of units that are done already.
     """
     return tqdm(
         desc=label,
@@ -23,5 +23,5 @@ def progress_bar(label: str, unit: str, total: int | None = None, initial: int =
         total=total,
         initial=initial,
         unit_scale=True,
-        mininterval=0.2 if sys.stderr.isatty() else SECONDS_BETWEEN_UPDATES_OF_A_FILE,
+        mininterval=0.2 if sys.stderr.isatty() else LOG_FILE_INTERVAL,
     )

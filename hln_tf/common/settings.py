@@ -1,6 +1,6 @@
-"""Typed settings: one frozen dataclass is the source of each setting.
+"""Typed settings: each setting is declared once, as a field of a frozen dataclass.
 
-A field made with `setting` carries its help text and its allowed values or
+A field made with `setting` contains its help text and its allowed values or
 range. Command-line flags, search spaces, checkpoints and exported metadata all
 derive from these fields; an unknown or out-of-range setting is an error.
 """
@@ -22,12 +22,12 @@ PLAIN = (bool, int, float, str)
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """What a search draws a setting from; a setting of integers is drawn as one.
+    """The range from which a search samples a setting; integers for a setting of type int.
 
     Attributes:
       low: Smallest value.
       high: Largest value.
-      log: Whether to draw its logarithm evenly.
+      log: Whether to sample uniformly on a logarithmic scale.
     """
 
     low: float
@@ -47,17 +47,17 @@ def setting(
     search: Range | tuple[Any, ...] | None = None,
     alias: str | None = None,
 ) -> Any:
-    """Declares a field of a settings dataclass.
+    """Declare a field of a settings dataclass.
 
     Args:
       default: Default value.
       help: One line for `--help`, with the paper's symbol or the unit.
-      choices: The allowed values, where they are few.
+      choices: The allowed values, if they are few.
       minimum: Smallest allowed value.
       maximum: Largest allowed value.
       above: Exclusive lower bound.
       below: Exclusive upper bound.
-      search: The range or the values that a search tries; None to leave it alone.
+      search: The range or the values that a search tries; None if it is not searched.
       alias: An older name, accepted with a notice for one release.
     """
     metadata = {
@@ -74,7 +74,7 @@ def setting(
 
 
 def value_type(field: dataclasses.Field[Any], owner: type) -> tuple[type, bool]:
-    """The plain type of a field and whether it may be `None`."""
+    """Return the plain type of a field and whether it may be `None`."""
     hint = typing.get_type_hints(owner)[field.name]
     if typing.get_origin(hint) is tuple:
         return tuple, False
@@ -85,9 +85,9 @@ def value_type(field: dataclasses.Field[Any], owner: type) -> tuple[type, bool]:
 
 
 def checked(settings: T) -> T:
-    """Checks every field against its declaration; call from `__post_init__`.
+    """Check every field against its declaration; call it from `__post_init__`.
 
-    Of fields that were not made with `setting`, those of a plain type are checked for it.
+    Fields that were not made with `setting` are checked for their type if it is a plain one.
 
     Raises:
       UsageError: A value has the wrong type or lies outside its range; the
@@ -127,17 +127,17 @@ def checked(settings: T) -> T:
 
 
 def flag_name(name: str) -> str:
-    """The flag of a field: `--name`, or `-k` where one letter is the name."""
+    """Return the flag of a field: `--name`, or `-k` for a name of one letter."""
     return f"--{name}" if len(name) > 1 else f"-{name}"
 
 
 def declared_fields(cls: type) -> list[dataclasses.Field[Any]]:
-    """The fields of a dataclass that were made with `setting`."""
+    """Return the fields of a dataclass that were made with `setting`."""
     return [field for field in dataclasses.fields(cls) if "help" in field.metadata]
 
 
 def describe_range(field: dataclasses.Field[Any]) -> str:
-    """The allowed range of a field in words, or an empty string."""
+    """Describe the allowed range of a field in words; empty if there is none."""
     words = {"minimum": "at least", "above": "more than", "maximum": "at most", "below": "below"}
     bounds = [
         f"{word} {field.metadata[name]}"
@@ -148,12 +148,12 @@ def describe_range(field: dataclasses.Field[Any]) -> str:
 
 
 def from_dict(cls: type[T], values: Mapping[str, Any], source: str) -> T:
-    """Builds settings from plain values.
+    """Build settings from plain values.
 
     Args:
       cls: The settings dataclass.
-      values: Field values by name; missing fields take their defaults.
-      source: Where the values come from, for the error.
+      values: Field values by name; missing fields have their defaults.
+      source: Source of the values, for the error.
 
     Raises:
       UsageError: A name is unknown (the message lists the known ones) or a
@@ -166,7 +166,7 @@ def from_dict(cls: type[T], values: Mapping[str, Any], source: str) -> T:
 
 
 def aliases(cls: type) -> dict[str, str]:
-    """The current names of settings by their older ones."""
+    """Map the older names of settings to the current ones."""
     return {
         field.metadata["alias"]: field.name
         for field in declared_fields(cls)
@@ -180,7 +180,7 @@ def rename_aliases(cls: type, values: Mapping[str, Any], source: str) -> dict[st
     Args:
       cls: The settings dataclass.
       values: Field values by name.
-      source: Where the values come from, for the notice.
+      source: Source of the values, for the notice.
     """
     current = aliases(cls)
     for name in current.keys() & values.keys():
@@ -197,7 +197,7 @@ def notify_renamed(older: str, current: str) -> None:
 
 
 def check_names(values: Iterable[str], known: Sequence[str], source: str) -> None:
-    """Checks names of settings; see `from_dict`.
+    """Check names of settings; see `from_dict`.
 
     Raises:
       UsageError: A name is unknown.

@@ -50,7 +50,7 @@ def parse(*arguments, base=None):
         (["--share", "nan"], ["--share is nan", "more than 0.0 and at most 1.0"]),
         (["--colour", "green"], ["--colour", "'green'", "red", "blue"]),
         (["--flag", "yes"], ["unrecognized arguments: yes"]),
-        (["--unheard-of", "1"], ["unrecognized arguments: --unheard-of 1"]),
+        (["--unknown-flag", "1"], ["unrecognized arguments: --unknown-flag 1"]),
         # A flag is never guessed from its beginning.
         (["--coun", "2"], ["unrecognized arguments: --coun 2"]),
     ],
@@ -80,7 +80,7 @@ def test_flags_that_are_not_given_leave_base_and_defaults():
     assert vars(make_parser().parse_args([])) == {"other": None}
 
 
-def test_help_tells_range_choices_and_default():
+def test_help_names_range_choices_and_default():
     text = " ".join(make_parser({"count": 5}).format_help().split())
     for words in (
         "--count INT a count (at least 1; default: 5)",
@@ -138,7 +138,7 @@ def test_errors_are_one_sentence_and_an_exit_code(error, code, text, capsys):
     assert (captured.out, captured.err) == ("", text)
 
 
-def test_tensorflow_errors_that_can_be_mended_are_one_sentence(capsys):
+def test_tensorflow_errors_that_users_can_fix_are_one_sentence(capsys):
     import tensorflow as tf
 
     full = tf.errors.ResourceExhaustedError(
@@ -157,7 +157,7 @@ def test_tensorflow_errors_that_can_be_mended_are_one_sentence(capsys):
     assert "scann was built for another TensorFlow" in capsys.readouterr().err
 
 
-def test_defects_keep_their_traceback():
+def test_defects_are_raised():
     import tensorflow as tf
 
     for defect in (ZeroDivisionError(), tf.errors.InvalidArgumentError(None, None, "shapes")):
@@ -165,7 +165,7 @@ def test_defects_keep_their_traceback():
             cli.run(raising(defect), [])
 
 
-def test_success_is_0_whether_or_not_it_is_said():
+def test_success_is_0_whether_or_not_it_is_returned():
     assert cli.run(lambda arguments: None, []) == 0
     assert cli.run(lambda arguments: 0, []) == 0
     assert cli.run(lambda arguments: 5, []) == 5
@@ -179,7 +179,7 @@ def test_arguments_are_those_given_or_those_of_the_process(monkeypatch):
     assert received == [["--a"], ["--b", "c"]]
 
 
-def test_a_reader_that_has_gone_is_no_traceback():
+def test_a_closed_pipe_is_no_traceback():
     script = (
         "import sys; from hln_tf.common import cli; "
         "sys.exit(cli.run(lambda _: [print('x' * 100, flush=True) for _ in range(10_000)] and 0))"
@@ -192,7 +192,7 @@ def test_a_reader_that_has_gone_is_no_traceback():
     assert (process.returncode, errors) == (1, b"")
 
 
-# What must not wait for TensorFlow
+# Without TensorFlow
 
 START = """
 import json, runpy, sys
@@ -215,7 +215,7 @@ def test_help_and_usage_errors_do_not_import_tensorflow(tmp_path):
     ]
     usage_errors = [
         ["hln_tf.train", "--dataset", "sample", "--epochs", "0"],
-        ["hln_tf.train", "--dataset", "sample", "--model", "unheard_of"],
+        ["hln_tf.train", "--dataset", "sample", "--model", "unknown_model"],
         ["hln_tf.evaluate"],
         ["hln_tf.recommend", "--workdir", "x", "--session", "1", "-k", "0"],
         ["hln_tf.report"],

@@ -28,7 +28,7 @@ def test_failure_leaves_nothing(path, error):
     assert list(path.parent.iterdir()) == []
 
 
-def test_failure_leaves_what_was_there(path):
+def test_failure_leaves_the_old_file(path):
     path.parent.mkdir()
     path.write_text("old")
     with pytest.raises(Stop), files.atomic_write(path) as temporary:
@@ -38,7 +38,7 @@ def test_failure_leaves_what_was_there(path):
     assert path.read_text() == "old"
 
 
-def test_the_old_content_stands_until_the_new_is_whole(path):
+def test_the_old_content_remains_until_the_new_is_complete(path):
     path.parent.mkdir()
     path.write_text("old")
     with files.atomic_write(path) as temporary:
@@ -50,7 +50,7 @@ def test_the_old_content_stands_until_the_new_is_whole(path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_reader_keeps_the_file_it_opened(path):
+def test_a_reader_still_reads_the_file_that_it_opened(path):
     path.parent.mkdir()
     path.write_text("old")
     with open(path) as reader:
@@ -74,7 +74,7 @@ def test_permissions_are_those_of_any_new_file(tmp_path, umask):
     assert stat.S_IMODE((tmp_path / "directory").stat().st_mode) == 0o777 & ~umask
 
 
-def test_leavings_of_a_killed_process_are_removed(tmp_path):
+def test_abandoned_directories_of_killed_processes_are_removed(tmp_path):
     path, other = tmp_path / "data", tmp_path / "data2"
     code = """
 import os, signal, sys
@@ -88,7 +88,7 @@ with files.atomic_directory(sys.argv[1]) as directory:
     assert len(list(tmp_path.iterdir())) == 2
     with files.atomic_directory(path) as first:
         assert len(list(tmp_path.iterdir())) == 2
-        path.mkdir()  # what another process at work has made is not touched
+        path.mkdir()  # the directory of a live process is not removed
         path.rmdir()
         with pytest.raises(Stop), files.atomic_directory(path):
             assert first.is_dir()
@@ -98,7 +98,7 @@ with files.atomic_directory(sys.argv[1]) as directory:
     assert len(names) == 2 and names[0].startswith(".data2.")
 
 
-def test_directory_appears_whole_or_not_at_all(tmp_path):
+def test_directories_are_written_atomically(tmp_path):
     path = tmp_path / "made" / "directory"
     with pytest.raises(Stop), files.atomic_directory(path) as temporary:
         (temporary / "part").touch()

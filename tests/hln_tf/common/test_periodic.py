@@ -5,7 +5,7 @@ import pytest
 from hln_tf.common.periodic import periodic
 
 
-def test_work_repeats_while_the_block_runs_and_ends_with_it():
+def test_calls_repeat_while_the_block_runs_and_end_with_it():
     calls, third = [], threading.Event()
 
     def work():
@@ -19,7 +19,7 @@ def test_work_repeats_while_the_block_runs_and_ends_with_it():
     assert not any(thread.is_alive() for thread in calls)
 
 
-def test_work_does_not_begin_before_the_first_pause():
+def test_the_first_call_is_after_an_interval():
     calls = []
     with periodic(lambda: calls.append(1), 1e6):
         pass

@@ -1,1 +1,1 @@
-"""Reading a prepared data set: sessions from TFRecords, prefixes, batches."""
+"""Readers of a prepared data set: sessions from TFRecords, prefixes, batches."""

@@ -1,18 +1,18 @@
-"""The data set directory: the contract between preprocessing and the models.
+"""The data set directory: the interface between preprocessing and the models.
 
 ```
 DIR/
   train/00000-of-00004.tfrecord ...   sessions in order of date
-  validation/...                      the latest sessions of the training part
+  validation/...                      the latest sessions of full train
   test/...
-  vocabulary.txt                      line i is the raw id of item i, from 1
+  vocabulary.txt                      line i is the id of the item with index i, from 1
   stats.json                          counts and every setting used
   manifest.json                       written last: without it DIR is unfinished
 ```
 
-A record is a `tf.train.Example` that holds up to 1,024 consecutive sessions in
-columns, all int64: `lengths` [sessions], `dates` [sessions] in seconds since
-1970 UTC, and `items` [sum of lengths], item numbers from 1.
+A record is a `tf.train.Example` of up to 1,024 consecutive sessions in columns,
+all int64: `lengths` [sessions], `dates` [sessions] in seconds since 1970 UTC,
+and `items` [sum of lengths], item indices.
 
 Files whose names end in `.gz` are compressed as a whole.
 
@@ -45,7 +45,7 @@ class Split:
       files: Paths of its shards relative to the directory, in order of date.
       sessions: Number of sessions.
       clicks: Number of clicks in them.
-      prefixes: Number of samples after prefix augmentation, clicks - sessions.
+      prefixes: Number of examples after prefix augmentation, clicks - sessions.
     """
 
     files: tuple[str, ...]
@@ -56,11 +56,11 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What a finished data set directory holds.
+    """The contents of a finished data set directory.
 
     Attributes:
       dataset: Name of the data set, such as `yoochoose4`.
-      separator: Joins item ids where a session is written as one string.
+      separator: Joins the item ids of a session that is written as one string.
       items: Number of items, which is the number of lines of the vocabulary.
       vocabulary_sha256: Checksum of the vocabulary file.
       splits: The parts by name, one for each of `SPLITS`.
@@ -77,19 +77,19 @@ class Manifest:
     inputs: list[dict[str, Any]]
 
     def write(self, directory: Path) -> None:
-        """Writes the manifest, which declares the directory finished."""
+        """Write the manifest, which marks the directory as finished."""
         content = {"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
         files.write_json(directory / MANIFEST, content)
 
     def fingerprint(self) -> str:
-        """A checksum of what the data set is: its input, settings, items and counts."""
+        """Compute a checksum of the data set's input, settings, items and counts."""
         content = dataclasses.asdict(self)
         content["inputs"] = [file["sha256"] for file in self.inputs]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @classmethod
     def read(cls, directory: str | Path) -> "Manifest":
-        """Reads the manifest of a finished directory.
+        """Read the manifest of a finished directory.
 
         Raises:
           HlnError: The directory is missing, unfinished, of another format
@@ -119,30 +119,33 @@ class Manifest:
 
 
 def record_compression(file: str) -> str:
-    """What TensorFlow calls the compression of a file of records, by its name."""
+    """Return TensorFlow's name for the compression of a TFRecord file, by the file's name."""
     return "GZIP" if file.endswith(COMPRESSED_SUFFIX) else ""
 
 
 def read_vocabulary(directory: str | Path, manifest: Manifest) -> list[str]:
-    """The items of a data set; see `read_item_ids`."""
+    """Read the vocabulary of a data set; see `read_item_ids`."""
     remedy = "write the data set again with python -m beam_preprocess"
     return read_item_ids(Path(directory) / VOCABULARY, manifest.vocabulary_sha256, remedy)
 
 
 def read_item_ids(path: Path, sha256: str, remedy: str) -> list[str]:
-    """Raw item ids in order of item number; item i stands at index i - 1.
+    """Read a vocabulary file.
 
     Args:
       path: The vocabulary file.
       sha256: The checksum that it must have.
-      remedy: What the user can do when it has not.
+      remedy: What the user can do if it has another one.
+
+    Returns:
+      Item ids in order of their indices, which begin at 1.
 
     Raises:
-      HlnError: The file is missing or another one.
+      HlnError: The file is missing or has another checksum.
     """
     if not path.is_file():
         raise HlnError(f"{path} does not exist: {remedy}")
     if files.sha256(path) != sha256:
         raise HlnError(f"{path} is damaged, its checksum is not the recorded one: {remedy}")
-    # As bytes: text mode would take a carriage return in a raw id for the end of a line.
+    # As bytes: text mode would read a carriage return in an item id as the end of a line.
     return path.read_bytes().decode("utf-8").split("\n")[:-1]

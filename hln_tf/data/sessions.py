@@ -15,7 +15,7 @@ class Sessions:
     """Sessions as flat columns.
 
     Attributes:
-      items: int32 [clicks], item numbers from 1, session after session.
+      items: int32 [clicks], item indices, session after session.
       offsets: int64 [sessions + 1]; session s is `items[offsets[s]:offsets[s + 1]]`.
       dates: int64 [sessions], seconds since 1970 UTC.
     """
@@ -29,7 +29,7 @@ class Sessions:
 
     @property
     def prefixes(self) -> int:
-        """Number of samples after prefix augmentation."""
+        """Number of examples after prefix augmentation."""
         return len(self.items) - len(self)
 
     def __add__(self, later: "Sessions") -> "Sessions":
@@ -45,17 +45,17 @@ class Sessions:
         return np.diff(self.offsets)
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> "Sessions":
-        """The sessions for which `chosen`, bool [sessions], is true."""
+        """Select the sessions for which `chosen`, bool [sessions], is true."""
         offsets = np.concatenate([[0], np.cumsum(self.lengths[chosen])]).astype(np.int64)
         return Sessions(self.items[np.repeat(chosen, self.lengths)], offsets, self.dates[chosen])
 
     def latest(self, count: int) -> "Sessions":
-        """The last `count` sessions, or all where there are fewer."""
+        """Select the last `count` sessions, or all if there are fewer."""
         return self.where(np.arange(len(self)) >= len(self) - count)
 
     @classmethod
     def from_lists(cls, sessions: list[list[int]]) -> "Sessions":
-        """Sessions from lists of item numbers, dated 0, 1, 2, ..."""
+        """Make sessions from lists of item indices, dated 0, 1, 2, ..."""
         lengths = np.array([len(session) for session in sessions], np.int64)
         return cls(
             items=np.array([item for session in sessions for item in session], np.int32),
@@ -65,7 +65,7 @@ class Sessions:
 
 
 def read_split(directory: str | Path, split: str) -> Sessions:
-    """Reads one part of a finished data set into memory.
+    """Read one part of a finished data set into memory.
 
     Args:
       directory: The data set directory.
@@ -110,23 +110,23 @@ def read_split(directory: str | Path, split: str) -> Sessions:
     found = (len(sessions), len(sessions.items), int(sessions.offsets[-1]))
     if found != (expected.sessions, expected.clicks, expected.clicks):
         raise HlnError(
-            f"{directory / split} holds {found[0]} sessions and {found[1]} clicks where the "
+            f"{directory / split} contains {found[0]} sessions and {found[1]} clicks but the "
             f"manifest says {expected.sessions} and {expected.clicks}: "
             f"write the data set again with python -m beam_preprocess"
         )
     if len(flat["items"]) and not 1 <= flat["items"].min() <= flat["items"].max() <= manifest.items:
         raise HlnError(
-            f"{directory / split} holds item numbers outside 1 to {manifest.items}: "
+            f"{directory / split} contains item indices outside 1 to {manifest.items}: "
             f"write the data set again with python -m beam_preprocess"
         )
     return sessions
 
 
 def read_sessions(directory: Path, split: str) -> Sessions:
-    """Reads a split that has something to predict.
+    """Read a split that has at least one example.
 
     Raises:
-      HlnError: It has no session of two clicks, or it is damaged.
+      HlnError: It has no session of two or more clicks, or it is damaged.
     """
     sessions = read_split(directory, split)
     if sessions.prefixes < 1:

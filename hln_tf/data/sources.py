@@ -1,4 +1,4 @@
-"""The data sets that are known by name, and where their raw logs come from."""
+"""The data sets that are known by name, and the sources of their raw logs."""
 
 import dataclasses
 import functools
@@ -6,12 +6,12 @@ import functools
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where a raw log is found.
+    """The raw log of a data set.
 
     Attributes:
       file: Its name in the directory of raw files; `.gz` may follow.
-      origin: Where to get it, as the end of a sentence.
-      train_fraction: The part of train that the data set's name stands for.
+      origin: How to get it, as the end of a sentence.
+      train_fraction: The fraction of train that the data set's name implies.
     """
 
     file: str

@@ -30,8 +30,8 @@ def refused(data_dir):
 def change(data_dir, **changes):
     path = data_dir / "manifest.json"
     content = {**json.loads(path.read_text()), **changes}
-    kept = {name: value for name, value in content.items() if value is not None}
-    path.write_text(json.dumps(kept))
+    changed = {name: value for name, value in content.items() if value is not None}
+    path.write_text(json.dumps(changed))
 
 
 def test_missing_directory(tmp_path):
@@ -64,7 +64,7 @@ def test_other_format_version(data_dir, version):
         {"splits": []},
         {"splits": {"train": {"files": []}}},
         {"splits": {}},
-        {"unheard_of": 1},
+        {"unknown": 1},
     ],
 )
 def test_manifest_of_other_content(data_dir, changes):
@@ -104,7 +104,7 @@ def test_vocabulary_is_read_back(data_dir):
 
 
 def test_vocabulary_lines_end_at_line_feeds_alone(data_dir):
-    raw_ids = ["a\rb", "c\r", "d\u2028e", " f ", "ü\x85"]
-    (data_dir / "vocabulary.txt").write_bytes("".join(f"{i}\n" for i in raw_ids).encode())
+    item_ids = ["a\rb", "c\r", "d\u2028e", " f ", "ü\x85"]
+    (data_dir / "vocabulary.txt").write_bytes("".join(f"{i}\n" for i in item_ids).encode())
     change(data_dir, vocabulary_sha256=files.sha256(data_dir / "vocabulary.txt"), items=5)
-    assert read_vocabulary(data_dir, Manifest.read(data_dir)) == raw_ids
+    assert read_vocabulary(data_dir, Manifest.read(data_dir)) == item_ids

@@ -2,14 +2,14 @@ import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from session_lists import to_sessions
 
 from hln_tf.data.prefixes import Prefixes
-from hln_tf.data.sessions import Sessions
 
 SESSIONS = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=8), max_size=6)
 
 
-def expected_samples(sessions, max_length):
+def expected_examples(sessions, max_length):
     return [
         (session[max(0, end - max_length) : end], session[end])
         for session in sessions
@@ -17,12 +17,12 @@ def expected_samples(sessions, max_length):
     ]
 
 
-def samples(prefixes, order=None):
-    """Each sample's prefix and target, from the columns."""
+def examples(prefixes, order=None):
+    """Each example's prefix and target, from the columns."""
     order = range(len(prefixes)) if order is None else order
     found = []
-    for sample in order:
-        end, length = prefixes.targets[sample], prefixes.lengths[sample]
+    for example in order:
+        end, length = prefixes.targets[example], prefixes.lengths[example]
         found.append((prefixes.items[end - length : end].tolist(), int(prefixes.items[end])))
     return found
 
@@ -31,7 +31,7 @@ def many_prefixes(sessions=2000, max_length=50):
     random = np.random.default_rng(0)
     lengths = np.minimum(1 + random.geometric(0.2, sessions), 60)
     return Prefixes.from_sessions(
-        Sessions.from_lists([random.integers(1, 100, length).tolist() for length in lengths]),
+        to_sessions([random.integers(1, 100, length).tolist() for length in lengths]),
         max_length,
     )
 
@@ -42,28 +42,28 @@ def many():
 
 
 def test_prefixes_by_hand():
-    prefixes = Prefixes.from_sessions(Sessions.from_lists([[4, 5, 6], [7], [8, 9]]), max_length=50)
-    assert samples(prefixes) == [([4], 5), ([4, 5], 6), ([8], 9)]
+    prefixes = Prefixes.from_sessions(to_sessions([[4, 5, 6], [7], [8, 9]]), max_length=50)
+    assert examples(prefixes) == [([4], 5), ([4, 5], 6), ([8], 9)]
 
 
-def test_longer_prefixes_keep_their_last_clicks():
-    prefixes = Prefixes.from_sessions(Sessions.from_lists([[1, 2, 3, 4, 5]]), max_length=2)
-    assert samples(prefixes) == [([1], 2), ([1, 2], 3), ([2, 3], 4), ([3, 4], 5)]
+def test_longer_prefixes_are_truncated_to_their_last_clicks():
+    prefixes = Prefixes.from_sessions(to_sessions([[1, 2, 3, 4, 5]]), max_length=2)
+    assert examples(prefixes) == [([1], 2), ([1, 2], 3), ([2, 3], 4), ([3, 4], 5)]
 
 
 @hypothesis.settings(deadline=None)
 @hypothesis.given(SESSIONS, st.integers(1, 9))
 def test_prefixes_are_those_of_a_double_loop(lists, max_length):
-    sessions = Sessions.from_lists(lists)
+    sessions = to_sessions(lists)
     prefixes = Prefixes.from_sessions(sessions, max_length)
-    assert samples(prefixes) == expected_samples(lists, max_length)
+    assert examples(prefixes) == expected_examples(lists, max_length)
     assert len(prefixes) == sessions.prefixes
 
 
 @hypothesis.settings(deadline=None)
 @hypothesis.given(SESSIONS, st.integers(1, 5), st.integers(0, 3))
 def test_shuffled_is_a_permutation(lists, batch_size, epoch):
-    prefixes = Prefixes.from_sessions(Sessions.from_lists(lists), 50)
+    prefixes = Prefixes.from_sessions(to_sessions(lists), 50)
     order = prefixes.shuffled(batch_size, seed=1, epoch=epoch)
     np.testing.assert_array_equal(np.sort(order), np.arange(len(prefixes)))
 
@@ -75,7 +75,7 @@ def test_shuffled_depends_on_seed_and_epoch_alone(many):
         assert np.mean(first == other) < 0.01
 
 
-def test_epochs_share_out_samples_anew(many):
+def test_every_epoch_has_other_batches(many):
     def batches(epoch):
         order = many.shuffled(64, seed=1, epoch=epoch)
         return {frozenset(order[start : start + 64]) for start in range(0, len(order), 64)}
@@ -83,12 +83,12 @@ def test_epochs_share_out_samples_anew(many):
     assert not batches(0) & batches(1)
 
 
-def test_batches_are_of_like_length_in_no_order_of_length(many):
+def test_batches_are_of_similar_length_in_no_order_of_length(many):
     order = many.shuffled(64, seed=1, epoch=0)
     lengths = [many.lengths[order[start : start + 64]] for start in range(0, len(order), 64)]
     padded = sum(len(batch) * batch.max() for batch in lengths)
     assert 1 - many.lengths.sum() / padded < 0.1
-    # Left to chance most of a batch would be padding, so the bound says something.
+    # In random batches most would be padding, so the bound is not trivial.
     by_chance = np.random.default_rng(0).permutation(len(many))
     by_chance = many.lengths[by_chance[: len(many) // 64 * 64]].reshape(-1, 64)
     assert 1 - by_chance.sum() / (64 * by_chance.max(axis=1)).sum() > 0.5
@@ -113,7 +113,7 @@ def test_by_length_is_a_permutation_from_short_to_long(many):
 
 
 def test_batches_by_hand():
-    prefixes = Prefixes.from_sessions(Sessions.from_lists([[4, 5, 6, 7], [8, 9]]), max_length=2)
+    prefixes = Prefixes.from_sessions(to_sessions([[4, 5, 6, 7], [8, 9]]), max_length=2)
     batches = [
         {name: value.tolist() for name, value in batch.items()}
         for batch in prefixes.batches(np.array([3, 2, 0, 1]), batch_size=3)
@@ -126,8 +126,8 @@ def test_batches_by_hand():
 
 @hypothesis.settings(deadline=None, max_examples=10)
 @hypothesis.given(SESSIONS, st.integers(1, 5), st.integers(1, 5))
-def test_batches_hold_the_samples_in_order(lists, batch_size, max_length):
-    prefixes = Prefixes.from_sessions(Sessions.from_lists(lists), max_length)
+def test_batches_have_the_examples_in_order(lists, batch_size, max_length):
+    prefixes = Prefixes.from_sessions(to_sessions(lists), max_length)
     order = prefixes.shuffled(batch_size, seed=1, epoch=0)
     found = []
     for batch in prefixes.batches(order, batch_size):
@@ -136,13 +136,13 @@ def test_batches_hold_the_samples_in_order(lists, batch_size, max_length):
         assert items[:, -1].any()
         found += [(row[row > 0].tolist(), int(t)) for row, t in zip(items, target, strict=True)]
         for row in items:
-            # Left-aligned: no click stands right of a 0.
+            # Left-aligned: no click is right of a 0.
             assert not np.any(np.diff((row > 0).astype(int)) > 0)
-    assert found == samples(prefixes, order)
+    assert found == examples(prefixes, order)
 
 
 @pytest.mark.parametrize("first_step", [0, 1, 30, 10_000])
-def test_first_step_goes_on_where_skipping_would(many, first_step):
+def test_first_step_resumes_the_epoch(many, first_step):
     order = many.shuffled(256, seed=1, epoch=0)
     skipped = list(many.batches(order, 256))[first_step:]
     resumed = list(many.batches(order, 256, first_step))
@@ -153,6 +153,6 @@ def test_first_step_goes_on_where_skipping_would(many, first_step):
 
 
 def test_no_sessions_give_no_batches():
-    prefixes = Prefixes.from_sessions(Sessions.from_lists([]), 50)
+    prefixes = Prefixes.from_sessions(to_sessions([]), 50)
     assert len(prefixes) == prefixes.steps(64) == 0
     assert list(prefixes.batches(prefixes.by_length(), 64)) == []

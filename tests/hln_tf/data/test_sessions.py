@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import toy
+from session_lists import to_sessions
 
 from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import Manifest
-from hln_tf.data.sessions import Sessions, read_split
+from hln_tf.data.sessions import read_split
 
 SPLITS = {
     "train": [[1, 2, 3], [4, 5], [2, 2], [5, 1, 4, 3], [3, 4]],
@@ -77,7 +78,7 @@ def test_whole_record_too_few_is_found(data_dir, shard):
     other = data_dir / Manifest.read(data_dir).splits["train"].files[0]
     shutil.copyfile(other, shard)
     assert re.search(
-        f"{data_dir}/train holds 6 sessions and 14 clicks .* says 5 and 13: .*{REMEDY}",
+        f"{data_dir}/train contains 6 sessions and 14 clicks .* says 5 and 13: .*{REMEDY}",
         refused(data_dir),
     )
 
@@ -90,14 +91,14 @@ def test_count_that_differs_from_the_manifest_is_found(data_dir, count):
     splits = {**manifest.splits, "validation": wrong}
     dataclasses.replace(manifest, splits=splits).write(data_dir)
     assert re.search(
-        f"{data_dir}/validation holds 1 sessions and 2 clicks", refused(data_dir, "validation")
+        f"{data_dir}/validation contains 1 sessions and 2 clicks", refused(data_dir, "validation")
     )
 
 
 @pytest.mark.parametrize("item", [0, -1, 6])
 def test_item_outside_the_catalogue_is_found(tmp_path, item):
     toy.write_dataset(tmp_path, {"test": [[1, item]]}, num_items=5)
-    message = f"{tmp_path}/test holds item numbers outside 1 to 5: write the data set {REMEDY}"
+    message = f"{tmp_path}/test contains item indices outside 1 to 5: write the data set {REMEDY}"
     assert refused(tmp_path, "test") == message
 
 
@@ -112,17 +113,10 @@ def test_splits_are_read_back(tmp_path, shards, sessions_per_record):
     np.testing.assert_array_equal(read_split(tmp_path, "validation").dates, [5])
 
 
-def test_from_lists():
-    sessions = Sessions.from_lists([[3, 1], [2]])
-    assert lists(sessions) == [[3, 1], [2]]
-    assert (len(sessions), sessions.prefixes) == (2, 1)
-    np.testing.assert_array_equal(sessions.dates, [0, 1])
-
-
-def test_sum_puts_later_sessions_behind():
-    earlier, later = Sessions.from_lists([[3, 1], [2, 2]]), Sessions.from_lists([[5, 6, 7]])
+def test_sum_appends_later_sessions():
+    earlier, later = to_sessions([[3, 1], [2, 2]]), to_sessions([[5, 6, 7]])
     both = earlier + later
     assert lists(both) == [[3, 1], [2, 2], [5, 6, 7]]
     np.testing.assert_array_equal(both.dates, [0, 1, 0])
-    assert lists(earlier + Sessions.from_lists([])) == lists(earlier)
-    assert lists(Sessions.from_lists([]) + earlier) == lists(earlier)
+    assert lists(earlier + to_sessions([])) == lists(earlier)
+    assert lists(to_sessions([]) + earlier) == lists(earlier)

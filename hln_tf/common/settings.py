@@ -22,7 +22,7 @@ PLAIN = (bool, int, float, str)
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """The range from which a search samples a setting; integers for a setting of type int.
+    """The range of a setting in a search, which tries integers for a setting of type int.
 
     Attributes:
       low: Smallest value.

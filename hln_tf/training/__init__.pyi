@@ -2,6 +2,8 @@ from .cluster import Cluster as Cluster
 from .run import Fitted as Fitted
 from .run import Run as Run
 from .run import train_and_evaluate as train_and_evaluate
+from .run_directory import CONFIG as CONFIG
+from .run_directory import METRICS as METRICS
 from .run_directory import RunDirectory as RunDirectory
 from .run_directory import load_model as load_model
 from .run_flags import parse as parse

@@ -1,4 +1,4 @@
-"""The workers of a training, as the environment variable TF_CONFIG names them. No TensorFlow."""
+"""The workers of a training, from the environment variable TF_CONFIG. Imports no TensorFlow."""
 
 import dataclasses
 import json
@@ -15,12 +15,12 @@ _EXAMPLE = (
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The workers of a training and which of them this process is.
+    """The workers of a training, and this process' index among them.
 
     Attributes:
       workers: Their addresses, `host:port`; the first is the chief, which alone
-        writes files and shows progress. Empty where this process trains alone.
-      index: Place of this process among them.
+        writes files and shows progress. Empty if this process trains alone.
+      index: Index of this process in `workers`.
     """
 
     workers: tuple[str, ...] = ()
@@ -28,20 +28,23 @@ class Cluster:
 
     @property
     def is_several(self) -> bool:
-        """Whether there are other workers."""
+        """True if there are other workers."""
         return len(self.workers) > 1
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process writes files and shows progress."""
+        """True if this process writes files and shows progress."""
         return self.index == 0
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Cluster":
-        """Reads TF_CONFIG; without it, or without a cluster in it, this process is alone.
+        """Read TF_CONFIG; without it, or without a cluster in it, this process trains alone.
+
+        Args:
+          environment: The environment variables.
 
         Raises:
-          UsageError: It is not what TensorFlow expects, or has tasks of other
+          UsageError: Its format is not TensorFlow's, or it has tasks of other
             types than `chief` and `worker`.
         """
         text = environment.get(VARIABLE, "").strip()
@@ -65,5 +68,4 @@ class Cluster:
             raise UsageError(
                 f"{VARIABLE} is {text!r} ({reason}), expected such as {_EXAMPLE}"
             ) from None
-        place = index + (len(chiefs) if task == "worker" else 0)
-        return cls((*chiefs, *workers), place)
+        return cls((*chiefs, *workers), index + (len(chiefs) if task == "worker" else 0))

@@ -12,13 +12,13 @@ from hln_tf.training.settings import RunConfig, TensorBoardSettings
 
 @dataclasses.dataclass(frozen=True)
 class RunContext:
-    """Everything that the steps of a run depend on besides data.
+    """Settings, directory and workers that the steps of a run share.
 
     Attributes:
       config: The run's settings.
-      directory: Its directory, which the caller has locked and begun.
+      directory: Its directory, locked by the caller, after `RunDirectory.begin`.
       workers: The workers that train together; only the chief writes files.
-      tensorboard: What is logged for TensorBoard.
+      tensorboard: The settings of the logs for TensorBoard.
       stop: Raises `TrainingInterrupt` once a signal has arrived.
       started: Monotonic time at which the run was started or resumed, in seconds.
     """
@@ -31,5 +31,5 @@ class RunContext:
     started: float = dataclasses.field(default_factory=time.monotonic)
 
     def events(self, part: str) -> Path | None:
-        """The directory of a part's event files; None on workers that write none."""
+        """Return the directory of a part's event files; None on workers that write none."""
         return self.directory.events(part) if self.workers.is_chief else None

@@ -1,4 +1,4 @@
-"""What a training tells TensorBoard with `--tensorboard`."""
+"""The diagnostics that `--tensorboard` adds to a training's scalars."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,23 +22,24 @@ from hln_tf.training.projector import write_projector
 from hln_tf.training.settings import RunConfig
 from hln_tf.training.tensorboard import TensorBoardLogger
 
-# Of so many sessions, the latest, retention is watched: they take a second or so.
-WATCHED_SESSIONS = 4096
+# Number of sessions, the latest, of which retention is logged: they take about a second.
+RETENTION_SESSIONS = 4096
 
 
 class TensorBoardDiagnostics(TensorBoardLogger):
-    """Tells TensorBoard all there is to see, for somewhat more time.
+    """Logger of diagnostics in addition to scalars; training takes somewhat longer.
 
-    Beside scalars: the graph of a step, the norm of its gradients, for each
-    epoch what the preference groups keep of some sessions (means, a heatmap as in
-    Figure 3 and histograms of the leap probabilities), and item vectors.
+    It logs the graph of a step, the global norm of its gradients, after each
+    epoch the retention of some sessions' clicks in the preference groups (means,
+    a heatmap as in Figure 3 and histograms of the leap probabilities), and at the
+    end the item embeddings.
 
     Args:
-      directory: Where the event files go; None to write none.
-      config: The run.
-      sessions: Of these the latest are watched.
-      part: What they are called, such as `validation`.
-      vocabulary: Gives the raw item ids.
+      directory: Directory of the event files; None to write none.
+      config: The run's settings.
+      sessions: Sessions of whose latest the retention is logged.
+      part: Name of their part of the data, such as `validation`.
+      vocabulary: Returns the item ids.
       profile_steps: See `TensorBoardLogger`.
     """
 
@@ -53,13 +54,13 @@ class TensorBoardDiagnostics(TensorBoardLogger):
     ) -> None:
         super().__init__(directory, profile_steps)
         self._config, self._part, self._vocabulary = config, part, vocabulary
-        self._sessions = sessions.latest(WATCHED_SESSIONS)
+        self._sessions = sessions.latest(RETENTION_SESSIONS)
         self._length = self._shown_length()
         self._norm: Callable[..., tf.Tensor] | None = None
         self._retention: Callable[[tf.Tensor], tf.Tensor] | None = None
 
     def begin(self, model: SessionEncoder, step: Any) -> None:
-        """See `TensorBoardLogger`; writes the step's graph."""
+        """Start as `TensorBoardLogger` does, and write the step's graph."""
         self._norm = compile_gradient_norm(model)
         if model.preferences is not None and self.directory is not None:
             self._retention = compiled_retention(model)
@@ -68,47 +69,50 @@ class TensorBoardDiagnostics(TensorBoardLogger):
         super().begin(model, step)
 
     def at_step(self, step: int, loss: float, batch: Mapping[str, tf.Tensor], seed: Any) -> None:
-        """See `TensorBoardLogger`; adds the batch's gradient norm after the step."""
+        """Log as `TensorBoardLogger` does, and the batch's gradient norm after the step."""
         super().at_step(step, loss, batch, seed)
         assert self._norm is not None, "begin comes first"
         norm = float(self._norm(batch["items"], batch["target"], seed))
         self._scalars({"gradient_norm": norm}, step)
-        self._speed.begin()
+        self._throughput.begin()
 
     def at_epoch(self, epoch: int, entry: Mapping[str, float]) -> None:
-        """See `TensorBoardLogger`; adds what the preference groups keep."""
+        """Log as `TensorBoardLogger` does, and the retention in the preference groups."""
         super().at_epoch(epoch, entry)
         if self._retention is None:
             return
         max_length = self._config.training.max_length
-        kept = retention_of_clicks(self._retention, self._sessions, max_length)
-        groups = list(enumerate(kept[:, ~np.isnan(kept[0])], start=1))
-        means = {f"{OF_EPOCHS}retention/group_{group}": float(k.mean()) for group, k in groups}
+        retention = retention_of_clicks(self._retention, self._sessions, max_length)
+        groups = list(enumerate(retention[:, ~np.isnan(retention[0])], start=1))
+        means = {
+            f"{OF_EPOCHS}retention/group_{group}": float(of_group.mean())
+            for group, of_group in groups
+        }
         self._scalars(means, epoch)
         with self._writer.as_default(step=epoch):
-            for group, keeping in groups:
-                tf.summary.histogram(f"leap_probability/group_{group}", 1 - keeping)
+            for group, of_group in groups:
+                tf.summary.histogram(f"leap_probability/group_{group}", 1 - of_group)
             if self._length:
-                tf.summary.image("retention", self._heatmap(kept, self._length, epoch)[None])
+                tf.summary.image("retention", self._heatmap(retention, self._length, epoch)[None])
         self._writer.flush()
 
     def finish(self, model: SessionEncoder) -> None:
-        """See `TensorBoardLogger`; writes the item vectors for the Embedding Projector."""
+        """Write the item embeddings for the Embedding Projector."""
         if self.directory is not None:
             write_projector(self.directory, model, self._vocabulary())
 
     def _shown_length(self) -> int | None:
-        """Clicks of the sessions in the heatmap: those of Figure 3, or the most frequent."""
+        """Choose the sessions' length for the heatmap: Figure 3's, or the most frequent one."""
         lengths = self._sessions.lengths
         counts = np.bincount(lengths[lengths <= self._config.training.max_length])
         if not counts.any():
             return None
         return LENGTH if LENGTH < len(counts) and counts[LENGTH] else int(counts.argmax())
 
-    def _heatmap(self, kept: Any, length: int, epoch: int) -> Any:
+    def _heatmap(self, retention: Any, length: int, epoch: int) -> Any:
         number = np.count_nonzero(self._sessions.lengths == length)
         title = (
             f"Retention rates of {self._config.model} on {self._config.data.dataset} after epoch "
             f"{epoch}\n{number:,} {self._part} sessions of {length} clicks"
         )
-        return pixels(draw_retention(mean_by_position(kept, self._sessions, length), title))
+        return pixels(draw_retention(mean_by_position(retention, self._sessions, length), title))

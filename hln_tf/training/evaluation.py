@@ -13,23 +13,23 @@ from hln_tf.models.hln import HLN
 def evaluate(
     model: SessionScorer, prefixes: Prefixes, batch_size: int, label: str, stop: StopOnSignal
 ) -> dict[str, float]:
-    """Ranks the target of each prefix among all items.
+    """Rank the target of each prefix among all items.
 
     Args:
       model: The model.
-      prefixes: Samples to rank.
-      batch_size: Samples ranked at a time.
-      label: What the progress bar shows.
-      stop: Says when to stop.
+      prefixes: The examples to rank.
+      batch_size: Examples ranked at a time.
+      label: Label of the progress bar.
+      stop: Checked after every batch.
 
     Returns:
       The metrics by name, as fractions of 1.
 
     Raises:
-      TrainingInterrupt: `stop` asked for it.
+      TrainingInterrupt: A signal arrived.
     """
     model.ranking.reset_states()
-    with progress_bar(label, "sequences", len(prefixes)) as bar:
+    with progress_bar(label, "examples", len(prefixes)) as bar:
         for batch in prefixes.batches(prefixes.by_length(), batch_size):
             model.compiled_test_step(batch["items"], batch["target"])
             bar.update(len(batch["target"]))
@@ -38,19 +38,19 @@ def evaluate(
 
 
 def mean_retention(model: HLN, prefixes: Prefixes, batch_size: int) -> list[float]:
-    """Mean probability with which each preference group keeps a click.
+    """Compute the mean retention of a click in each preference group.
 
     Args:
       model: The model.
-      prefixes: Samples over whose clicks the mean goes.
-      batch_size: Samples at a time.
+      prefixes: The examples over whose clicks the mean is taken.
+      batch_size: Examples at a time.
 
     Returns:
       One mean for each of the L groups.
     """
     retention = compiled_retention(model)
     total, clicks = np.zeros(model.settings.num_groups), 0
-    with progress_bar("retention", "sequences", len(prefixes)) as bar:
+    with progress_bar("retention", "examples", len(prefixes)) as bar:
         for batch in prefixes.batches(prefixes.by_length(), batch_size):
             total += retention(batch["items"]).numpy().sum(axis=(0, 2), dtype=np.float64)
             clicks += int(np.count_nonzero(batch["items"]))
@@ -59,7 +59,7 @@ def mean_retention(model: HLN, prefixes: Prefixes, batch_size: int) -> list[floa
 
 
 def describe(entry: dict[str, float]) -> str:
-    """An epoch's figures on one line."""
+    """Format an epoch's loss and main metrics as one line."""
     parts = [f"loss {entry['loss']:.4f}"] if "loss" in entry else []
     shown = [name for name in ("recall@20", "mrr@20") if name in entry]
     return ", ".join(parts + [f"{name} {100 * entry[name]:.2f} %" for name in shown])

@@ -1,4 +1,4 @@
-"""Gradients of the training loss, and their norm for whoever watches a training."""
+"""Gradients of the training loss, and their global norm for diagnostics."""
 
 from collections.abc import Callable
 
@@ -18,11 +18,17 @@ STEP_SIGNATURE = [
 def replica_gradients(
     model: SessionEncoder, batch: Batch
 ) -> tuple[tf.Tensor, list[tf.Tensor | tf.IndexedSlices]]:
-    """This replica's share of a batch's mean loss, and its gradients; in a replica context.
+    """Compute this replica's share of a batch's mean loss, and its gradients.
+
+    Call it in a replica context.
 
     Args:
-      model: The model; gradients are those by its trainable variables.
+      model: The model.
       batch: `items` int32 [batch, time], `target` int32 [batch] and `seed` int32 [2].
+
+    Returns:
+      The share of the loss, float32 [], and its gradients with respect to the
+      model's trainable variables.
     """
     with tf.GradientTape() as tape:
         part, share = replica_part(batch)
@@ -32,17 +38,17 @@ def replica_gradients(
 
 
 def compile_gradient_norm(model: SessionEncoder) -> Callable[..., tf.Tensor]:
-    """The global norm of a batch's gradients as a graph of its own.
+    """Compile the global norm of a batch's gradients as a graph of its own.
 
-    The step that trains stays as it is. A norm costs as much as a step, so it is
-    for now and then; all workers have to ask for it together.
+    The training step is not changed. A norm costs as much as a step, so compute
+    it only for some steps; all workers must compute it together.
 
     Args:
-      model: The model; its strategy's replicas share a batch.
+      model: The model; a batch is divided among its strategy's replicas.
 
     Returns:
       A function of `items` int32 [batch, time], `target` int32 [batch] and
-      `seed` int32 [2] to a float32 [].
+      `seed` int32 [2] that returns the norm, float32 [].
     """
     strategy = model.distribute_strategy
 

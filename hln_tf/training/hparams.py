@@ -1,4 +1,4 @@
-"""A run in TensorBoard's HParams dashboard, where runs are compared."""
+"""The record of a run for TensorBoard's HParams dashboard, which compares runs."""
 
 import shutil
 from collections.abc import Mapping
@@ -14,21 +14,21 @@ from hln_tf.common.interrupt import TrainingInterrupt
 from hln_tf.training.settings import RunConfig
 from hln_tf.training.tensorboard import summary_writer
 
-# Beside the event files of the trainings and not above them: HParams would take each of their
-# scalars for a metric of the run.
+# A sibling of the trainings' event directories, not their parent: HParams would take each of
+# their scalars for a metric of the run.
 RESULTS = "results"
 
 
 class HParamsLogger:
-    """Records a run's settings and its final metrics; use it as a context.
+    """Logger of a run's settings and its final metrics, a context manager.
 
-    A run that is resumed is recorded anew: of an end that is recorded twice
-    TensorBoard believes the first, so that a run which failed once and went on
-    would have failed for good.
+    A resumed run is recorded from scratch: TensorBoard uses the first of two
+    recorded ends, so a run that failed and was then finished would remain a
+    failed one.
 
     Args:
-      directory: Where the event files go; None to write none.
-      config: The run.
+      directory: Directory of the event files; None to write none.
+      config: The run's settings.
     """
 
     def __init__(self, directory: Path | None, config: RunConfig) -> None:
@@ -44,7 +44,7 @@ class HParamsLogger:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        # A run that was interrupted goes on later.
+        # An interrupted run has not ended: it can be resumed.
         if not isinstance(error, TrainingInterrupt | KeyboardInterrupt):
             status = api_pb2.STATUS_FAILURE if error else api_pb2.STATUS_SUCCESS
             ended = hparams_summary.session_end_pb(status)
@@ -53,12 +53,12 @@ class HParamsLogger:
         self._writer.close()
 
     def metrics(self, split: str, metrics: Mapping[str, float]) -> None:
-        """Records final metrics of a part of the data, as fractions of 1."""
+        """Log final metrics of a part of the data, as fractions of 1."""
         _write_metrics(self._writer, split, metrics)
 
 
 def record_metrics(directory: Path, split: str, metrics: Mapping[str, float]) -> None:
-    """Adds final metrics to a run that is recorded already; see `HParamsLogger`."""
+    """Add final metrics to the record of a run; see `HParamsLogger`."""
     writer = summary_writer(directory)
     _write_metrics(writer, split, metrics)
     writer.close()
@@ -71,15 +71,17 @@ def _write_metrics(writer: Any, split: str, metrics: Mapping[str, float]) -> Non
 
 
 def hyperparameters(config: RunConfig) -> dict[str, bool | int | float | str]:
-    """The settings by which runs are told apart, by name."""
+    """Return the settings that identify a run, by name."""
     settings = {
         **config.to_dict()["model_settings"],
         **config.to_dict()["training"],
     }
-    told = {name: value for name, value in settings.items() if name not in NON_IDENTIFYING_SETTINGS}
+    identifying = {
+        name: value for name, value in settings.items() if name not in NON_IDENTIFYING_SETTINGS
+    }
     return {
         "model": config.model,
         "dataset": config.data.dataset,
-        **told,
+        **identifying,
         "seed": config.training.seed,
     }

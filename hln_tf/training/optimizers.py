@@ -1,4 +1,4 @@
-"""Adam that leaves the rows alone which a step does not touch."""
+"""Adam with lazy updates of embedding tables, and weight decay."""
 
 from typing import Any
 
@@ -7,18 +7,18 @@ import tf_keras as keras
 
 
 class LazyAdam(keras.optimizers.legacy.Adam):
-    """Adam whose updates of a table's rows are lazy where the gradient is sparse.
+    """Adam whose updates of a table's rows are lazy if the gradient is sparse.
 
-    For a dense gradient this is its parent, Adam. For the sparse gradient of an
-    item table, of which a step reads some rows, the parent still decays both
-    moments of all rows and moves all rows: as exact as dense Adam, and as
-    costly. Here rows without a gradient keep their moments and their values.
-    Against dense Adam, a row's moments decay once for each step that touches
-    it, it does not coast on between, and the bias correction follows the steps
-    of the whole training: the first update of a row that is first touched late
-    is up to (1 - beta_1) / sqrt(1 - beta_2), 3.2, times the learning rate.
+    With a dense gradient it equals its parent, Adam. With the sparse gradient of
+    an item table, of which a step reads some rows, the parent still decays both
+    moments of all rows and updates all rows: as exact as dense Adam, and as
+    costly. Here the moments and values of rows without a gradient do not change.
+    In contrast to dense Adam, a row's moments decay only in the steps that read
+    it, it does not move in the others, and the bias correction uses the number
+    of all steps: the first update of a row that is first read late is up to
+    (1 - beta_1) / sqrt(1 - beta_2), 3.2, times the learning rate.
 
-    Gradients of a row that come from several places of the batch, or from
+    Gradients of the same row, from several positions of the batch or from
     several replicas, are summed before they are clipped.
     """
 
@@ -54,25 +54,32 @@ class LazyAdam(keras.optimizers.legacy.Adam):
 
 
 def sum_duplicate_rows(gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor | tf.IndexedSlices:
-    """A sparse gradient with each row once; a dense one as it is."""
+    """Sum the entries of a sparse gradient for the same row; leave a dense one unchanged."""
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
-    rows, place = tf.unique(gradient.indices)
-    values = tf.math.unsorted_segment_sum(gradient.values, place, tf.shape(rows)[0])
+    rows, segments = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(gradient.values, segments, tf.shape(rows)[0])
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
 
 
 def add_weight_decay(l2: float, gradients_and_weights: Any) -> Any:
-    """Gradients of a loss to which `l2 / 2` times the squared weights are added.
+    """Add the gradients of `l2 / 2` times the squared weights.
 
-    Of a sparse gradient, the rows that it has are pulled.
+    To a sparse gradient they are added for its own rows only.
+
+    Args:
+      l2: The coefficient.
+      gradients_and_weights: Pairs of a gradient and its variable.
+
+    Returns:
+      The pairs with the new gradients.
     """
 
-    def pulled(gradient: Any, weight: tf.Variable) -> Any:
+    def decayed(gradient: Any, weight: tf.Variable) -> Any:
         if isinstance(gradient, tf.IndexedSlices):
             gradient = sum_duplicate_rows(gradient)
             values = gradient.values + l2 * tf.gather(weight, gradient.indices)
             return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
         return gradient + l2 * weight
 
-    return [(pulled(gradient, weight), weight) for gradient, weight in gradients_and_weights]
+    return [(decayed(gradient, weight), weight) for gradient, weight in gradients_and_weights]

@@ -1,4 +1,4 @@
-"""A profile of some training steps."""
+"""TensorBoard's profile of some training steps."""
 
 import sys
 from pathlib import Path
@@ -8,11 +8,11 @@ from tqdm import tqdm
 
 
 class Profile:
-    """Profiles the steps of this process from `first` to `last`, counted from 1.
+    """Profile of a range of this process' steps.
 
     Args:
-      directory: Where TensorBoard looks for it.
-      steps: First and last step; None to profile nothing.
+      directory: The directory of the event files; None to write none.
+      steps: First and last step, counted from 1; None to profile nothing.
     """
 
     def __init__(self, directory: Path | None, steps: tuple[int, int] | None) -> None:
@@ -22,16 +22,16 @@ class Profile:
         self._is_running = False
 
     def begin(self) -> None:
-        """Starts where the first step is to be profiled."""
+        """Start profiling if the first step is in the range."""
         self._start_or_stop()
 
     def stepped(self) -> None:
-        """Counts a step that is done."""
+        """Count a finished step, and start or stop profiling after it."""
         self._done += 1
         self._start_or_stop()
 
     def close(self) -> None:
-        """Ends a profile whose last step was never reached; tells where there is none."""
+        """Write a profile whose last step was not reached, or report that there is none."""
         if self._is_running:
             self._stop()
         elif self._steps and self._done < self._steps[0]:

@@ -57,8 +57,8 @@ class Run(RunContext):
         """Train a model; validation chooses its epoch and stops early.
 
         Args:
-          train: Sessions to train on; a model that counts counts them.
-          validation: Sessions to choose by.
+          train: Sessions to train on, or to count.
+          validation: Sessions whose MRR@20 chooses the epoch.
 
         Returns:
           The model with its best weights.
@@ -198,7 +198,7 @@ class Run(RunContext):
         return evaluate(model, prefixes, settings.evaluation_batch_size, part, self.stop)
 
     def _logger(self, phase: Phase) -> TensorBoardLogger:
-        """A phase's logger, with diagnostics if they are asked for."""
+        """Create a phase's logger, with diagnostics if the settings ask for them."""
         directory, settings = self.events(phase.name), self.tensorboard
         profile = settings.profile_range() if phase.name == SELECTION else None
         if not settings.tensorboard:
@@ -213,7 +213,7 @@ class Run(RunContext):
 
 
 def train_and_evaluate(run: Run, data_dir: Path) -> None:
-    """Run what a config says, from wherever its directory is.
+    """Run the steps that a run's config defines, from where its checkpoint is.
 
     Validation chooses the epoch; with `refit`, a new model is then trained on
     full train. The test part is ranked once, by the chosen model.
@@ -234,7 +234,7 @@ def train_and_evaluate(run: Run, data_dir: Path) -> None:
 
 
 def _warm_start(model: SessionEncoder, older: RunDirectory, vocabulary: list[str]) -> None:
-    """Copy an older run's weights into a model; rows of item tables follow the item ids."""
+    """Copy an older run's weights into a model, rows of item tables by item id."""
     old_model = older.model()
     old_rows = {item_id: row for row, item_id in enumerate(older.vocabulary())}
     known = [row for row, item_id in enumerate(vocabulary) if item_id in old_rows]

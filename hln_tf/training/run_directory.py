@@ -1,15 +1,15 @@
-"""The directory of a run: settings, checkpoint, the model, results.
+"""The directory of a run: settings, checkpoint, model and results.
 
 ```
 RUN/
-  config.json       every setting
-  vocabulary.txt    the items, as in the data set
-  checkpoint/       the newest step, from which the run resumes
-  model/            weights of the best epoch so far; at the end, of the chosen model
-  metrics.json      results; written last, by which the run is finished
+  config.json       all settings
+  vocabulary.txt    the item ids, as in the data set
+  checkpoint/       the newest checkpoint, from which the run resumes
+  model/            the weights of the best epoch so far, in the end those of the chosen model
+  metrics.json      the results; written last, and only a finished run has it
   events/           event files of TensorBoard
-  pictures/         of python -m hln_tf.visualize
-  export/1/         SavedModel
+  pictures/         pictures by python -m hln_tf.visualize
+  export/1/         the model as a SavedModel
 ```
 """
 
@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hln_tf.analysis.runs import CONFIG, EVENTS, METRICS, find_results
 from hln_tf.common import files
 from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.data.layout import VOCABULARY, Manifest, read_item_ids
@@ -31,19 +32,17 @@ if TYPE_CHECKING:
     from hln_tf.models.base import SessionScorer
     from hln_tf.training.checkpoints import NewestCheckpoint
 
-CONFIG = "config.json"
-METRICS = "metrics.json"
 WEIGHTS = "weights"
 
 
 class RunDirectory:
-    """A run's directory.
+    """The directory of a run.
 
     Args:
-      path: The directory; made by `begin`.
+      path: Its path; `begin` creates it.
 
     Attributes:
-      path: The same.
+      path: Its path.
       checkpoints: The directory of the newest checkpoint.
     """
 
@@ -53,22 +52,26 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the directory against other processes; a killed one lets go.
+        """Lock the directory for this process; the lock ends with the process.
 
         Raises:
-          HlnError: Another process holds it, or it is not a run's.
+          HlnError: Another process has locked it, or it is not a run's directory.
         """
-        self._check_ours()
+        self._check_contents()
         remedy = "wait for it to end, or choose another --workdir"
         with files.process_lock(self.path / ".lock", str(self.path), remedy):
             yield
 
     def begin(self, config: RunConfig, vocabulary: Path) -> None:
-        """Starts a run here, or checks that the one here is the same.
+        """Write the settings of a new run, or check that the present run has the same.
+
+        Args:
+          config: The run's settings.
+          vocabulary: The file of the data set's item ids.
 
         Raises:
-          HlnError: The directory holds a run with other settings, `vocabulary`
-            is damaged, or `init_from` cannot be started from.
+          HlnError: The directory contains a run with other settings, `vocabulary`
+            is damaged, or `init_from` is no run that can be started from.
         """
         if (self.path / CONFIG).is_file():
             there = self.config()
@@ -94,13 +97,13 @@ class RunDirectory:
                 shutil.copyfile(vocabulary, temporary)
             files.write_json(self.path / CONFIG, config.to_dict())
 
-    def _check_ours(self) -> None:
-        """Raises an error where the directory holds something else than a run."""
+    def _check_contents(self) -> None:
+        """Raise an error if the directory contains something other than a run."""
         if self.path.exists() and not self.path.is_dir():
             raise HlnError(f"{self.path} is not a directory: choose another --workdir")
         if not self.path.exists() or (self.path / CONFIG).is_file():
             return
-        # A run that was killed while it began has left no more than these.
+        # A run that was killed in `begin` leaves no other files than these.
         if any(
             entry.name not in (".lock", VOCABULARY) and not entry.name.endswith(".tmp")
             for entry in self.path.iterdir()
@@ -108,7 +111,7 @@ class RunDirectory:
             raise HlnError(f"{self.path} is not empty and holds no run: choose another --workdir")
 
     def config(self) -> RunConfig:
-        """The run's settings.
+        """Read the run's settings.
 
         Raises:
           HlnError: There is no run here, or its settings cannot be read.
@@ -118,7 +121,7 @@ class RunDirectory:
         return RunConfig.from_dict(files.read_json(path, remedy), str(path))
 
     def vocabulary(self) -> list[str]:
-        """Raw item ids; item i stands at index i - 1.
+        """Read the item ids; that of item i is at index i - 1.
 
         Raises:
           HlnError: The file is missing or damaged.
@@ -128,7 +131,10 @@ class RunDirectory:
         return read_item_ids(self.path / VOCABULARY, checksum, remedy)
 
     def data_dir(self, named: Path | None = None) -> Path:
-        """The data set directory: the one of the training, unless another is named.
+        """Return the data set's directory: `named`, or else the one of the training.
+
+        Args:
+          named: Another directory with the same items.
 
         Raises:
           HlnError: There is no data set, or it has other items than the model.
@@ -143,37 +149,42 @@ class RunDirectory:
         return directory
 
     def events(self, part: str = "") -> Path:
-        """The event files of one part of the run, or of all; see `hln_tf.training.tensorboard`."""
-        return self.path / "events" / part
+        """Return the directory of the event files of one part of the run, or of all.
+
+        Args:
+          part: `selection`, `refit` or `results`, see `hln_tf.training.tensorboard`.
+        """
+        return self.path / EVENTS / part
 
     def metrics(self) -> dict[str, Any] | None:
-        """The results of a finished run, or None."""
-        path = self.path / METRICS
-        if not path.is_file():
-            return None
-        return files.read_json(path, "remove it and run the same command again")
+        """Read the results, or return None if the run is not finished.
+
+        Raises:
+          HlnError: The results are damaged.
+        """
+        return find_results(self.path)
 
     def finish(self, content: dict[str, Any]) -> None:
-        """Write the results, which declares the run finished."""
+        """Write the results, by which the run is finished."""
         files.write_json(self.path / METRICS, content)
 
     def weights_of(self, model: "SessionScorer") -> "NewestCheckpoint":
-        """The one copy of a model's weights that the run leaves, to save or to restore."""
+        """Return the run's one copy of a model's weights, to save or to restore."""
         from hln_tf.training.checkpoints import NewestCheckpoint
 
         remedy = f"it must fit {CONFIG}; train again in another --workdir"
         return NewestCheckpoint(self.path / "model", remedy, WEIGHTS, model=model)
 
     def model(self, **changes: Any) -> "SessionScorer":
-        """The run's model with its weights.
+        """Load the run's model with its weights.
 
         Args:
-          **changes: Settings of the model to change that have no weights, such
+          **changes: Changed settings of the model that affect no weights, such
             as `inference_gate`.
 
         Raises:
-          HlnError: The run is not finished, or its weights are damaged or of
-            other settings.
+          HlnError: The run is not finished, or its weights are damaged or do not
+            fit its settings.
         """
         import tensorflow as tf
 
@@ -191,11 +202,14 @@ class RunDirectory:
 
 
 def warm_start_run(config: RunConfig) -> RunDirectory:
-    """The directory of the run whose weights a run starts from.
+    """Return the directory of the run whose weights a run starts from.
+
+    Args:
+      config: The settings of the new run, which name the older one in `init_from`.
 
     Raises:
-      HlnError: There is no run there.
-      UsageError: The model has no weights, or the run there is another model.
+      HlnError: There is no finished run.
+      UsageError: The model has no weights, or the older run has another model.
     """
     assert config.init_from is not None
     older = RunDirectory(config.init_from)
@@ -213,9 +227,9 @@ def warm_start_run(config: RunConfig) -> RunDirectory:
 
 
 def load_model(workdir: str | os.PathLike[str]) -> "SessionScorer":
-    """The trained model of a workdir.
+    """Load the trained model of a run directory.
 
     Raises:
-      HlnError: The workdir holds no finished model.
+      HlnError: The directory contains no finished run.
     """
     return RunDirectory(workdir).model()

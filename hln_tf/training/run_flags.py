@@ -14,21 +14,21 @@ from hln_tf.data.sources import CUSTOM, SOURCES
 from hln_tf.models.registry import MODELS, model_entry
 from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
 
-# Settings of the training that apply to a model which only counts.
+# Training settings that apply to models that are fitted by counting only.
 COUNTING = ("refit", "max_length", "evaluation_batch_size")
 
 
 @dataclasses.dataclass(frozen=True)
 class StoredConfig:
-    """What a file of `--config` says; what it leaves out has its default.
+    """The settings in a file of `--config`; those that it omits have their defaults.
 
     Attributes:
       model: Name of the model.
       model_settings: Settings of the model by name.
       training: Settings of the training by name.
       dataset: Name of the data set, or None.
-      data_dir: Its directory where it is still there, or None.
-      init_from: RunDirectory whose weights the run started from, or None.
+      data_dir: Its directory if that still exists, or None.
+      init_from: Directory of the run whose weights the run started from, or None.
     """
 
     model: str
@@ -40,7 +40,7 @@ class StoredConfig:
 
     @classmethod
     def read(cls, path: Path) -> "StoredConfig":
-        """Reads a run's `config.json`, or a part of one.
+        """Read a run's `config.json`, or a part of one.
 
         Raises:
           HlnError: The file cannot be read, or has a setting that is unknown
@@ -84,12 +84,12 @@ def parse(
     epilog: str = "",
     add_more: Callable[[cli.Parser], None] = lambda parser: None,
 ) -> tuple[argparse.Namespace, Any, TrainingSettings]:
-    """Parses a command line whose flags depend on the model and the preset.
+    """Parse a command line whose flags depend on the model and the preset.
 
     Args:
       arguments: The arguments after the program's name.
       prog: The command, for `--help`.
-      description: What it does, for `--help`.
+      description: Its description, for `--help`.
       epilog: The end of `--help`.
       add_more: Adds the command's own flags.
 
@@ -130,13 +130,13 @@ def parse(
     add("--dataset", required=dataset is None, choices=names, help=text)
     add("--data_dir", type=Path, help="prepared data set (default: data/DATASET)")
     add("--raw_dir", type=Path, default=Path("data/raw"), help="raw logs (default: %(default)s)")
-    text = "raw logs, in place of those in --raw_dir"
+    text = "raw logs, instead of those in --raw_dir"
     add("--input", nargs="+", type=Path, metavar="RAW", default=[], help=text)
-    text = "how the rows of a log of your own are written; see python -m beam_preprocess --help"
+    text = "format of a log of your own; see python -m beam_preprocess --help"
     add("--spec", type=Path, metavar="YAML", help=text)
-    add("--separator", help="joins item ids in a session, when the data set is prepared")
+    add("--separator", help="separator of item ids in a session, to prepare the data set")
     add("--workdir", type=Path, help="directory of the run (default: below runs/DATASET)")
-    add("--init_from", type=Path, help="workdir of an older model to start from")
+    add("--init_from", type=Path, help="run directory of an older model to start from")
     text = "JSON file of settings that other flags override: a run's config.json, or a search's "
     text += "best_config.json; names the data set too"
     add("--config", type=Path, metavar="FILE", help=text)

@@ -1,4 +1,4 @@
-"""Settings of a training run and the record of them in a workdir."""
+"""The settings of a training run, as `config.json` records them."""
 
 import dataclasses
 import re
@@ -19,12 +19,12 @@ OBJECTIVE = "mrr@20"
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
-    """How a model is trained; the defaults are the paper's where it gives a value."""
+    """Settings of the training; the defaults are the paper's values if it gives any."""
 
-    epochs: int = setting(20, "passes over the training prefixes at most", minimum=1)
+    epochs: int = setting(20, "largest number of passes over the training examples", minimum=1)
     batch_size: int = setting(
         64,
-        "prefixes in a step",
+        "examples in a step",
         minimum=1,
         maximum=1_000_000,
         search=Range(64, 512, log=True),
@@ -34,22 +34,25 @@ class TrainingSettings:
     )
     loss: str = setting(
         "softmax",
-        "cross-entropy over the catalogue, eq. 8 to the letter, or of the target against drawn "
+        "cross-entropy over the catalogue, eq. 8 as printed, or of the target against sampled "
         "negatives: cross-entropy (sampled, for large catalogues) and pairwise losses",
         choices=("softmax", "equation_8", "sampled", "bpr", "bpr_adaptive", "bpr_max", "top1"),
     )
     num_negatives: int = setting(
-        1024, "negatives drawn in a step, by losses that draw any", minimum=1, maximum=10_000_000
+        1024, "negatives in a step, for losses that sample them", minimum=1, maximum=10_000_000
     )
     sampling_power: float = setting(
-        0.5, "draws negatives by clicks ** this: 0 uniform, 1 by popularity", minimum=0, maximum=1
+        0.5,
+        "negatives are sampled in proportion to clicks ** this: 0 uniformly, 1 by popularity",
+        minimum=0,
+        maximum=1,
     )
     score_penalty: float = setting(
         0.0, "weight of the squares of negatives' scores in loss bpr_max", minimum=0.0
     )
     optimizer: str = setting(
         "adam",
-        "optimiser; adam leaves rows of items alone that a step with drawn negatives does not use",
+        "optimiser; adam updates only the item embeddings that a step with sampled negatives uses",
         choices=("adam", "adagrad", "sgd"),
     )
     learning_rate: float = setting(
@@ -58,8 +61,8 @@ class TrainingSettings:
     momentum: float = setting(0.9, "momentum of sgd", minimum=0.0, below=1.0)
     epsilon: float = setting(
         1e-7,
-        "added to the root of adam's second moment, or of adagrad's sum: larger ones calm weights "
-        "of small gradients",
+        "added to the root of adam's second moment, or of adagrad's sum: a larger one makes "
+        "smaller updates of weights with small gradients",
         above=0.0,
     )
     decay: float = setting(
@@ -72,48 +75,48 @@ class TrainingSettings:
         choices=("float32", "bfloat16"),
     )
     clip_norm: float = setting(0.0, "largest global norm of the gradients, 0 for none", minimum=0.0)
-    l2: float = setting(
-        0.0, "adds this times a weight to its gradient: pulls weights to 0", minimum=0.0
-    )
+    l2: float = setting(0.0, "weight decay: adds this times a weight to its gradient", minimum=0.0)
     patience: int = setting(
-        3, "epochs without a better validation MRR@20 before training stops", minimum=1
+        3, "early stopping after so many epochs without a better validation MRR@20", minimum=1
     )
     refit: bool = setting(
-        False, "train afresh on all of train for the epochs that validation chose, before the test"
+        False,
+        "before the test, train a new model on full train for the number of epochs that validation "
+        "chose",
     )
     seed: int = setting(1, "fixes initial weights, batches and noise", minimum=0, maximum=2**32 - 1)
-    deterministic: bool = setting(False, "only operations that repeat bit for bit")
+    deterministic: bool = setting(False, "use only operations that are reproducible bit for bit")
     evaluation_batch_size: int = setting(
-        1024, "prefixes ranked at a time", minimum=1, maximum=1_000_000
+        1024, "examples ranked at a time", minimum=1, maximum=1_000_000
     )
     score_megabytes: int = setting(
         SCORE_MEGABYTES,
-        "megabytes of scores held at a time in evaluation",
+        "largest size of the scores in memory at a time in evaluation, in megabytes",
         minimum=1,
         maximum=8_000,
     )
-    checkpoint_minutes: float = setting(5.0, "minutes between saved states at most", minimum=0.0)
+    checkpoint_minutes: float = setting(5.0, "minutes between two checkpoints at most", minimum=0.0)
 
     def __post_init__(self) -> None:
         checked(self)
 
     def learning_rate_at(self, epoch: int) -> float:
-        """The learning rate in an epoch, counted from 0."""
+        """Return the learning rate in an epoch, counted from 0."""
         return self.learning_rate * self.decay ** (epoch // self.decay_epochs)
 
 
 @dataclasses.dataclass(frozen=True)
 class TensorBoardSettings:
-    """What a run leaves for TensorBoard; it changes no result and is no part of the config.
+    """Settings of the logs for TensorBoard; they change no result and are not in the config.
 
     Raises:
-      UsageError: `profile_steps` names no steps.
+      UsageError: `profile_steps` is no range of steps.
     """
 
     tensorboard: bool = setting(
         False,
-        "beside scalars and HParams write gradient norms, retention, histograms, the graph and "
-        "item vectors, and print the command that opens TensorBoard",
+        "in addition to scalars and HParams write gradient norms, retention, histograms, the "
+        "graph and item embeddings, and print the command that opens TensorBoard",
     )
     profile_steps: str | None = setting(
         None, "steps of this process to profile, as FIRST:LAST, or how many after the first 10"
@@ -124,7 +127,7 @@ class TensorBoardSettings:
         self.profile_range()
 
     def profile_range(self) -> tuple[int, int] | None:
-        """First and last step of the profile, from 1."""
+        """Return the first and last step of the profile, counted from 1."""
         if self.profile_steps is None:
             return None
         found = re.fullmatch(r"(?:([0-9]{1,9}):)?([0-9]{1,9})", self.profile_steps)
@@ -141,12 +144,12 @@ class TensorBoardSettings:
 
 @dataclasses.dataclass(frozen=True)
 class DataDescription:
-    """The data set that a model belongs to.
+    """The data set of a run.
 
     Attributes:
       dataset: Its name.
-      directory: Where it was when the model was trained.
-      separator: Joins item ids where a session is written as one string.
+      directory: Its directory at the time of the training.
+      separator: Separator of item ids if a session is written as one string.
       items: Size of the catalogue.
       vocabulary_sha256: Checksum of the item vocabulary.
       fingerprint: Checksum of its input, settings and counts, see `Manifest`.
@@ -164,7 +167,7 @@ class DataDescription:
 
     @classmethod
     def from_manifest(cls, manifest: Manifest, directory: Path) -> "DataDescription":
-        """Describes a prepared data set."""
+        """Create the description of a prepared data set."""
         return cls(
             dataset=manifest.dataset,
             directory=str(directory.resolve()),
@@ -177,15 +180,15 @@ class DataDescription:
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """Everything that defines a run; `config.json` holds it.
+    """The settings that define a run, recorded in `config.json`.
 
     Attributes:
       model: Name of the model.
-      model_settings: Its settings.
-      training: How it is trained.
-      data: On what.
-      init_from: RunDirectory whose weights it starts from, or None.
-      version: Version of the package that made the run.
+      model_settings: Settings of the model.
+      training: Settings of the training.
+      data: The data set.
+      init_from: Directory of the run whose weights it starts from, or None.
+      version: Version of the package that started the run.
     """
 
     model: str
@@ -195,7 +198,7 @@ class RunConfig:
     init_from: str | None = None
     version: str = __version__
 
-    # These may change when a run is taken up again: they do not change its result.
+    # Settings that may change when a run is resumed: they do not affect its result.
     RESUMABLE = (
         "data.directory",
         "training.checkpoint_minutes",
@@ -205,12 +208,16 @@ class RunConfig:
     )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str) -> "RunConfig":
-        """Reads what `to_dict` wrote.
+        """Create a config from the plain values that `to_dict` returns.
+
+        Args:
+          values: The values.
+          source: Their file, for errors.
 
         Raises:
           HlnError: A setting is unknown, missing or not allowed.
@@ -232,7 +239,7 @@ class RunConfig:
             ) from None
 
     def flat(self) -> dict[str, Any]:
-        """All settings by dotted name, such as `training.batch_size`."""
+        """Return all settings by dotted name, such as `training.batch_size`."""
         values: dict[str, Any] = {}
         for name, value in self.to_dict().items():
             if isinstance(value, dict):
@@ -242,17 +249,25 @@ class RunConfig:
         return values
 
     def first_difference(self, other: "RunConfig") -> tuple[str, Any, Any] | None:
-        """The first setting in which two runs differ in what they compute."""
+        """Return the first setting by which the results of two runs differ.
+
+        Args:
+          other: The settings of the other run.
+
+        Returns:
+          The dotted name and the two values, this config's first; None if the two
+          runs have the same results.
+        """
         mine, theirs = self.flat(), other.flat()
         names = {*mine, *theirs} - set(self.RESUMABLE)
-        # The checksum says least about what differs, so it comes last.
+        # The checksum is the least informative difference, so it comes last.
         for name in sorted(names, key=lambda name: (name == "data.fingerprint", name)):
             if mine.get(name) != theirs.get(name):
                 return name, mine.get(name), theirs.get(name)
         return None
 
     def create_model(self) -> Any:
-        """Makes the model with fresh weights; imports TensorFlow."""
+        """Create the model with initial weights; imports TensorFlow."""
         entry = model_entry(self.model)
         of_loss = ("loss", "precision", "num_negatives", "sampling_power", "score_penalty")
         names = (*of_loss, "score_megabytes")

@@ -22,7 +22,7 @@ from hln_tf.training.run_directory import RunDirectory
 
 @dataclasses.dataclass
 class Progress:
-    """How far a run has come.
+    """Progress of a run.
 
     Attributes:
       phase: Name of the phase in progress, `selection` or `refit`.
@@ -46,7 +46,7 @@ class Progress:
 
 
 class _SavedProgress(tf.train.experimental.PythonState):
-    """`Progress` as a part of a TensorFlow checkpoint: one file, one truth."""
+    """`Progress` as a part of a TensorFlow checkpoint, so that both are always of one step."""
 
     def __init__(self, value: Progress) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class TrainingCheckpoint:
 
     @property
     def progress(self) -> Progress:
-        """How far the phase has come."""
+        """The progress of the phase."""
         return self._progress.value
 
     def restore(self) -> bool:

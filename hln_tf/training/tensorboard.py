@@ -2,8 +2,8 @@
 
 ```
 events/
-  selection/  of the training that validation judges: scalars; with --tensorboard all the rest
-  refit/      the same of the training on all of train
+  selection/  of the training on train: scalars; with --tensorboard, diagnostics too
+  refit/      the same of the training on full train
   results/    settings and final metrics, for HParams
 ```
 """
@@ -21,9 +21,9 @@ from hln_tf.training.profile import Profile
 
 
 class TensorBoardLogger:
-    """What a training tells TensorBoard: scalars, and a profile where one is asked for.
+    """Logger of a training for TensorBoard: scalars, and a profile if one is asked for.
 
-    Use it as a context. On workers other than the chief nothing is written.
+    It is a context manager. Workers other than the chief write nothing.
 
     Args:
       directory: Where the event files go; None to write none.
@@ -36,7 +36,7 @@ class TensorBoardLogger:
         self.directory = directory
         self._profile = Profile(directory, profile_steps)
         self._writer = summary_writer(directory)
-        self._speed, self._epoch_speed = Throughput(), Throughput()
+        self._throughput, self._epoch_throughput = Throughput(), Throughput()
 
     def __enter__(self) -> "TensorBoardLogger":
         return self
@@ -46,43 +46,52 @@ class TensorBoardLogger:
         self._writer.close()
 
     def begin(self, model: SessionEncoder, step: Any) -> None:
-        """Called before the first step of this process, with the function that takes a step."""
+        """Start logging, before the first step of this process.
+
+        Args:
+          model: The model.
+          step: The compiled function that takes a step.
+        """
         self._profile.begin()
 
     def resume(self) -> None:
-        """Called where steps go on after other work, whose time does not count as theirs."""
-        self._speed.begin()
-        self._epoch_speed.begin()
+        """Resume timing after other work, such as validation, whose time is not the steps'."""
+        self._throughput.begin()
+        self._epoch_throughput.begin()
 
-    def stepped(self, samples: int) -> None:
-        """Called after every step."""
+    def stepped(self, examples: int) -> None:
+        """Count a finished step and its examples."""
         self._profile.stepped()
-        self._speed.count(samples)
-        self._epoch_speed.count(samples)
+        self._throughput.count(examples)
+        self._epoch_throughput.count(examples)
 
     def at_step(self, step: int, loss: float, batch: Mapping[str, tf.Tensor], seed: Any) -> None:
-        """Called now and then after a step, on all workers.
+        """Log scalars after some of the steps; all workers must call it together.
 
         Args:
-          step: Its number in the whole training, from 1.
+          step: The step's number in the whole training, from 1.
           loss: Mean loss of the epoch so far.
-          batch: What the step was taken on, see `Prefixes.batches`.
-          seed: int32 [2], on which its noise depends.
+          batch: The step's batch, see `Prefixes.batches`.
+          seed: int32 [2], the seed of its noise.
         """
-        self._scalars({"loss": loss, **self._speed.take()}, step)
+        self._scalars({"loss": loss, **self._throughput.take()}, step)
 
     def at_epoch(self, epoch: int, entry: Mapping[str, float]) -> None:
-        """Called after every epoch.
+        """Log the scalars of an epoch.
 
         Args:
           epoch: Its number, from 1.
-          entry: Its figures by name.
+          entry: Its loss and metrics by name.
         """
-        figures = {**entry, **self._epoch_speed.take()}
-        self._scalars({f"{OF_EPOCHS}{name}": value for name, value in figures.items()}, epoch)
+        values = {**entry, **self._epoch_throughput.take()}
+        self._scalars({f"{OF_EPOCHS}{name}": value for name, value in values.items()}, epoch)
 
     def finish(self, model: SessionEncoder) -> None:
-        """Called at the end of the training, with the weights that it leads to."""
+        """Log the end of the training.
+
+        Args:
+          model: The model with its final weights.
+        """
 
     def _scalars(self, values: Mapping[str, float], step: int) -> None:
         with self._writer.as_default(step=step):
@@ -92,29 +101,29 @@ class TensorBoardLogger:
 
 
 def summary_writer(directory: Path | None) -> Any:
-    """A writer of event files below a directory, or one that writes nothing."""
+    """Create a writer of event files below a directory, or one that writes nothing."""
     if directory is None:
         return tf.summary.create_noop_writer()
     return tf.summary.create_file_writer(str(directory))
 
 
 class Throughput:
-    """Samples per second between two questions."""
+    """Examples per second since the last measurement."""
 
     def __init__(self) -> None:
         self.begin()
 
     def begin(self) -> None:
-        """Forgets what was counted."""
-        self._samples, self._since = 0, time.monotonic()
+        """Start a new measurement."""
+        self._examples, self._since = 0, time.monotonic()
         self._until = self._since
 
-    def count(self, samples: int) -> None:
-        """Counts samples that are done by now."""
-        self._samples, self._until = self._samples + samples, time.monotonic()
+    def count(self, examples: int) -> None:
+        """Add examples that have been processed by now."""
+        self._examples, self._until = self._examples + examples, time.monotonic()
 
     def take(self) -> dict[str, float]:
-        """The speed since the last question under its name, nothing where nothing was counted."""
-        seconds, samples = self._until - self._since, self._samples
+        """Return the throughput under its name, if anything was counted, and start anew."""
+        seconds, examples = self._until - self._since, self._examples
         self.begin()
-        return {"sequences_per_second": samples / seconds} if seconds else {}
+        return {"examples_per_second": examples / seconds} if seconds else {}

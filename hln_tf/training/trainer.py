@@ -63,8 +63,8 @@ class Trainer:
     Args:
       context: The run.
       model: The model.
-      phase: What it is trained on, and for how long.
-      logger: Logs for TensorBoard.
+      phase: The phase: its data and number of epochs.
+      logger: Logger for TensorBoard.
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class Trainer:
         progress.finished = self._is_over()
 
     def _is_over(self) -> bool:
-        """Whether all epochs are done, or the last ones brought no improvement."""
+        """Check for the end of the phase: all epochs are done, or early stopping applies."""
         progress = self._checkpoint.progress
         stale = progress.epoch - 1 - (progress.best_epoch or 0)
         stopped_early = self._validation is not None and stale >= self._settings.patience
@@ -200,7 +200,7 @@ def compile_step(model: SessionEncoder, optimizer: Any, loss: Any) -> Callable[.
     """Compile one optimiser step as one graph for all lengths.
 
     Args:
-      model: The model to train; its strategy's replicas share a batch.
+      model: The model to train; a batch is divided among its strategy's replicas.
       optimizer: Its optimiser.
       loss: Running mean of the loss over examples.
 

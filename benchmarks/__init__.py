@@ -1,1 +1,1 @@
-"""Measurements of the package against a plain implementation and the machine."""
+"""Benchmark scripts, one for each table, run from the repository root."""

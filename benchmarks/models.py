@@ -1,57 +1,58 @@
-"""Training speed of several models, in one run. Imports no TensorFlow."""
+"""Training throughput of several models: `python -m benchmarks.models --data_dir DIR`."""
 
-import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.rows import Row
-from benchmarks.settings import StepSettings
-from hln_tf.analysis.comparison import markdown
+from benchmarks.model_preset import ModelPreset
+from benchmarks.throughput.settings import ModelThroughputSettings
+from hln_tf.analysis import markdown
 from hln_tf.common import cli
 from hln_tf.common.errors import UsageError
 from hln_tf.data.layout import Manifest
 
-NAME = "models"
-HELP = "training steps of several models, in turn"
-DESCRIPTION = """\
-Measures, in turn and in one process, the training steps of several models, each with its
-preset's batch size, loss and optimiser, on the same train prefixes, and reports figures of
-the best round and of the median round: sequences/s, the seconds of a whole epoch at that
-rate, and how many of the first model's epochs that is.
+_DESCRIPTION = """\
+Measures the training steps of several models, interleaved in one process, each with its
+preset's batch size, loss and optimiser, on the same train prefixes. Prints examples/s, the
+seconds of a whole epoch at that rate, and the time relative to the first model's, each of
+the best round and of the median round.
 
-  python -m benchmarks models --data_dir data/yoochoose64 --models stamp sr_gnn
+  python -m benchmarks.models --data_dir data/yoochoose64 --models stamp sr_gnn
 """
 
 
-def add_flags(parser: cli.Parser) -> None:
-    """Adds the command's flags."""
-    add = parser.add_argument
-    add("--data_dir", required=True, type=Path, help="a prepared data set")
-    text = "what is measured, as MODEL or MODEL:PRESET; the first is compared with"
-    add("--models", required=True, nargs="+", metavar="MODEL", help=text)
-    cli.add_settings(parser, StepSettings, "benchmark")
-
-
-def run(flags: argparse.Namespace) -> None:
-    """Prints the table.
+def main(arguments: Sequence[str]) -> None:
+    """Measure the models and print the table.
 
     Raises:
       UsageError: A flag or value is not allowed, or a model has no training steps.
       HlnError: The data set is unusable.
     """
-    settings = cli.settings_from(StepSettings, flags)
-    rows = list(dict.fromkeys(map(Row.parse, flags.models)))
-    for row in rows:
-        if not row.is_trained:
-            raise UsageError(f"--models has {row.model}, which counts and has no training steps")
+    parser = cli.Parser(prog="python -m benchmarks.models", description=_DESCRIPTION)
+    add = parser.add_argument
+    add("--data_dir", required=True, type=Path, help="a prepared data set")
+    text = "models to train, as MODEL or MODEL:PRESET; the others are compared with the first"
+    add("--models", required=True, nargs="+", metavar="MODEL", help=text)
+    cli.add_settings(parser, ModelThroughputSettings, "benchmark")
+    flags = parser.parse_args(arguments)
+    settings = cli.settings_from(ModelThroughputSettings, flags)
+    models = list(dict.fromkeys(map(ModelPreset.parse, flags.models)))
+    for model in models:
+        if not model.is_trained:
+            raise UsageError(f"--models has {model.model}, which counts and has no training steps")
     manifest = Manifest.read(flags.data_dir)
     cli.import_tensorflow()
-    from benchmarks.steps import HEADER, compare_steps
+    from benchmarks.throughput.models import HEADER, measure_models
 
-    measured = compare_steps(rows, flags.data_dir, manifest, settings)
+    rows = measure_models(models, flags.data_dir, manifest, settings)
     train = manifest.splits["train"]
     prefixes = min(settings.prefixes, train.prefixes)
     print(
         f"{manifest.items:,} items, {prefixes:,} of {train.prefixes:,} train prefixes; figures of "
         f"the best round / the median round\n"
     )
-    print(markdown([HEADER, *measured], texts=3))
+    print(markdown([HEADER, *rows], texts=3))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

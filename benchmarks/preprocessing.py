@@ -1,4 +1,4 @@
-"""`python -m benchmarks.preprocessing`: preprocessing against two plain programs."""
+"""Preprocessing throughput: `python -m benchmarks.preprocessing`."""
 
 import dataclasses
 import importlib.util
@@ -7,21 +7,20 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from beam_preprocess.generate import LogSettings, generate
-from benchmarks.processes import Measured, measure, python
-from hln_tf.common.cli import Parser, add_settings, import_tensorflow, run, settings_from
+from benchmarks.processes import ProcessCost, measure, python
+from hln_tf.common import cli
 from hln_tf.common.errors import HlnError
 from hln_tf.common.progress import progress_bar
 from hln_tf.common.settings import checked, setting
 
-OURS, DATAFRAME, ELEMENTWISE = "beam_preprocess", "pandas", "Beam, an element a click"
+PACKAGE, PANDAS, ELEMENTWISE = "beam_preprocess", "pandas", "Beam, one element per click"
 
 _DESCRIPTION = """\
-Prepares a made-up log of Yoochoose's shape with this package, with a plain pandas
-script in one process, and with a Beam pipeline of one element for each click on the
-same runner, in turn; checks that all have the same result, and prints what each took.
+Preprocesses a generated log of Yoochoose's shape with this package, with a plain pandas
+script in one process, and with a Beam pipeline of one element per click on the same runner,
+interleaved; checks that all results are equal, and prints the time and memory of each.
 
   python -m benchmarks.preprocessing --clicks 5000000 --rounds 3
 """
@@ -29,15 +28,15 @@ same runner, in turn; checks that all have the same result, and prints what each
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkSettings:
-    """What to compare."""
+    """Amount of work that is measured."""
 
     clicks: int = setting(5_000_000, "clicks of the log", minimum=1_000)
     naive_clicks: int = setting(
         1_000_000,
-        "clicks of the log for the pipeline of one element a click; 0 leaves it out",
+        "clicks of the log for the pipeline of one element per click; 0 leaves it out",
         minimum=0,
     )
-    rounds: int = setting(3, "how often each one runs", minimum=1)
+    rounds: int = setting(3, "rounds; each runs every program once", minimum=1)
     seed: int = setting(1, "seed of the logs", minimum=0)
 
     def __post_init__(self) -> None:
@@ -45,103 +44,109 @@ class BenchmarkSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class Contestant:
-    """A program that prepares a log; `{log}` and `{out}` stand for paths in its command."""
+class Program:
+    """A program that preprocesses a log.
+
+    Attributes:
+      name: Its name in the table.
+      command: Arguments of the interpreter, with `{log}` and `{out}` for the paths.
+      clicks: Clicks of its log.
+    """
 
     name: str
     command: tuple[str, ...]
     clicks: int
 
 
-def contestants(settings: BenchmarkSettings) -> list[Contestant]:
-    """The programs in the order in which they take turns."""
-    module = "beam_preprocess"
-    ours = (module, "--dataset", "sample", "--input", "{log}", "--output", "{out}")
-    plain = (f"{module}.baselines.dataframe", "{log}", "{out}")
-    naive = (f"{module}.baselines.elementwise", "{log}", "{out}")
-    found = [
-        Contestant(OURS, ours, settings.clicks),
-        Contestant(DATAFRAME, plain, settings.clicks),
+def list_programs(settings: BenchmarkSettings) -> list[Program]:
+    """List the programs in the order of a round."""
+    package = ("beam_preprocess", "--dataset", "sample", "--input", "{log}", "--output", "{out}")
+    baselines = "benchmarks.preprocessing_baselines"
+    programs = [
+        Program(PACKAGE, package, settings.clicks),
+        Program(PANDAS, (f"{baselines}.dataframe", "{log}", "{out}"), settings.clicks),
     ]
     if settings.naive_clicks:
-        found.append(Contestant(ELEMENTWISE, naive, min(settings.clicks, settings.naive_clicks)))
-    return found
+        command = (f"{baselines}.elementwise", "{log}", "{out}")
+        clicks = min(settings.clicks, settings.naive_clicks)
+        programs.append(Program(ELEMENTWISE, command, clicks))
+    return programs
 
 
-def compare(settings: BenchmarkSettings, directory: Path) -> dict[str, list[Measured]]:
-    """Runs the programs in turn.
+def compare(settings: BenchmarkSettings, directory: Path) -> dict[str, list[ProcessCost]]:
+    """Run the programs in turn and check their results.
 
     Args:
-      settings: What to compare.
-      directory: Where logs and results may be written.
+      settings: Amount of work.
+      directory: Directory for logs and results.
 
     Returns:
-      What each round of each program took, by the program's name.
+      Time and memory of each round of each program, by the program's name.
 
     Raises:
       HlnError: A program fails, or two results differ.
     """
-    programs = contestants(settings)
+    programs = list_programs(settings)
     logs = {}
     for clicks in {program.clicks for program in programs}:
         logs[clicks] = str(directory / f"{clicks}.log")
         generate(LogSettings(output=logs[clicks], clicks=clicks, seed=settings.seed))
-    taken: dict[str, list[Measured]] = {program.name: [] for program in programs}
+    costs: dict[str, list[ProcessCost]] = {program.name: [] for program in programs}
     with progress_bar("comparing", "runs", settings.rounds * len(programs)) as bar:
-        for turn in range(settings.rounds):
+        for round_number in range(settings.rounds):
             for program in programs:
                 bar.set_postfix_str(program.name)
-                out = str(directory / f"{program.clicks}-{program.name}-{turn}")
-                taken[program.name].append(_run(program.command, logs[program.clicks], out))
+                out = str(directory / f"{program.clicks}-{program.name}-{round_number}")
+                costs[program.name].append(_run(program.command, logs[program.clicks], out))
                 bar.update()
     for clicks, log in logs.items():
-        if not (directory / f"{clicks}-{OURS}-0").exists():
-            _run(programs[0].command, log, str(directory / f"{clicks}-{OURS}-0"))
+        if not (directory / f"{clicks}-{PACKAGE}-0").exists():
+            _run(programs[0].command, log, str(directory / f"{clicks}-{PACKAGE}-0"))
     check_results(directory, list(logs))
-    return taken
+    return costs
 
 
-def _run(command: Sequence[str], log: str, out: str) -> Measured:
+def _run(command: Sequence[str], log: str, out: str) -> ProcessCost:
     return measure(python("-m", *(part.format(log=log, out=out) for part in command)))
 
 
 def check_results(directory: Path, clicks: Sequence[int]) -> None:
-    """Compares what was written for each log.
+    """Check that all results of each log are equal.
 
     Raises:
       HlnError: Two results of one log differ.
     """
-    import_tensorflow()
+    cli.import_tensorflow()
     from benchmarks.preprocessing_baselines import result
 
     for count in clicks:
-        first = result.read(str(directory / f"{count}-{OURS}-0"))
+        first = result.read(str(directory / f"{count}-{PACKAGE}-0"))
         for out in sorted(directory.glob(f"{count}-*-*")):
             other = result.read(str(out))
             if other.digest() != first.digest():
                 raise HlnError(
-                    f"{out.name} has another result than {OURS}: "
-                    f"{other.counts()} in place of {first.counts()}"
+                    f"{out.name} has another result than {PACKAGE}: "
+                    f"{other.counts()} instead of {first.counts()}"
                 )
         print(f"same result for {count:,} clicks, digest {first.digest()[:16]}: {first.counts()}")
 
 
-def table(settings: BenchmarkSettings, taken: dict[str, list[Measured]]) -> str:
-    """A Markdown table; of the rates, the lowest is the slowest round's."""
+def format_table(settings: BenchmarkSettings, costs: dict[str, list[ProcessCost]]) -> str:
+    """Format the costs as a Markdown table."""
     lines = [
         "| | clicks | clicks/s, median | clicks/s, min | seconds, median | CPU seconds, median "
-        "| peak memory | ours is faster by |",
+        f"| peak memory | speed-up of {PACKAGE} |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    programs = contestants(settings)
+    programs = list_programs(settings)
     rates = {
-        program.name: [program.clicks / run.seconds for run in taken[program.name]]
+        program.name: [program.clicks / run.seconds for run in costs[program.name]]
         for program in programs
     }
     for program in programs:
-        runs = taken[program.name]
+        runs = costs[program.name]
         rate = statistics.median(rates[program.name])
-        cells: list[Any] = [
+        cells = [
             program.name,
             f"{program.clicks:,}",
             f"{rate:,.0f}",
@@ -149,25 +154,30 @@ def table(settings: BenchmarkSettings, taken: dict[str, list[Measured]]) -> str:
             f"{statistics.median(run.seconds for run in runs):.1f}",
             f"{statistics.median(run.cpu_seconds for run in runs):.1f}",
             f"{max(run.peak_bytes for run in runs) / 1e6:,.0f} MB",
-            f"{statistics.median(rates[OURS]) / rate:.2f}",
+            f"{statistics.median(rates[PACKAGE]) / rate:.2f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Parses the arguments, compares and prints the table."""
-    parser = Parser(prog="python -m benchmarks.preprocessing", description=_DESCRIPTION)
-    add_settings(parser, BenchmarkSettings, "the comparison")
-    parser.add_argument("--directory", metavar="DIR", help="where logs and results stand meanwhile")
-    parsed = parser.parse_args(arguments)
-    settings = settings_from(BenchmarkSettings, parsed)
+    """Compare the programs and print the table.
+
+    Raises:
+      HlnError: pandas is not installed, a program fails, or two results differ.
+    """
+    parser = cli.Parser(prog="python -m benchmarks.preprocessing", description=_DESCRIPTION)
+    cli.add_settings(parser, BenchmarkSettings, "the comparison")
+    text = "parent of the temporary directory for logs and results"
+    parser.add_argument("--directory", metavar="DIR", help=text)
+    flags = parser.parse_args(arguments)
+    settings = cli.settings_from(BenchmarkSettings, flags)
     if importlib.util.find_spec("pandas") is None:
         raise HlnError("pandas is missing: install it with pip install 'hln-tf[benchmark]'")
-    with tempfile.TemporaryDirectory(dir=parsed.directory) as directory:
-        taken = compare(settings, Path(directory))
-    print(table(settings, taken))
+    with tempfile.TemporaryDirectory(dir=flags.directory) as directory:
+        costs = compare(settings, Path(directory))
+    print(format_table(settings, costs))
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(cli.run(main))

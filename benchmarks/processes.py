@@ -1,7 +1,8 @@
-"""Runs commands and measures their time and memory, children included."""
+"""Child processes: runs of training, and commands whose time and memory are measured."""
 
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -10,18 +11,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hln_tf.common.errors import HlnError
+from hln_tf.common.interrupt import StopOnSignal, TrainingInterrupt
 
-_INTERVAL = 0.02  # seconds between two looks at the memory
+_TRAINING_POLL_SECONDS = 0.2
+_MEMORY_POLL_SECONDS = 0.02
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
-    """What a run cost.
+class ProcessCost:
+    """Time and memory of a process and its children.
 
     Attributes:
       seconds: From start to exit.
       cpu_seconds: Of all its processes and threads.
-      peak_bytes: Most resident memory of all its processes together; 0 where
+      peak_bytes: Peak resident memory of all its processes together; 0 where
         the system has no /proc.
     """
 
@@ -30,20 +33,56 @@ class Measured:
     peak_bytes: int
 
 
-def measure(command: Sequence[str]) -> Measured:
-    """Runs a command to its end.
+def run_training(arguments: Sequence[str], stop: StopOnSignal) -> int:
+    """Run `python -m hln_tf.train` to its end; its output goes to standard error.
+
+    Args:
+      arguments: Its arguments.
+      stop: The source of interrupts, which are forwarded so that the run saves its state.
+
+    Returns:
+      Its exit code, negative if a signal killed it.
 
     Raises:
-      HlnError: It fails; the message ends with the last line that it printed.
+      TrainingInterrupt: A signal interrupted the run, and it has ended.
     """
-    with tempfile.TemporaryFile() as printed:
+    command = [sys.executable, "-m", "hln_tf.train", *arguments]
+    sys.stderr.flush()
+    # In its own process group, so that Ctrl-C reaches it once, forwarded by this process.
+    with subprocess.Popen(command, stdout=2, process_group=0) as process:
+        try:
+            while True:
+                try:
+                    return process.wait(_TRAINING_POLL_SECONDS)
+                except subprocess.TimeoutExpired:
+                    stop.check()
+        except TrainingInterrupt as stopped:
+            process.send_signal(stopped.number)
+            process.wait()
+            raise
+        finally:
+            process.kill()  # no effect on a process that has ended
+
+
+def describe_exit(code: int) -> str:
+    """Describe an exit code, such as `exit code 1` or `killed by SIGKILL`."""
+    return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+
+
+def measure(command: Sequence[str]) -> ProcessCost:
+    """Run a command to its end and measure its time and memory.
+
+    Raises:
+      HlnError: It fails; the message ends with the last line of its output.
+    """
+    with tempfile.TemporaryFile() as output:
         started = time.monotonic()
-        process = subprocess.Popen(command, stdout=printed, stderr=printed)
+        process = subprocess.Popen(command, stdout=output, stderr=output)
         peak = 0
         try:
             while not (status := os.wait4(process.pid, os.WNOHANG))[0]:
                 peak = max(peak, resident_bytes(process.pid))
-                time.sleep(_INTERVAL)
+                time.sleep(_MEMORY_POLL_SECONDS)
         except BaseException:
             process.kill()
             process.wait()
@@ -52,14 +91,14 @@ def measure(command: Sequence[str]) -> Measured:
         _, code, usage = status
         process.returncode = os.waitstatus_to_exitcode(code)
         if process.returncode:
-            printed.seek(0)
-            last = printed.read().decode(errors="replace").strip().splitlines()[-1:]
+            output.seek(0)
+            last = output.read().decode(errors="replace").strip().splitlines()[-1:]
             raise HlnError(f"{' '.join(command)} failed: {' '.join(last) or process.returncode}")
-    return Measured(seconds, usage.ru_utime + usage.ru_stime, peak)
+    return ProcessCost(seconds, usage.ru_utime + usage.ru_stime, peak)
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of a process and its descendants, as far as they still run."""
+    """Compute the resident memory of a process and its living descendants."""
     page = os.sysconf("SC_PAGE_SIZE")
     total, family = 0, [pid]
     while family:
@@ -69,10 +108,10 @@ def resident_bytes(pid: int) -> int:
             for thread in (process / "task").iterdir():
                 family += map(int, (thread / "children").read_text().split())
         except (OSError, IndexError):
-            continue  # it has just ended
+            continue  # the process has just ended
     return total
 
 
 def python(*arguments: str) -> list[str]:
-    """A command that runs this interpreter."""
+    """Build a command that runs this interpreter."""
     return [sys.executable, *arguments]

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.serving`: the server against calling the SavedModel in process."""
+"""Serving throughput and latency: `python -m benchmarks.serving --model_base_path DIR`."""
 
 import argparse
 import contextlib
@@ -16,27 +16,27 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.serving_load import Load, rest_request, run_grpc, run_rest
+from benchmarks.load_generator import Load, rest_request, run_grpc, run_rest
 from hln_tf.common import cli
 from hln_tf.common.errors import HlnError
 from hln_tf.common.progress import progress_bar
 from hln_tf.common.settings import checked, declared_fields, setting
 from hln_tf.data.layout import Manifest, read_vocabulary
-from serving.client import Client
+from serving import Client
 from serving.directory import check_versions, find_versions
 from serving.settings import BatchingSettings, ModelSettings, ServerSettings
 
 SIGNATURE = "sessions"
 HOST = "127.0.0.1"
-MOST_SESSIONS = 10_000
-START_SECONDS = 300.0
+MAX_SESSIONS = 10_000
+STARTUP_SECONDS = 300.0
 
 _DESCRIPTION = """\
-Starts a server and asks it in a closed loop, from a process of its own, for the sessions
-of a data set's test part: one client, and many at the same time, over REST and gRPC. In
-the same rounds the SavedModel is called in this process with one session and with a full
-batch, as tf.saved_model.load gives it. Every client waits for its answer before it asks
-again. Prints a Markdown table, and ends with code 1 where a request failed.
+Starts a server and sends it requests in a closed loop, from a process of its own, for the
+sessions of a data set's test split: from one client and from concurrent clients, over REST
+and gRPC. The same rounds call the SavedModel that tf.saved_model.load returns in this
+process, with one session and with a full batch. Every client waits for the response before
+its next request. Prints a Markdown table; the exit code is 1 if a request failed.
 
   python -m benchmarks.serving --model_base_path models/hln --data_dir data/sample
 """
@@ -44,26 +44,26 @@ again. Prints a Markdown table, and ends with code 1 where a request failed.
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkSettings:
-    """What to measure."""
+    """Amount of work that is measured."""
 
-    requests: int = setting(30_000, "requests of each transport in all", minimum=1)
-    clients: int = setting(32, "clients at the same time", minimum=2, maximum=1000)
-    batch_size: int = setting(32, "sessions in a direct batch", minimum=1)
-    rounds: int = setting(5, "rounds in which everything takes its turn", minimum=1)
+    requests: int = setting(30_000, "requests of each transport in all rounds", minimum=1)
+    clients: int = setting(32, "concurrent clients", minimum=2, maximum=1000)
+    batch_size: int = setting(32, "sessions in a batch of the direct calls", minimum=1)
+    rounds: int = setting(5, "rounds; each measures every variant once", minimum=1)
 
     def __post_init__(self) -> None:
         checked(self)
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
-    """One turn of one way to ask.
+class Measurement:
+    """Rate and latency of one round of one variant.
 
     Attributes:
-      rate: Sessions a second.
-      p50: Median latency, milliseconds.
-      p99: 99th percentile.
-      errors: Requests that failed.
+      rate: Sessions per second.
+      p50: Median latency in milliseconds.
+      p99: 99th percentile of the latency in milliseconds.
+      errors: Number of requests that failed.
     """
 
     rate: float
@@ -72,31 +72,16 @@ class Measured:
     errors: int = 0
 
     @classmethod
-    def from_load(cls, load: Load) -> "Measured":
-        """From what clients met."""
+    def from_load(cls, load: Load) -> "Measurement":
+        """Summarise the responses of a load."""
         if not load.latencies:
             return cls(0.0, float("nan"), float("nan"), load.errors)
         p50, p99 = np.percentile(load.latencies, [50, 99]) * 1e3
         return cls(len(load.latencies) / load.seconds, float(p50), float(p99), load.errors)
 
 
-@dataclasses.dataclass(frozen=True)
-class Way:
-    """A way to ask for recommendations.
-
-    Attributes:
-      name: Its name in the table.
-      direct: The name of the direct way that it is compared with; None for those.
-      run: Takes its turn.
-    """
-
-    name: str
-    direct: str | None
-    run: Callable[[], Load]
-
-
 def read_sessions(data_dir: Path) -> list[str]:
-    """Sessions of the test part, as clients write them.
+    """Read the sessions of the test split, as clients send them.
 
     Raises:
       HlnError: The data set is unfinished, damaged or has no test sessions.
@@ -107,8 +92,8 @@ def read_sessions(data_dir: Path) -> list[str]:
     vocabulary = read_vocabulary(data_dir, manifest)
     split = read_split(data_dir, "test")
     if not len(split):
-        raise HlnError(f"{data_dir} has no test sessions to ask for")
-    bounds = zip(split.offsets[:MOST_SESSIONS], split.offsets[1:], strict=False)
+        raise HlnError(f"{data_dir} has no test sessions")
+    bounds = zip(split.offsets[:MAX_SESSIONS], split.offsets[1:], strict=False)
     return [
         manifest.separator.join(vocabulary[item - 1] for item in split.items[start:end])
         for start, end in bounds
@@ -116,22 +101,29 @@ def read_sessions(data_dir: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def running_server(model: ModelSettings, more: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """A server process; yields its REST and gRPC ports.
+def running_server(model: ModelSettings, flags: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Start a server process and stop it at the end.
+
+    Args:
+      model: The model to serve.
+      flags: Flags of `serving.serve`.
+
+    Yields:
+      The REST port and the gRPC port.
 
     Raises:
-      HlnError: It does not start.
+      HlnError: The server does not start.
     """
     rest, grpc = _free_port(), _free_port()
     command = [sys.executable, "-m", "serving.serve", "--log", "warning", "--host", HOST]
     command += ["--model_base_path", model.model_base_path, "--model_name", model.name]
-    command += ["--rest_api_port", str(rest), "--port", str(grpc), *more]
+    command += ["--rest_api_port", str(rest), "--port", str(grpc), *flags]
     process = subprocess.Popen(command)
     try:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + STARTUP_SECONDS
         while not (_is_listening(rest) and _is_listening(grpc)):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise HlnError("the server did not start; it has said why")
+                raise HlnError("the server did not start; its message is above")
             time.sleep(0.2)
         yield rest, grpc
     finally:
@@ -140,7 +132,7 @@ def running_server(model: ModelSettings, more: Sequence[str]) -> Iterator[tuple[
 
 
 def direct_call(path: Path) -> Callable[[Sequence[str]], tuple[np.ndarray, ...]]:
-    """The SavedModel's signature, from strings to arrays, in this process.
+    """Load the SavedModel's signature as a function from strings to arrays.
 
     Raises:
       HlnError: The model has no such signature.
@@ -150,12 +142,12 @@ def direct_call(path: Path) -> Callable[[Sequence[str]], tuple[np.ndarray, ...]]
     loaded = tf.saved_model.load(str(path))
     if SIGNATURE not in loaded.signatures:
         raise HlnError(
-            f"{path} has no signature {SIGNATURE!r}, which the benchmark asks for; it has: "
+            f"{path} has no signature {SIGNATURE!r}, which the benchmark calls; it has: "
             f"{', '.join(sorted(loaded.signatures))}"
         )
 
     def call(sessions: Sequence[str]) -> tuple[np.ndarray, ...]:
-        # The signature does not keep what it was loaded with alive.
+        # The closure refers to `loaded`: a signature alone does not keep its variables alive.
         outputs = loaded.signatures[SIGNATURE](sessions=tf.constant(sessions))
         return outputs["item_ids"].numpy(), outputs["scores"].numpy()
 
@@ -165,21 +157,21 @@ def direct_call(path: Path) -> Callable[[Sequence[str]], tuple[np.ndarray, ...]]
 def run_direct(
     call: Callable[[Sequence[str]], Any], sessions: Sequence[str], size: int, seconds: float
 ) -> Load:
-    """Calls in a loop; every session of a batch counts as a request with the call's latency."""
+    """Call in a loop; each session of a batch counts as a request with the call's latency."""
     latencies: list[float] = []
-    began = time.perf_counter()
-    turn = 0
-    while (now := time.perf_counter()) - began < seconds:
-        start = turn * size % max(1, len(sessions) - size)
+    started = time.perf_counter()
+    calls = 0
+    while (now := time.perf_counter()) - started < seconds:
+        start = calls * size % max(1, len(sessions) - size)
         batch = sessions[start : start + size]
         call(batch)
         latencies += [time.perf_counter() - now] * len(batch)
-        turn += 1
-    return Load(latencies, 0, time.perf_counter() - began)
+        calls += 1
+    return Load(latencies, 0, time.perf_counter() - started)
 
 
 def grpc_request(model: str, session: str) -> bytes:
-    """A serialised PredictRequest for one session."""
+    """Serialise a PredictRequest for one session."""
     from tensorflow.core.framework import types_pb2
     from tensorflow_serving.apis import predict_pb2
 
@@ -192,8 +184,8 @@ def grpc_request(model: str, session: str) -> bytes:
     return request.SerializeToString()
 
 
-def check_answers(ports: tuple[int, int], model: str, call: Any, sessions: Sequence[str]) -> None:
-    """Compares what is served with direct calls.
+def check_responses(ports: tuple[int, int], model: str, call: Any, sessions: Sequence[str]) -> None:
+    """Compare the server's responses with direct calls.
 
     Raises:
       HlnError: They differ.
@@ -204,9 +196,9 @@ def check_answers(ports: tuple[int, int], model: str, call: Any, sessions: Seque
         with Client(url, timeout=60) as client:
             served = client.predict(SIGNATURE, {"sessions": list(sessions)})
         same = np.vectorize(str.encode, otypes=[object])(served["item_ids"]) == expected
-        # Items of nearly equal scores may change places between two ways to run a graph.
+        # Two executions of a graph may order items of nearly equal scores differently.
         if same.mean() < 0.99 or not np.allclose(served["scores"], scores, atol=1e-3):
-            raise HlnError(f"{url} answers otherwise than the SavedModel in {model}")
+            raise HlnError(f"{url} responds differently from the SavedModel in {model}")
 
 
 def measure(
@@ -215,89 +207,107 @@ def measure(
     ports: tuple[int, int],
     call: Callable[[Sequence[str]], Any],
     sessions: Sequence[str],
-) -> dict[str, list[Measured]]:
-    """Lets every way take its turn, once to warm up and then in rounds."""
+) -> dict[str, list[Measurement]]:
+    """Measure every variant in turn: a warm-up round, then the measured rounds.
+
+    Args:
+      settings: Amount of work.
+      model: Name of the served model.
+      ports: The REST port and the gRPC port.
+      call: The SavedModel, see `direct_call`.
+      sessions: Sessions of the requests.
+
+    Returns:
+      The measurements of each round, by the variant's name.
+    """
     path = f"/v1/models/{model}:predict"
     bodies = [
         json.dumps({"signature_name": SIGNATURE, "instances": [session]}).encode()
         for session in sessions
     ]
-    by_rest = [rest_request(HOST, ports[0], path, body) for body in bodies]
-    by_grpc = [grpc_request(model, session) for session in sessions]
-    many = max(1, settings.requests // settings.rounds)
-    few = max(1, many // 10)
-    one, batch = "direct, 1 session", f"direct, batches of {settings.batch_size}"
+    rest_requests = [rest_request(HOST, ports[0], path, body) for body in bodies]
+    grpc_requests = [grpc_request(model, session) for session in sessions]
+    of_many = max(1, settings.requests // settings.rounds)
+    of_one = max(1, of_many // 10)
+    size = settings.batch_size
     with multiprocessing.get_context("spawn").Pool(1) as generator:
 
-        def asks(run: Any, port: int, requests: list[bytes], clients: int) -> Callable[[], Load]:
-            total = few if clients == 1 else many
+        def load(run: Any, port: int, requests: list[bytes], clients: int) -> Callable[[], Load]:
+            total = of_one if clients == 1 else of_many
             return lambda: generator.apply(run, (HOST, port, requests, clients, total))
 
-        ways = [
-            Way(one, None, lambda: run_direct(call, sessions, 1, 1.0)),
-            Way(batch, None, lambda: run_direct(call, sessions, settings.batch_size, 2.0)),
-        ]
+        variants: dict[str, Callable[[], Load]] = {
+            "direct, 1 session": lambda: run_direct(call, sessions, 1, 1.0),
+            f"direct, batches of {size}": lambda: run_direct(call, sessions, size, 2.0),
+        }
         for name, run, port, requests in (
-            ("REST", run_rest, ports[0], by_rest),
-            ("gRPC", run_grpc, ports[1], by_grpc),
+            ("REST", run_rest, ports[0], rest_requests),
+            ("gRPC", run_grpc, ports[1], grpc_requests),
         ):
-            ways.append(Way(f"{name}, 1 client", one, asks(run, port, requests, 1)))
-            clients = settings.clients
-            ways.append(
-                Way(f"{name}, {clients} clients", batch, asks(run, port, requests, clients))
-            )
-        taken: dict[str, list[Measured]] = {way.name: [] for way in ways}
-        for way in ways:
-            way.run()
-        with progress_bar("measuring", "turns", settings.rounds * len(ways)) as bar:
+            many = settings.clients
+            variants[f"{name}, 1 client"] = load(run, port, requests, 1)
+            variants[f"{name}, {many} clients"] = load(run, port, requests, many)
+        for run_variant in variants.values():
+            run_variant()
+        measurements: dict[str, list[Measurement]] = {name: [] for name in variants}
+        with progress_bar("measuring", "runs", settings.rounds * len(variants)) as bar:
             for _ in range(settings.rounds):
-                for way in ways:
-                    bar.set_postfix_str(way.name)
-                    load = way.run()
-                    if load.errors:
-                        print(
-                            f"{way.name}: {load.errors} errors, {load.first_error}", file=sys.stderr
-                        )
-                    taken[way.name].append(Measured.from_load(load))
+                for name, run_variant in variants.items():
+                    bar.set_postfix_str(name)
+                    result = run_variant()
+                    if result.errors:
+                        message = f"{name}: {result.errors} errors, {result.first_error}"
+                        print(message, file=sys.stderr)
+                    measurements[name].append(Measurement.from_load(result))
                     bar.update()
-    return taken
+    return measurements
 
 
-def table(settings: BenchmarkSettings, taken: dict[str, list[Measured]]) -> str:
-    """A Markdown table: medians over the rounds, the least in brackets."""
-    one, batch, *served = taken
+def format_table(settings: BenchmarkSettings, measurements: dict[str, list[Measurement]]) -> str:
+    """Format a Markdown table: medians over the rounds, minima in brackets."""
+    one, batch, *served = measurements
     lines = [
         "| | requests/s | p50 ms | p99 ms | overhead at p50, ms | share of direct | errors |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
-    for name, turns in taken.items():
-        is_single = name.endswith("1 client")
-        overhead = share = ""
-        if name in served and is_single:
-            overhead = _spread([a.p50 - b.p50 for a, b in zip(turns, taken[one], strict=True)], 2)
+    for name, rounds in measurements.items():
+        overhead = share = errors = ""
+        if name in served:
+            errors = str(sum(own.errors for own in rounds))
+        if name in served and name.endswith("1 client"):
+            pairs = zip(rounds, measurements[one], strict=True)
+            overhead = _spread([own.p50 - direct.p50 for own, direct in pairs], 2)
         elif name in served:
-            ratios = [100 * a.rate / b.rate for a, b in zip(turns, taken[batch], strict=True)]
-            share = f"{_spread(ratios, 0)} %"
+            pairs = zip(rounds, measurements[batch], strict=True)
+            share = f"{_spread([100 * own.rate / direct.rate for own, direct in pairs], 0)} %"
         cells = [
             name,
-            _spread([turn.rate for turn in turns], 0),
-            _spread([turn.p50 for turn in turns], 2),
-            _spread([turn.p99 for turn in turns], 2),
+            _spread([own.rate for own in rounds], 0),
+            _spread([own.p50 for own in rounds], 2),
+            _spread([own.p99 for own in rounds], 2),
             overhead,
             share,
-            str(sum(turn.errors for turn in turns)) if name in served else "",
+            errors,
         ]
         lines.append(f"| {' | '.join(cells)} |")
     lines.append("")
-    lines.append(f"{settings.rounds} rounds in turn: the median, in brackets the least.")
+    lines.append(f"{settings.rounds} interleaved rounds: the median, in brackets the minimum.")
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measures and prints the table."""
+    """Measure and print the table.
+
+    Returns:
+      The exit code: 1 if a request failed.
+
+    Raises:
+      UsageError: A flag or value is not allowed.
+      HlnError: The model or the data set is unusable, or the server does not start.
+    """
     parser = cli.Parser(prog="python -m benchmarks.serving", description=_DESCRIPTION)
     parser.add_argument(
-        "--model_base_path", required=True, help="directory that holds the versions"
+        "--model_base_path", required=True, help="directory of the model's versions"
     )
     parser.add_argument("--data_dir", required=True, type=Path, help="a prepared data set")
     cli.add_settings(parser, BenchmarkSettings, "the measurement")
@@ -316,10 +326,10 @@ def main(arguments: Sequence[str]) -> int:
     call = direct_call(versions[max(versions)].path)
     given = _given([*_names(BatchingSettings), *threads], flags)
     with running_server(model, given) as ports:
-        check_answers(ports, model.name, call, sessions[: settings.batch_size])
-        taken = measure(settings, model.name, ports, call, sessions)
-    print(table(settings, taken))
-    return int(any(turn.errors for turns in taken.values() for turn in turns))
+        check_responses(ports, model.name, call, sessions[: settings.batch_size])
+        measurements = measure(settings, model.name, ports, call, sessions)
+    print(format_table(settings, measurements))
+    return int(any(own.errors for rounds in measurements.values() for own in rounds))
 
 
 def _names(cls: type) -> list[str]:
@@ -327,7 +337,7 @@ def _names(cls: type) -> list[str]:
 
 
 def _given(names: Sequence[str], flags: argparse.Namespace) -> list[str]:
-    """Those of the flags that were given, for another command."""
+    """List the flags that were given, for another command."""
     words = []
     for name in names:
         value = getattr(flags, name, None)

@@ -1,4 +1,4 @@
-"""Table 1 by one command: trains what is missing, writes the table. Imports no TensorFlow."""
+"""Table 1 of the paper: `python -m benchmarks.table1 --dataset NAME`. Imports no TensorFlow."""
 
 import argparse
 import dataclasses
@@ -7,29 +7,34 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import children
-from benchmarks.comparison import by_row, csv_rows, markdown_page
-from benchmarks.prediction_times import known_times, prediction_times
-from benchmarks.published import TABLE_1
-from benchmarks.rows import (
-    DEFAULT_ROWS,
+from benchmarks import processes
+from benchmarks.model_preset import ModelPreset
+from benchmarks.paper.latency_store import (
+    Latencies,
+    LatencySettings,
+    store_latencies,
+    stored_latencies,
+)
+from benchmarks.paper.published import datasets
+from benchmarks.paper.report import csv_rows, markdown_page
+from benchmarks.paper.runs import (
+    DEFAULT_MODELS,
     FINISHED,
-    Row,
     Run,
+    by_model,
     check_settings,
     read_runs,
-    workdir_of,
+    run_path,
 )
-from benchmarks.settings import PredictionSettings
 from hln_tf.common import cli, files
 from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.common.settings import from_dict
 from hln_tf.data.layout import Manifest
-from hln_tf.training.settings import TrainingSettings
+from hln_tf.training import TrainingSettings
 
 NAME = "table1"
-# Settings of the training that make sense for all models alike.
+# Training settings that apply to all models alike.
 SHARED = (
     "epochs",
     "patience",
@@ -40,49 +45,34 @@ SHARED = (
     "score_megabytes",
     "checkpoint_minutes",
 )
-HELP = "the paper's Table 1: accuracy, speed and size of all models"
-DESCRIPTION = """\
+_DESCRIPTION = """\
 Trains the models of the paper's Table 1 on a data set, each run in a process of its own,
-and writes table1.md, .csv, .png and .svg: Recall and MRR at 5, 10 and 20 beside the
-published figures, training seconds an epoch, prediction time, parameters and peak memory.
+and writes table1.md, .csv, .png and .svg: Recall and MRR at 5, 10 and 20 next to the
+published figures, training seconds per epoch, prediction latency, parameters and peak
+memory.
 
-Runs that are finished are not repeated, and those that were interrupted go on. The table
-has a row for each model; one without a run says so. Settings of the training go to all runs
-whose models have them, in place of the preset's; the table says so.
+Finished runs are not repeated, and interrupted runs resume. The table has a row for each
+model, with its status if it has no finished run. Training settings apply to all runs whose
+models have them and override the preset's; the table lists such settings.
 
-  python -m benchmarks table1 --dataset yoochoose64 --data_dir data/yoochoose64
-  python -m benchmarks table1 --dataset lastfm --models stamp narm hln:tuned --seeds 1,2,3
+  python -m benchmarks.table1 --dataset yoochoose64 --data_dir data/yoochoose64
+  python -m benchmarks.table1 --dataset lastfm --models stamp narm hln:tuned --seeds 1,2,3
 """
 
 
-def add_flags(parser: cli.Parser) -> None:
-    """Adds the command's flags."""
-    add = parser.add_argument
-    add("--dataset", required=True, choices=tuple(TABLE_1), help="the paper's data set")
-    add("--data_dir", type=Path, help="the prepared data set (default: data/DATASET)")
-    text = f"what is trained, as MODEL or MODEL:PRESET (default: {' '.join(DEFAULT_ROWS)})"
-    add("--models", nargs="+", default=DEFAULT_ROWS, metavar="MODEL", help=text)
-    text = "seeds of the runs, such as 1,2,3; models that only count have one run (default: 1)"
-    add("--seeds", type=_seeds, default=(1,), metavar="SEEDS", help=text)
-    text = "directory of the table and its runs (default: runs/DATASET/table1)"
-    add("--output", type=Path, metavar="DIR", help=text)
-    cli.add_settings(parser, PredictionSettings, "prediction time")
-    defaults = dict.fromkeys(SHARED, "the preset's") | {"refit": "True"}
-    cli.add_settings(parser, TrainingSettings, "training", defaults, only=SHARED)
-
-
-def run(flags: argparse.Namespace) -> None:
-    """Trains what is missing and writes the table.
+def main(arguments: Sequence[str]) -> None:
+    """Train the missing runs, write the table and print it.
 
     Raises:
       UsageError: A flag or value is not allowed.
       HlnError: The data set is unusable or another one, or runs failed.
-      TrainingInterrupt: A signal asked to stop; the run under way has saved its state.
+      TrainingInterrupt: A signal interrupted the current run, which has saved its state.
     """
-    prediction = cli.settings_from(PredictionSettings, flags)
+    flags = _parse(arguments)
+    latency = cli.settings_from(LatencySettings, flags)
     given = {name: value for name, value in vars(flags).items() if name in SHARED}
     from_dict(TrainingSettings, given, "the command line")
-    chosen = list(dict.fromkeys(map(Row.parse, flags.models)))
+    chosen = list(dict.fromkeys(map(ModelPreset.parse, flags.models)))
     data_dir = flags.data_dir or Path("data") / flags.dataset
     manifest = Manifest.read(data_dir)
     if manifest.dataset != flags.dataset:
@@ -94,110 +84,145 @@ def run(flags: argparse.Namespace) -> None:
         data_dir=data_dir,
         manifest=manifest,
         output=flags.output or Path("runs") / flags.dataset / NAME,
-        rows=tuple(dict.fromkeys([*map(Row.parse, DEFAULT_ROWS), *chosen])),
-        prediction=prediction,
+        models=tuple(dict.fromkeys([*map(ModelPreset.parse, DEFAULT_MODELS), *chosen])),
+        latency=latency,
     )
-    jobs = [(row, seed) for row in chosen for seed in row.seeds(flags.seeds)]
-    # What is there must fit before hours are spent.
+    jobs = [(model, seed) for model in chosen for seed in model.seeds(flags.seeds)]
+    # Existing runs are checked before hours of training.
     table.runs()
-    for row, seed in jobs:
-        check_settings(row, seed, workdir_of(table.output, row, seed), given)
+    for model, seed in jobs:
+        check_settings(model, seed, run_path(table.output, model, seed), given)
     remedy = "wait for it to end, or choose another --output"
     with files.process_lock(table.output / ".lock", str(table.output), remedy):
         failed = train_all(table, jobs, given)
-        table.write(failed, is_final=True)
+        table.write(failed, table.measured_latencies(failed))
     print((table.output / f"{NAME}.md").read_text("utf-8"), end="")
     if failed:
         raise HlnError(
-            f"{len(failed)} of {len(jobs)} runs failed, and what they said stands above: "
-            f"{'; '.join(failed.values())}; the same command tries them again"
+            f"{len(failed)} of {len(jobs)} runs failed; their messages are above: "
+            f"{'; '.join(failed.values())}; the same command repeats them"
         )
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = cli.Parser(prog="python -m benchmarks.table1", description=_DESCRIPTION)
+    add = parser.add_argument
+    add("--dataset", required=True, choices=datasets(), help="the paper's data set")
+    add("--data_dir", type=Path, help="the prepared data set (default: data/DATASET)")
+    text = f"models to train, as MODEL or MODEL:PRESET (default: {' '.join(DEFAULT_MODELS)})"
+    add("--models", nargs="+", default=DEFAULT_MODELS, metavar="MODEL", help=text)
+    text = "seeds of the runs, such as 1,2,3; models that only count have one run (default: 1)"
+    add("--seeds", type=_seeds, default=(1,), metavar="SEEDS", help=text)
+    text = "directory of the table and its runs (default: runs/DATASET/table1)"
+    add("--output", type=Path, metavar="DIR", help=text)
+    cli.add_settings(parser, LatencySettings, "prediction latency")
+    defaults = dict.fromkeys(SHARED, "the preset's") | {"refit": "True"}
+    cli.add_settings(parser, TrainingSettings, "training", defaults, only=SHARED)
+    return parser.parse_args(arguments)
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table and where it stands.
+    """A table and its directory.
 
     Attributes:
       data_dir: The data set.
-      manifest: What it holds.
+      manifest: Its manifest.
       output: The directory of the table and its runs.
-      rows: Its rows, with runs or without.
-      prediction: How much of prediction is measured.
+      models: Its models, with runs or without.
+      latency: Amount of prediction that is measured.
     """
 
     data_dir: Path
     manifest: Manifest
     output: Path
-    rows: Sequence[Row]
-    prediction: PredictionSettings
+    models: Sequence[ModelPreset]
+    latency: LatencySettings
 
     def runs(self, failed: Collection[Path] = ()) -> list[Run]:
-        """All runs; see `read_runs`."""
-        return read_runs(self.output, self.rows, self.manifest, failed)
+        """Read all runs, see `read_runs`."""
+        return read_runs(self.output, self.models, self.manifest, failed)
 
-    def write(self, failed: Collection[Path], is_final: bool = False) -> None:
-        """Writes the table from what is there, each file whole.
+    def stored_latencies(self, failed: Collection[Path]) -> dict[Path, Latencies]:
+        """Read the latencies of those runs that have not changed since the measurement."""
+        return stored_latencies(self.output, self._first_runs(failed), self.latency)
+
+    def measured_latencies(self, failed: Collection[Path]) -> dict[Path, Latencies]:
+        """Return the latency of the first run of each model.
+
+        Latencies are comparable if they are measured together, so all of them are
+        measured again if one is missing.
+        """
+        runs = self._first_runs(failed)
+        latencies = self.stored_latencies(failed)
+        if set(latencies) != set(runs):
+            cli.import_tensorflow()
+            from benchmarks.paper.latency import measure_latencies
+
+            latencies = measure_latencies(runs, self.data_dir, self.latency)
+            store_latencies(self.output, latencies, self.latency)
+        return latencies
+
+    def write(self, failed: Collection[Path], latencies: Mapping[Path, Latencies]) -> None:
+        """Write the table from the runs, each file atomically.
 
         Args:
-          failed: Workdirs of runs that failed.
-          is_final: Whether what prediction takes is measured where it is not known.
+          failed: Run directories of runs that failed.
+          latencies: Prediction latencies by run directory.
         """
-        from benchmarks.dots import draw_table
+        from benchmarks.paper.plot import plot_table
         from hln_tf.analysis.pictures import save
 
         runs, dataset = self.runs(failed), self.manifest.dataset
-        firsts = [
-            next((run.path for run in of_row if run.status == FINISHED), None)
-            for of_row in by_row(runs).values()
-        ]
-        measured = [path for path in firsts if path]
-        times = known_times(self.output, measured, self.prediction)
-        if is_final and measured:
-            times = prediction_times(self.output, measured, self.data_dir, self.prediction)
         title = f"Table 1 on {dataset}: test split, all items"
-        rows = csv_rows(dataset, runs, times)
-        save(draw_table(dataset, runs, title), rows, self.output / NAME)
+        rows = csv_rows(dataset, runs, latencies)
+        save(plot_table(dataset, runs, title), rows, self.output / NAME)
         with files.atomic_write(self.output / f"{NAME}.md") as temporary:
-            temporary.write_text(markdown_page(dataset, self.manifest, runs, times), "utf-8")
+            page = markdown_page(dataset, self.manifest, runs, latencies)
+            temporary.write_text(page, "utf-8")
+
+    def _first_runs(self, failed: Collection[Path]) -> list[Path]:
+        """List the first finished run of each model that has one."""
+        finished = [run for run in self.runs(failed) if run.status == FINISHED]
+        return [of_model[0].path for of_model in by_model(finished).values()]
 
 
 def train_all(
-    table: Table, jobs: Sequence[tuple[Row, int]], given: Mapping[str, Any]
+    table: Table, jobs: Sequence[tuple[ModelPreset, int]], given: Mapping[str, Any]
 ) -> dict[Path, str]:
-    """Runs each row with its seed, one after the other, and writes the table after each.
+    """Train each model with its seed, one after the other, and write the table after each.
 
     Args:
       table: The table.
-      jobs: Rows and seeds.
-      given: Settings of the training in place of the presets'.
+      jobs: Models and seeds.
+      given: Training settings of the command line, which override the presets'.
 
     Returns:
-      What to call the runs that failed, by workdir.
+      Names of the runs that failed, by run directory.
 
     Raises:
-      TrainingInterrupt: A signal asked to stop; the run under way has saved its state.
+      TrainingInterrupt: A signal interrupted the current run, which has saved its state.
     """
     failed: dict[Path, str] = {}
-    where = ["--dataset", table.manifest.dataset, "--data_dir", str(table.data_dir)]
+    data = ["--dataset", table.manifest.dataset, "--data_dir", str(table.data_dir)]
     with StopOnSignal() as stop:
-        for number, (row, seed) in enumerate(jobs, start=1):
-            path = workdir_of(table.output, row, seed)
-            name = row.run_name(seed)
+        for number, (model, seed) in enumerate(jobs, start=1):
+            path = run_path(table.output, model, seed)
+            name = model.run_name(seed)
             print(f"run {number} of {len(jobs)}: {name}, in {path}", file=sys.stderr)
-            arguments = [*where, "--workdir", str(path), *train_flags(row, seed, given)]
-            code = children.train(arguments, stop)
+            arguments = [*data, "--workdir", str(path), *train_flags(model, seed, given)]
+            code = processes.run_training(arguments, stop)
             if code:
-                failed[path] = f"{name} ({children.describe_exit(code)})"
-            table.write(failed)
+                failed[path] = f"{name} ({processes.describe_exit(code)})"
+            table.write(failed, table.stored_latencies(failed))
             stop.check()
     return failed
 
 
-def train_flags(row: Row, seed: int, given: Mapping[str, Any]) -> list[str]:
-    """The flags of `hln_tf.train` for a run; a model that counts has few of them."""
-    flags = ["--model", row.model, "--preset", row.preset]
-    for name, value in row.in_place_of_preset(seed, given).items():
+def train_flags(model: ModelPreset, seed: int, given: Mapping[str, Any]) -> list[str]:
+    """List the flags of `hln_tf.train` for a run; a model that counts has few of them."""
+    flags = ["--model", model.model, "--preset", model.preset]
+    for name, value in model.overrides(seed, given).items():
         if isinstance(value, bool):
             flags.append(f"--{name}" if value else f"--no-{name}")
         else:
@@ -206,7 +231,7 @@ def train_flags(row: Row, seed: int, given: Mapping[str, Any]) -> list[str]:
 
 
 def _seeds(text: str) -> tuple[int, ...]:
-    """Reads `1,2,3`."""
+    """Parse `1,2,3`."""
     parts = text.split(",")
     if not all(part.isdecimal() for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r}, expected whole numbers such as 1,2,3")
@@ -214,3 +239,7 @@ def _seeds(text: str) -> tuple[int, ...]:
     for seed in seeds:
         TrainingSettings(seed=seed)
     return seeds
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

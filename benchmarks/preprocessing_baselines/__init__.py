@@ -1,5 +1,5 @@
-"""The Yoochoose protocol as one would write it without thinking of speed, to compare with.
+"""Baselines of preprocessing: the Yoochoose protocol, written without regard to speed.
 
-Each module is a script `LOG DIR` that keeps to the defaults of the data set `sample` and
-writes what `benchmarks.preprocessing_baselines.result` describes.
+`dataframe` and `elementwise` are scripts with the arguments `LOG DIR`. They use the
+defaults of the data set `sample` and write a `result.Result`.
 """

@@ -1,4 +1,4 @@
-"""The protocol in pandas, in one process."""
+"""The Yoochoose protocol in pandas, in one process."""
 
 import sys
 
@@ -10,7 +10,7 @@ from hln_tf.data.sessions import Sessions
 
 
 def prepare(log: str) -> Result:
-    """Reads a log in the Yoochoose format and applies the protocol."""
+    """Read a log in the Yoochoose format and apply the protocol."""
     clicks = pd.read_csv(log, header=None, names=["session", "time", "item"], usecols=[0, 1, 2])
     times = pd.to_datetime(clicks["time"], format="%Y-%m-%dT%H:%M:%S.%fZ")
     clicks["time"] = times.astype("datetime64[s]").astype(np.int64)
@@ -24,9 +24,9 @@ def prepare(log: str) -> Result:
     train = clicks[clicks["date"] < boundary]
     test = clicks[clicks["date"] > boundary]
     codes, items = pd.factorize(train["item"])
-    train = train.assign(number=codes + 1)
-    numbers = pd.Series(np.arange(1, len(items) + 1), index=items)
-    test = test.assign(number=test["item"].map(numbers)).dropna()
+    train = train.assign(item_index=codes + 1)
+    indices = pd.Series(np.arange(1, len(items) + 1), index=items)
+    test = test.assign(item_index=test["item"].map(indices)).dropna()
     test = _of_length(test, 2)
     return Result(_sessions(train), _sessions(test), [str(item) for item in items])
 
@@ -38,7 +38,7 @@ def _of_length(clicks: pd.DataFrame, shortest: int) -> pd.DataFrame:
 def _sessions(clicks: pd.DataFrame) -> Sessions:
     grouped = clicks.groupby("session", sort=False)
     return Sessions(
-        items=clicks["number"].to_numpy(np.int32),
+        items=clicks["item_index"].to_numpy(np.int32),
         offsets=np.concatenate([[0], grouped.size().cumsum().to_numpy()]),
         dates=grouped["date"].first().to_numpy(),
     )

@@ -1,4 +1,4 @@
-"""The protocol in Beam with one element for each click."""
+"""The Yoochoose protocol in Beam, with one element per click."""
 
 import datetime
 import sys
@@ -18,44 +18,44 @@ Session = tuple[int, int, list[str]]  # date, id, items
 
 
 def parse(line: str) -> tuple[int, tuple[str, str]]:
-    """A row -> `(session, (time, item))`."""
+    """Parse a row into `(session, (time, item))`."""
     session, time, item, _ = line.split(",")
     return int(session), (time, item)
 
 
 def in_order(session: tuple[int, Iterable[tuple[str, str]]]) -> Session:
-    """`(session, clicks)` -> the session; its clicks differ in time."""
+    """Sort the clicks of `(session, clicks)`, which differ in time, into a session."""
     clicks = sorted(session[1])
     last = datetime.datetime.fromisoformat(clicks[-1][0])
     return int(last.timestamp()), session[0], [item for _, item in clicks]
 
 
 def frequent(session: Session, counts: dict[str, int]) -> Session:
-    """Drops the clicks on rare items."""
+    """Drop the clicks on rare items."""
     date, number, items = session
     return date, number, [item for item in items if counts[item] >= MIN_ITEM_COUNT]
 
 
 def has_two(session: Session) -> bool:
-    """Whether there is anything to predict."""
+    """Check that a session has an item to predict."""
     return len(session[2]) >= 2
 
 
 def write(once: None, train: list[Session], test: list[Session], directory: str) -> None:
-    """Sorts both parts, numbers the items in order of first appearance, and writes."""
-    numbers: dict[str, int] = {}
+    """Sort both splits, index the items by first appearance, and write the result."""
+    indices: dict[str, int] = {}
     train.sort()
     for _, _, items in train:
         for item in items:
-            numbers.setdefault(item, len(numbers) + 1)
-    known = [(date, number, [i for i in items if i in numbers]) for date, number, items in test]
-    left = sorted(filter(has_two, known))
-    Result(_columns(train, numbers), _columns(left, numbers), list(numbers)).write(directory)
+            indices.setdefault(item, len(indices) + 1)
+    known = [(date, number, [i for i in items if i in indices]) for date, number, items in test]
+    test = sorted(filter(has_two, known))
+    Result(_columns(train, indices), _columns(test, indices), list(indices)).write(directory)
 
 
-def _columns(sessions: list[Session], numbers: dict[str, int]) -> Sessions:
+def _columns(sessions: list[Session], indices: dict[str, int]) -> Sessions:
     def clicks() -> Iterator[int]:
-        return (numbers[item] for _, _, items in sessions for item in items)
+        return (indices[item] for _, _, items in sessions for item in items)
 
     lengths = [len(items) for _, _, items in sessions]
     return Sessions(
@@ -66,7 +66,7 @@ def _columns(sessions: list[Session], numbers: dict[str, int]) -> Sessions:
 
 
 def prepare(log: str, directory: str) -> None:
-    """Reads a log in the Yoochoose format, applies the protocol and writes the result."""
+    """Read a log in the Yoochoose format, apply the protocol and write the result."""
     runner, options = chosen_runner(Work())
     with beam.Pipeline(runner=runner, options=options) as pipeline:
         sessions = (
@@ -80,16 +80,16 @@ def prepare(log: str, directory: str) -> None:
         counts: Any = (
             sessions | beam.FlatMap(lambda session: session[2]) | beam.combiners.Count.PerElement()
         )
-        kept = (
+        filtered = (
             sessions
             | beam.Map(frequent, AsDict(counts))
             | "two frequent clicks" >> beam.Filter(has_two)
         )
         latest = AsSingleton(
-            kept | beam.Map(lambda session: session[0]) | beam.CombineGlobally(max)
+            filtered | beam.Map(lambda session: session[0]) | beam.CombineGlobally(max)
         )
-        train = kept | "train" >> beam.Filter(lambda s, last: s[0] < last - DAY, latest)
-        test = kept | "test" >> beam.Filter(lambda s, last: s[0] > last - DAY, latest)
+        train = filtered | "train" >> beam.Filter(lambda s, last: s[0] < last - DAY, latest)
+        test = filtered | "test" >> beam.Filter(lambda s, last: s[0] > last - DAY, latest)
         _ = pipeline | beam.Create([None]) | beam.Map(write, AsList(train), AsList(test), directory)
 
 

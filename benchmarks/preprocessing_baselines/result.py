@@ -1,4 +1,4 @@
-"""What a baseline writes, and the digest by which data sets are compared."""
+"""The result of a baseline, and the digest that compares it with a data set."""
 
 import dataclasses
 import hashlib
@@ -16,14 +16,14 @@ _FILE = "sessions.npz"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Result:
-    """The sessions of train and test in order of date, and the items in order of number."""
+    """The sessions of train and test in order of date, and the item ids by index."""
 
     train: Sessions
     test: Sessions
     vocabulary: list[str]
 
     def counts(self) -> dict[str, int]:
-        """Sessions and samples of both parts, and items."""
+        """Count the sessions and prefixes of both splits, and the items."""
         return {
             "train sessions": len(self.train),
             "train prefixes": self.train.prefixes,
@@ -33,7 +33,7 @@ class Result:
         }
 
     def digest(self) -> str:
-        """A checksum of every click, date and item, in order."""
+        """Compute a checksum of every click, date and item, in order."""
         digest = hashlib.sha256("\n".join(self.vocabulary).encode())
         for part in (self.train, self.test):
             for column in (part.items, part.offsets, part.dates):
@@ -41,7 +41,7 @@ class Result:
         return digest.hexdigest()
 
     def write(self, directory: str) -> None:
-        """Writes the result to a directory, which is made."""
+        """Write the result to a new directory."""
         Path(directory).mkdir(parents=True)
         columns = {
             f"{name}_{field.name}": getattr(part, field.name)
@@ -52,7 +52,7 @@ class Result:
 
 
 def read(directory: str) -> Result:
-    """Reads what a baseline wrote, or a data set directory."""
+    """Read the result of a baseline, or a data set directory."""
     if (Path(directory) / _FILE).exists():
         with np.load(Path(directory) / _FILE) as columns:
             train, test = (

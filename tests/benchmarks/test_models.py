@@ -1,7 +1,7 @@
 import pytest
 from commands import run
 
-COMMAND = ("benchmarks.__main__", "models")
+COMMAND = ("benchmarks.models",)
 QUICK = ("--prefixes", "200", "--rounds", "1")
 
 
@@ -21,13 +21,14 @@ def test_models_are_compared_with_the_first(data):
     assert rows[0][-1] == "1.00 / 1.00"
     seconds = [float(row[4].split(" / ")[0]) for row in rows]
     rates = [float(row[3].split(" / ")[0].replace(",", "")) for row in rows]
+    assert "examples/s" in outcome.out
     for one, rate in zip(seconds, rates, strict=True):
         # Both are rounded.
         assert 360 / (rate + 0.5) - 0.051 <= one <= 360 / (rate - 0.5) + 0.051
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (["--models", "sknn"], "--models has sknn, which counts and has no training steps"),
         (["--models", "nobody"], "expected models among: hln, s_pop"),
@@ -35,6 +36,6 @@ def test_models_are_compared_with_the_first(data):
         ([], "--models"),
     ],
 )
-def test_bad_input(flags, said, data):
+def test_bad_input(flags, message, data):
     outcome = run(*COMMAND, "--data_dir", data, *flags)
-    assert said in outcome.sentence(2)
+    assert message in outcome.sentence(2)

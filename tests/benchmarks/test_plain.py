@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from small_hln import NUM_ITEMS, make_model
 
-from benchmarks.plain import PlainHLN
+from benchmarks.throughput.plain import PlainHLN
 
 SEED = tf.constant([3, 4])
 ITEMS = tf.constant([[1, 2, 3, 4, 5], [6, 7, 0, 0, 0], [8, 8, 9, 0, 0]])

@@ -1,4 +1,4 @@
-"""The benchmark: turns, results that are compared, memory that is measured; no times."""
+"""The preprocessing benchmark: rounds, compared results, measured memory; no times."""
 
 import sys
 from pathlib import Path
@@ -7,41 +7,41 @@ import numpy as np
 import pytest
 
 from benchmarks import preprocessing as benchmark
-from benchmarks.preprocessing import BenchmarkSettings, compare, contestants, table
-from benchmarks.processes import Measured, measure, python
+from benchmarks.preprocessing import BenchmarkSettings, compare, format_table, list_programs
+from benchmarks.processes import ProcessCost, measure, python
 from hln_tf.common.errors import HlnError
 
 pytest.importorskip("pandas", reason="the extra `benchmark` is not installed")
 TINY = BenchmarkSettings(clicks=3_000, naive_clicks=2_000, rounds=2)
 
 
-def test_programs_take_turns(tmp_path, monkeypatch):
+def test_programs_run_in_turn(tmp_path, monkeypatch):
     runs = []
 
     def run(command, log, out):
         Path(out).mkdir()
         runs.append((command[0], Path(log).name))
-        return Measured(len(runs), 1.0, 1)
+        return ProcessCost(len(runs), 1.0, 1)
 
     monkeypatch.setattr(benchmark, "_run", run)
     monkeypatch.setattr(benchmark, "check_results", lambda directory, clicks: None)
-    taken = compare(TINY, tmp_path)
-    turn = [
+    costs = compare(TINY, tmp_path)
+    one_round = [
         ("beam_preprocess", "3000.log"),
         ("benchmarks.preprocessing_baselines.dataframe", "3000.log"),
         ("benchmarks.preprocessing_baselines.elementwise", "2000.log"),
     ]
-    assert runs == [*turn, *turn, ("beam_preprocess", "2000.log")]
-    lines = table(TINY, taken).splitlines()
-    assert len(lines) == 2 + len(contestants(TINY))
+    assert runs == [*one_round, *one_round, ("beam_preprocess", "2000.log")]
+    lines = format_table(TINY, costs).splitlines()
+    assert len(lines) == 2 + len(list_programs(TINY))
     assert lines[2].startswith("| beam_preprocess | 3,000 | 1,875 | 750 |")  # 1 s and 4 s
 
 
 def test_all_have_the_same_result(tmp_path, capsys):
-    taken = compare(BenchmarkSettings(clicks=3_000, naive_clicks=3_000, rounds=1), tmp_path)
+    costs = compare(BenchmarkSettings(clicks=3_000, naive_clicks=3_000, rounds=1), tmp_path)
     assert "same result for 3,000 clicks" in capsys.readouterr().out
-    assert [len(runs) for runs in taken.values()] == [1, 1, 1]
-    assert all(run.peak_bytes > 10e6 for runs in taken.values() for run in runs)
+    assert [len(runs) for runs in costs.values()] == [1, 1, 1]
+    assert all(run.peak_bytes > 10e6 for runs in costs.values() for run in runs)
     vocabulary = tmp_path / "3000-beam_preprocess-0" / "vocabulary.txt"
     other = tmp_path / "3000-pandas-0" / "sessions.npz"
     with np.load(other) as columns:
@@ -59,12 +59,12 @@ def test_memory_of_children_counts():
     assert measure(python("-c", parent)).peak_bytes > 200 << 20
 
 
-def test_failure_is_told():
+def test_a_failure_is_reported():
     with pytest.raises(HlnError, match="failed: ValueError: no"):
         measure([sys.executable, "-c", "raise ValueError('no')"])
 
 
-def test_pandas_that_is_missing_is_named(monkeypatch):
+def test_missing_pandas_is_reported(monkeypatch):
     monkeypatch.setattr(benchmark.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(HlnError, match=r"pandas is missing.*hln-tf\[benchmark\]"):
         benchmark.main([])

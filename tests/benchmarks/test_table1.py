@@ -3,8 +3,6 @@ import json
 import shutil
 import signal
 import statistics
-import subprocess
-import sys
 import time
 
 import pytest
@@ -12,14 +10,16 @@ from commands import checkpoint_number, finish, run, start
 from matplotlib.image import imread
 from toy import write_dataset
 
-from benchmarks import children, prediction_times
-from benchmarks.rows import DEFAULT_ROWS, Row, read_runs
+from benchmarks import processes
+from benchmarks.model_preset import ModelPreset
+from benchmarks.paper import latency_store
+from benchmarks.paper.runs import DEFAULT_MODELS, read_runs
 from benchmarks.table1 import train_flags
 from hln_tf.analysis.comparison import COLUMNS
 from hln_tf.common import files
 from hln_tf.data.layout import Manifest
 
-COMMAND = "benchmarks.__main__"
+COMMAND = "benchmarks.table1"
 QUICK = ("--prediction_rounds", "2", "--prediction_sessions", "3", "--prediction_batches", "1")
 QUICK += ("--epochs", "1")
 
@@ -35,14 +35,14 @@ def datasets(tmp_path_factory, splits):
 
 @pytest.fixture
 def in_process(monkeypatch):
-    """Runs of training in this process, and what they did."""
+    """Runs of training in this process, and their outcomes."""
     outcomes = []
 
     def train(arguments, stop):
         outcomes.append(run("hln_tf.train", *arguments))
         return outcomes[-1].code
 
-    monkeypatch.setattr(children, "train", train)
+    monkeypatch.setattr(processes, "run_training", train)
     return outcomes
 
 
@@ -52,7 +52,9 @@ def finished(tmp_path_factory, datasets):
     output = tmp_path_factory.mktemp("output")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            children, "train", lambda arguments, stop: run("hln_tf.train", *arguments).code
+            processes,
+            "run_training",
+            lambda arguments, stop: run("hln_tf.train", *arguments).code,
         )
         flags = ("--models", "stamp", "markov", "--seeds", "1,2")
         outcome = table1(datasets / "yoochoose64", output, *flags)
@@ -67,11 +69,11 @@ def copied(finished, tmp_path):
 
 def table1(data, output, *more):
     dataset = ("--dataset", data.name, "--data_dir", data)
-    return run(COMMAND, "table1", *dataset, "--output", output, *QUICK, *more)
+    return run(COMMAND, *dataset, "--output", output, *QUICK, *more)
 
 
-def metrics(output, row, seed=1):
-    return json.loads((output / "runs" / row / str(seed) / "metrics.json").read_text())
+def metrics(output, model, seed=1):
+    return json.loads((output / "runs" / model / str(seed) / "metrics.json").read_text())
 
 
 def cells(text):
@@ -89,11 +91,14 @@ def read_csv(output):
         return list(csv.DictReader(file))
 
 
-def test_page_has_means_of_the_runs_beside_the_published_figures(finished):
+def test_page_has_means_of_the_runs_next_to_the_published_figures(finished):
     output, outcome = finished
     assert outcome.out == (output / "table1.md").read_text()
     found = cells(outcome.out)
-    assert list(found) == [*(str(Row.parse(text)) for text in DEFAULT_ROWS), "markov (paper)"]
+    assert list(found) == [
+        *(str(ModelPreset.parse(text)) for text in DEFAULT_MODELS),
+        "markov (paper)",
+    ]
     runs = [metrics(output, "stamp-paper", seed) for seed in (1, 2)]
     recall = [100 * results["test"]["recall@5"] for results in runs]
     stamp = found["stamp (paper)"]
@@ -103,13 +108,13 @@ def test_page_has_means_of_the_runs_beside_the_published_figures(finished):
     assert stamp["seeds"] == "1, 2" and stamp["best epoch"] == "1, 1"
     assert stamp["parameters"] == f"{runs[0]['parameters']:,}"
     peaks = [results["timing"]["peak_memory_megabytes"] for results in runs]
-    assert stamp["memory, MB"] == f"{max(peaks):,}"
+    assert stamp["peak memory, MB"] == f"{max(peaks):,}"
     markov = found["markov (paper)"]
     assert markov["MRR@20"] == f"{100 * metrics(output, 'markov-paper')['test']['mrr@20']:.2f}"
-    assert (markov["seeds"], markov["s an epoch"], markov["best epoch"]) == ("any", "-", "-")
+    assert (markov["seeds"], markov["s/epoch"], markov["best epoch"]) == ("any", "-", "-")
 
 
-def test_page_says_what_is_not_run_impossible_or_other_than_asked_for(finished):
+def test_page_marks_missing_runs_impossible_figures_and_other_settings(finished):
     found = cells(finished[1].out)
     assert found["sknn (paper)"]["seeds"] == "not run"
     assert found["sknn (paper)"]["R@5"] == "- (38.48†)"
@@ -145,7 +150,7 @@ def test_csv_has_the_plain_numbers_of_every_run(finished):
     assert sknn["recall@5"] == ""
 
 
-def test_picture_is_drawn(finished):
+def test_table_is_plotted(finished):
     output, _ = finished
     height, width, _ = imread(output / "table1.png").shape
     assert width == 1200 and 1000 < height < 1600
@@ -154,19 +159,19 @@ def test_picture_is_drawn(finished):
 
 
 def test_a_second_call_repeats_nothing(copied, datasets, monkeypatch):
-    """Real processes, that find their runs finished."""
+    """The runs are processes of their own, which find their results."""
     before = {path: path.read_bytes() for path in copied.rglob("metrics.json")}
-    prediction = (copied / prediction_times.FILE).read_bytes()
+    prediction = (copied / latency_store.FILE).read_bytes()
     outcome = table1(datasets / "yoochoose64", copied, "--models", "stamp", "markov")
     assert outcome.code == 0, outcome.err
     assert {path: path.read_bytes() for path in copied.rglob("metrics.json")} == before
-    assert (copied / prediction_times.FILE).read_bytes() == prediction
+    assert (copied / latency_store.FILE).read_bytes() == prediction
 
 
-def test_a_new_model_has_all_measured_together(copied, datasets, in_process):
-    before = json.loads((copied / prediction_times.FILE).read_text())["runs"]
+def test_a_new_model_measures_all_latencies_together(copied, datasets, in_process):
+    before = json.loads((copied / latency_store.FILE).read_text())["runs"]
     assert table1(datasets / "yoochoose64", copied, "--models", "popularity").code == 0
-    after = json.loads((copied / prediction_times.FILE).read_text())["runs"]
+    after = json.loads((copied / latency_store.FILE).read_text())["runs"]
     assert set(after) == {*before, "runs/popularity-paper/1"} - {"runs/markov-paper/1"}
     assert all(after[run]["alone"] != before[run]["alone"] for run in {*before} & {*after})
     assert {len(times["batch"]) for times in after.values()} == {2}
@@ -177,11 +182,12 @@ def test_a_failed_run_does_not_end_the_table(copied, datasets, monkeypatch):
         fails = "narm" in arguments or "3" in arguments
         return 1 if fails else run("hln_tf.train", *arguments).code
 
-    monkeypatch.setattr(children, "train", train)
+    monkeypatch.setattr(processes, "run_training", train)
     models = ("--models", "stamp", "narm", "popularity", "--seeds", "1,3")
     outcome = table1(datasets / "yoochoose64", copied, *models)
-    said = outcome.sentence()
-    assert "3 of 5 runs failed" in said and "stamp (paper), seed 3 (exit code 1)" in said
+    message = outcome.sentence()
+    assert "3 of 5 runs failed" in message
+    assert "stamp (paper), seed 3 (exit code 1)" in message
     found = cells((copied / "table1.md").read_text())
     assert found["stamp (paper)"]["seeds"] == "1, 2; 3 failed"
     assert found["popularity (paper)"]["seeds"] == "any"
@@ -193,22 +199,22 @@ def test_a_failed_run_does_not_end_the_table(copied, datasets, monkeypatch):
     )
 
 
-def test_stopped_by_a_signal_and_taken_up_again(tmp_path, datasets, in_process):
+def test_interrupted_by_a_signal_and_resumed(tmp_path, datasets, in_process):
     data, output, log = datasets / "yoochoose4", tmp_path / "output", tmp_path / "log"
     long = ("--models", "stamp", "--epochs", "60", "--patience", "60", "--no-refit")
     flags = ("--dataset", data.name, "--data_dir", data, "--output", output, *QUICK, *long)
     with open(log, "w") as err:
-        process = start("benchmarks", "table1", *flags, "--checkpoint_minutes", "0", err=err)
+        process = start(COMMAND, *flags, "--checkpoint_minutes", "0", err=err)
         state = output / "runs" / "stamp-paper" / "1" / "selection" / "latest"
         while checkpoint_number(state) < 2:
             assert process.poll() is None, log.read_text()
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
         assert finish(process).code == 128 + signal.SIGTERM
-    # The run says it, and the command does.
+    # By the run and by the command.
     assert log.read_text().count("stopped by SIGTERM; run the same command again to go on") == 2
-    (there,) = read_runs(output, [Row.parse("stamp")], Manifest.read(data))
-    assert there.status == "unfinished"
+    (left,) = read_runs(output, [ModelPreset.parse("stamp")], Manifest.read(data))
+    assert left.status == "unfinished"
 
     outcome = table1(data, output, *long)
     assert outcome.code == 0, outcome.err
@@ -246,18 +252,18 @@ def test_generated_logs_of_all_data_sets(name, shape, figure, tmp_path, in_proce
 
 def test_a_model_that_counts_has_few_flags_and_one_run():
     given = {"epochs": 3, "max_length": 7, "refit": False}
-    assert train_flags(Row.parse("s_pop"), 1, given) == [
+    assert train_flags(ModelPreset.parse("s_pop"), 1, given) == [
         *("--model", "s_pop", "--preset", "paper", "--no-refit", "--max_length", "7")
     ]
-    assert train_flags(Row.parse("hln:tuned"), 4, {"epochs": 3}) == [
+    assert train_flags(ModelPreset.parse("hln:tuned"), 4, {"epochs": 3}) == [
         *("--model", "hln", "--preset", "tuned", "--refit", "--epochs", "3", "--seed", "4")
     ]
-    assert Row.parse("sknn").seeds((2, 3)) == (1,)
-    assert Row.parse("stamp").seeds((2, 3)) == (2, 3)
+    assert ModelPreset.parse("sknn").seeds((2, 3)) == (1,)
+    assert ModelPreset.parse("stamp").seeds((2, 3)) == (2, 3)
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (["--models", "gru5rec"], "'gru5rec', expected models among: hln, s_pop, sknn, bpr_mf"),
         (["--models", "stamp:best"], "'stamp:best', but stamp has the presets: stamp:paper"),
@@ -270,56 +276,47 @@ def test_a_model_that_counts_has_few_flags_and_one_run():
         (["--data_dir", "nowhere"], "there is no data set in nowhere"),
     ],
 )
-def test_bad_input(flags, said, datasets, tmp_path, in_process):
+def test_bad_input(flags, message, datasets, tmp_path, in_process):
     outcome = table1(datasets / "yoochoose64", tmp_path / "output", *flags)
-    assert said in outcome.sentence(1 if flags[0] == "--data_dir" else 2)
+    assert message in outcome.sentence(1 if flags[0] == "--data_dir" else 2)
     assert not in_process and not (tmp_path / "output").exists()
 
 
-def test_runs_on_other_data_are_told_before_any_work(copied, datasets, in_process):
+def test_runs_on_other_data_are_reported_before_any_work(copied, datasets, in_process):
     outcome = table1(datasets / "yoochoose4", copied, "--models", "markov")
-    said = outcome.sentence()
-    assert "stamp-paper/1 holds a run on another data set than --data_dir" in said
+    message = outcome.sentence()
+    assert "stamp-paper/1 holds a run on another data set than --data_dir" in message
     assert not in_process
 
 
-def test_runs_with_other_settings_are_told_before_any_work(copied, datasets, in_process):
+def test_runs_with_other_settings_are_reported_before_any_work(copied, datasets, in_process):
     outcome = table1(datasets / "yoochoose64", copied, "--models", "stamp", "--max_length", "7")
-    said = outcome.sentence()
-    assert "stamp-paper/1 holds a run with max_length = 50, not 7" in said and "--output" in said
+    message = outcome.sentence()
+    assert "stamp-paper/1 holds a run with max_length = 50, not 7" in message
+    assert "--output" in message
     assert not in_process
 
 
-def test_runs_of_another_model_are_told(copied, datasets, in_process):
+def test_runs_of_another_model_are_reported(copied, datasets, in_process):
     shutil.copytree(copied / "runs" / "stamp-paper", copied / "runs" / "narm-paper")
-    said = table1(datasets / "yoochoose64", copied, "--models", "markov").sentence()
-    assert "narm-paper/1 holds a run of stamp with seed 1" in said
+    message = table1(datasets / "yoochoose64", copied, "--models", "markov").sentence()
+    assert "narm-paper/1 holds a run of stamp with seed 1" in message
     assert not in_process
 
 
-def test_damaged_prediction_times_are_told(copied, datasets, in_process):
-    (copied / prediction_times.FILE).write_text("[]")
-    said = table1(datasets / "yoochoose64", copied, "--models", "markov").sentence()
-    assert "prediction.json holds no prediction times: remove it" in said
+def test_damaged_prediction_times_are_reported(copied, datasets, in_process):
+    (copied / latency_store.FILE).write_text("[]")
+    message = table1(datasets / "yoochoose64", copied, "--models", "markov").sentence()
+    assert "prediction.json has no prediction times: remove it" in message
 
 
-def test_two_at_once_take_turns(copied, datasets, in_process):
+def test_the_directory_is_locked(copied, datasets, in_process):
     with files.process_lock(copied / ".lock", "it", "wait"):
-        said = table1(datasets / "yoochoose64", copied, "--models", "markov").sentence()
-    assert "is in use by process" in said and "--output" in said
+        message = table1(datasets / "yoochoose64", copied, "--models", "markov").sentence()
+    assert "is in use by process" in message and "--output" in message
     assert not in_process
 
 
-def test_exit_codes_in_words():
-    assert children.describe_exit(1) == "exit code 1"
-    assert children.describe_exit(-9) == "killed by SIGKILL"
-
-
-def test_commands_parse_without_tensorflow():
-    code = "import sys, benchmarks.__main__; print('tensorflow' in sys.modules)"
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout
-        == "False\n"
-    )
+def test_exit_codes_are_described():
+    assert processes.describe_exit(1) == "exit code 1"
+    assert processes.describe_exit(-9) == "killed by SIGKILL"

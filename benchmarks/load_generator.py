@@ -1,7 +1,7 @@
-"""A closed-loop load generator, lean enough to share two cores with the server.
+"""A closed-loop load generator, light enough to share two cores with the server.
 
-It knows nothing of tensors: requests are bytes made beforehand, of an answer
-it looks at the status only. Runs in a process of its own.
+Requests are serialised in advance, and only the status of a response is parsed.
+It runs in a process of its own.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ _TIMEOUT = 60.0
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """What clients met.
+    """Responses that clients received.
 
     Attributes:
       latencies: Seconds of each request that succeeded.
-      errors: Requests that did not.
-      seconds: From the first request to the last answer.
-      first_error: What the first failure said.
+      errors: Number of requests that failed.
+      seconds: From the first request to the last response.
+      first_error: Message of the first failure.
     """
 
     latencies: list[float]
@@ -36,7 +36,7 @@ class Load:
 
 
 def rest_request(host: str, port: int, path: str, body: bytes) -> bytes:
-    """The bytes of a POST."""
+    """Serialise a POST request."""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -45,25 +45,25 @@ def rest_request(host: str, port: int, path: str, body: bytes) -> bytes:
 
 
 def run_rest(host: str, port: int, requests: Sequence[bytes], clients: int, total: int) -> Load:
-    """Sends requests over keep-alive connections, each when the last is answered.
+    """Send requests over keep-alive connections, each after the response to the last.
 
     Args:
       host: The server's address.
       port: Its REST port.
-      requests: What is sent in turn; see `rest_request`.
-      clients: Connections at the same time.
-      total: Requests in all.
+      requests: Serialised requests, sent in turn; see `rest_request`.
+      clients: Number of concurrent connections.
+      total: Number of requests of all clients.
     """
     return uvloop.run(_run_rest(host, port, requests, clients, total))
 
 
 def run_grpc(host: str, port: int, requests: Sequence[bytes], clients: int, total: int) -> Load:
-    """As `run_rest`, with serialised PredictRequests over one channel."""
+    """Send serialised PredictRequests over one channel, as `run_rest` does over HTTP."""
     return uvloop.run(_run_grpc(host, port, requests, clients, total))
 
 
 class _Connection(asyncio.Protocol):
-    """One client: sends the next request as soon as an answer is whole."""
+    """A client that sends the next request as soon as a response is complete."""
 
     def __init__(self, requests: Iterator[bytes], load: Load) -> None:
         self._requests = requests
@@ -113,13 +113,13 @@ async def _run_rest(
     load = Load([], 0, 0.0)
     queue = _in_turn(requests, total)
     loop = asyncio.get_running_loop()
-    began = time.perf_counter()
+    started = time.perf_counter()
     connections = [
         (await loop.create_connection(lambda: _Connection(queue, load), host, port))[1]
         for _ in range(clients)
     ]
     failures = await asyncio.gather(*(each.done for each in connections))
-    return _finished(load, list(itertools.chain(*failures)), began)
+    return _finished(load, list(itertools.chain(*failures)), started)
 
 
 async def _run_grpc(
@@ -139,21 +139,21 @@ async def _run_grpc(
             else:
                 load.latencies.append(time.perf_counter() - sent)
 
-    began = time.perf_counter()
+    started = time.perf_counter()
     async with grpc.aio.insecure_channel(f"{host}:{port}") as channel:
         call = channel.unary_unary(PREDICT)
         await asyncio.gather(*(client(call) for _ in range(clients)))
-    return _finished(load, failures, began)
+    return _finished(load, failures, started)
 
 
 def _in_turn(requests: Sequence[bytes], total: int) -> Iterator[bytes]:
     return (requests[number % len(requests)] for number in range(total))
 
 
-def _finished(load: Load, failures: list[str], began: float) -> Load:
+def _finished(load: Load, failures: list[str], started: float) -> Load:
     return dataclasses.replace(
         load,
         errors=len(failures),
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - started,
         first_error=failures[0] if failures else "",
     )

@@ -1,9 +1,9 @@
-"""HLN as one would write it first: what the package's speed is measured against.
+"""The plain implementation of HLN, the baseline of the package's speed.
 
-It computes what `hln_tf.models.hln` computes, with the same weights, and shares
-none of its code for doing so: a Keras RNN over a cell that does all its work
-inside the step, sessions padded to the batch's longest, the softmax's gradient
-left to the tape, and Keras' own Adam. Its step is compiled as well.
+It computes the same as `hln_tf.models.hln`, with the same weights, but shares none
+of its code: a Keras RNN over a cell that does all its work inside the step, sessions
+padded to the longest of a shuffled batch, automatic differentiation of the softmax,
+and Keras' own Adam. Its step is compiled as well.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from hln_tf.models.hln import HLN
 
 
 class PlainCell(keras.layers.Layer):
-    """One step of the Leap Recurrent Unit on item vectors (eq. 1-4).
+    """One step of the Leap Recurrent Unit on item embeddings (eq. 1-4).
 
     Args:
       model: The model whose weights it uses.
@@ -35,7 +35,7 @@ class PlainCell(keras.layers.Layer):
         constants: list[tf.Tensor],
         training: bool | None = None,
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """The leap probability and the next state, for `x` [batch, d] and noise [batch, 1]."""
+        """Compute the leap probability and the next state from `x` [batch, d], noise [batch, 1]."""
         x, noise = inputs
         (h,), (a,), unit = states, constants, self.unit
         cell = unit.cell
@@ -60,10 +60,10 @@ class PlainCell(keras.layers.Layer):
 
 
 class PlainHLN:
-    """The plain implementation, on the weights of a model of the `paper` preset's kind.
+    """The plain implementation on the weights of a model.
 
     Args:
-      model: Aggregates by `sum`, leaps hard at inference.
+      model: An HLN with aggregation `sum` and inference gate `hard`, as in preset `paper`.
     """
 
     def __init__(self, model: HLN) -> None:
@@ -73,10 +73,10 @@ class PlainHLN:
     def encode(
         self, items: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """x_ideal of sessions int32 [batch, time], float32 [batch, d] (eq. 6)."""
+        """Encode sessions int32 [batch, time] as x_ideal, float32 [batch, d] (eq. 6)."""
         mask = items > 0
         x = tf.nn.embedding_lookup(self.model.X, tf.maximum(items - 1, 0))
-        # The model's own noise, so that both compute the same.
+        # The model's own noise, so that both results are equal.
         noise = self.model.noise(tf.shape(items), training, seed)[..., None]
         a = tf.zeros([tf.shape(items)[0], self.model.settings.hidden_dim])
         for group in range(self.model.settings.num_groups):
@@ -86,18 +86,18 @@ class PlainHLN:
         return tf.matmul(a, self.model.W, transpose_b=True)
 
     def scores(self, items: tf.Tensor) -> tf.Tensor:
-        """Scores of all items, float32 [batch, items] (eq. 7)."""
+        """Compute the scores of all items, float32 [batch, items] (eq. 7)."""
         return tf.matmul(self.encode(items), self.model.X, transpose_b=True)
 
     def loss(self, items: tf.Tensor, target: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Mean softmax cross-entropy of a batch in training."""
+        """Compute the mean softmax cross-entropy of a batch in training."""
         query = self.encode(items, training=True, seed=seed)
         scores = tf.matmul(query, self.model.X, transpose_b=True)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(target - 1, scores)
         return tf.reduce_mean(losses)
 
     def compile_step(self, learning_rate: float) -> Callable[..., Any]:
-        """A compiled step of Adam, of `items`, `target` and `seed`."""
+        """Compile a step of Adam, a function of `items`, `target` and `seed`."""
         variables = self.model.trainable_variables
         optimizer = keras.optimizers.Adam(learning_rate)
         optimizer.build(variables)

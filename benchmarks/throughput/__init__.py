@@ -1,0 +1,1 @@
+"""Measurements of training, prediction and evaluation throughput."""

@@ -1,0 +1,63 @@
+"""The package's operations that are measured.
+
+All calls of the package's training and evaluation loops by the benchmarks are here.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from hln_tf.common.interrupt import StopOnSignal
+from hln_tf.data.prefixes import Prefixes
+from hln_tf.data.sessions import read_sessions
+from hln_tf.layers.catalogue_scores import catalogue_top_k
+from hln_tf.models import HLNSettings, SessionEncoder, SessionScorer
+from hln_tf.models.hln import HLN
+from hln_tf.training import TrainingSettings
+from hln_tf.training.evaluation import evaluate
+from hln_tf.training.trainer import compile_step, make_optimizer
+
+
+def read_prefixes(data_dir: Path, split: str) -> Prefixes:
+    """Read the prefixes of a split, cut to the default maximum length."""
+    return Prefixes.from_sessions(read_sessions(data_dir, split), TrainingSettings().max_length)
+
+
+def create_hln(num_items: int, seed: int, precision: str = "float32") -> HLN:
+    """Create HLN with the paper's sizes and initial weights from a seed."""
+    keras.utils.set_random_seed(seed)
+    model = HLN(num_items, HLNSettings(), precision=precision)
+    model(tf.ones([1, 2], tf.int32))
+    return model
+
+
+def training_step(model: SessionEncoder, settings: TrainingSettings) -> Callable[..., None]:
+    """Compile a training step, a function of `items`, `target` and `seed`."""
+    return compile_step(model, make_optimizer(settings), keras.metrics.Mean())
+
+
+def optimizer(settings: TrainingSettings) -> Any:
+    """Create the optimiser of a training."""
+    return make_optimizer(settings)
+
+
+def rank_targets(model: SessionScorer, prefixes: Prefixes, batch_size: int) -> None:
+    """Rank the target of each prefix among all items, as evaluation does."""
+    with StopOnSignal() as stop:
+        evaluate(model, prefixes, batch_size, "ranking", stop)
+
+
+def top_k(model: SessionScorer, k: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Compile the recommendation of the k best items for a batch of sessions."""
+    k = min(k, model.num_items)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    def recommend(items: tf.Tensor) -> tf.Tensor:
+        if isinstance(model, SessionEncoder):
+            return catalogue_top_k(model.encode(items), model.candidates(), k)[1]
+        return tf.math.top_k(model.scores(items), k).indices
+
+    return recommend

@@ -7,7 +7,7 @@ from pathlib import Path
 from hln_tf.common import files
 from hln_tf.common.errors import HlnError
 from hln_tf.common.settings import checked, setting
-from hln_tf.training.run_directory import METRICS
+from hln_tf.training import METRICS
 
 FILE = "prediction.json"
 BATCH_SIZES = {"alone": 1, "batch": 512}

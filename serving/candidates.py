@@ -1,4 +1,4 @@
-"""Which items an export may recommend, from files of raw ids."""
+"""Candidates of an export: the items that it may recommend, from files of item ids."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,43 +7,44 @@ import numpy as np
 
 from hln_tf.common.errors import HlnError
 
-FORMAT = "one raw item id on each line"
+FORMAT = "one item id on each line"
 
 
 def choose_candidates(
     vocabulary: Sequence[str], allow: Path | None, deny: Path | None
 ) -> tuple[np.ndarray | None, list[str]]:
-    """The items that may be recommended: those allowed, without those denied.
+    """Choose the items that may be recommended: those allowed, without those denied.
 
-    Ids that the model does not know are no error, since lists of a shop are of
-    its day and not of the training's; they are counted and told.
+    Ids that are not in the vocabulary are no error, because the lists of a shop
+    are newer than the training data; they are counted and reported.
 
     Args:
-      vocabulary: Raw ids that the model knows.
+      vocabulary: Item ids that the model knows.
       allow: File of the items that may be recommended; None for all.
       deny: File of the items that may not be; None for none.
 
     Returns:
-      Their indices in the vocabulary, int64 [candidates], rising, or None where
-      no file is given; and a sentence on each file with unknown ids.
+      The indices of the candidates in the vocabulary, int64 [candidates],
+      ascending, or None if no file is given; and one sentence for each file with
+      unknown ids.
 
     Raises:
       HlnError: A file cannot be read, or no item is left.
     """
     if allow is None and deny is None:
         return None, []
-    rows = {raw_id: row for row, raw_id in enumerate(vocabulary)}
+    indices = {item_id: index for index, item_id in enumerate(vocabulary)}
     notes: list[str] = []
 
     def known(flag: str, path: Path) -> set[int]:
-        ids = dict(read_ids(flag, path))
-        unknown = [raw_id for raw_id in ids if raw_id not in rows]
+        lines = dict(read_ids(flag, path))
+        unknown = [item_id for item_id in lines if item_id not in indices]
         if unknown:
             notes.append(
-                f"{flag} {path}: the model does not know {len(unknown)} of {len(ids)} ids, "
-                f"the first is {unknown[0]!r} in line {ids[unknown[0]]}"
+                f"{flag} {path}: the model does not know {len(unknown)} of {len(lines)} ids, "
+                f"the first is {unknown[0]!r} in line {lines[unknown[0]]}"
             )
-        return {rows[raw_id] for raw_id in ids if raw_id in rows}
+        return {indices[item_id] for item_id in lines if item_id in indices}
 
     chosen = set(range(len(vocabulary))) if allow is None else known("--allow_items", allow)
     if deny is not None:
@@ -57,7 +58,7 @@ def choose_candidates(
 
 
 def read_ids(flag: str, path: Path) -> Iterator[tuple[str, int]]:
-    """Yields the raw ids of a file and their lines; empty lines are skipped.
+    """Yield the item ids of a file with their line numbers, without empty lines.
 
     Raises:
       HlnError: The file cannot be read, or a line is not UTF-8.
@@ -70,10 +71,10 @@ def read_ids(flag: str, path: Path) -> Iterator[tuple[str, int]]:
         ) from None
     for number, line in enumerate(lines, start=1):
         try:
-            raw_id = line.removesuffix(b"\r").decode("utf-8")
+            item_id = line.removesuffix(b"\r").decode("utf-8")
         except UnicodeDecodeError:
             raise HlnError(
                 f"{flag} {path}, line {number} is not valid UTF-8: write the ids as UTF-8 text"
             ) from None
-        if raw_id:
-            yield raw_id, number
+        if item_id:
+            yield item_id, number

@@ -1,4 +1,4 @@
-"""Exports a finished run for TensorFlow Serving: `python -m serving.export`."""
+"""Export a finished run for TensorFlow Serving: `python -m serving.export`."""
 
 import sys
 from collections.abc import Sequence
@@ -6,33 +6,33 @@ from pathlib import Path
 
 from hln_tf.common import cli
 from hln_tf.common.errors import HlnError, UsageError
-from hln_tf.retrieval.settings import ServingSettings
-from hln_tf.training.run_directory import RunDirectory
+from hln_tf.retrieval import ServingSettings
+from hln_tf.training import RunDirectory
 from serving.candidates import choose_candidates
 
 EXAMPLES = """examples:
   python -m serving.export --workdir runs/sample/hln --output models/hln
   python -m serving.export --workdir runs/sample/hln --output models/hln --allow_items stock.txt
 """
-LARGEST_VERSION = 2**63 - 1
+MAX_VERSION = 2**63 - 1
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Writes the run's model as a new version below the model directory."""
+    """Write the run's model as a new version into the model directory."""
     parser = cli.Parser(prog="python -m serving.export", description=__doc__, epilog=EXAMPLES)
     add = parser.add_argument
     add("--workdir", required=True, type=Path, help="directory of a finished run")
     add("--output", required=True, type=Path, help="model directory, such as models/hln")
     add("--version", type=int, help="version to write (default: one more than the largest)")
-    text = "file of raw item ids, one a line: recommend {}; unknown ids are told and skipped"
-    add("--allow_items", type=Path, metavar="FILE", help=text.format("these alone"))
-    add("--deny_items", type=Path, metavar="FILE", help=text.format("all but these"))
-    cli.add_settings(parser, ServingSettings, "answers")
+    text = "file of item ids, one per line: recommend {}; unknown ids are reported and skipped"
+    add("--allow_items", type=Path, metavar="FILE", help=text.format("only these items"))
+    add("--deny_items", type=Path, metavar="FILE", help=text.format("all items except these"))
+    cli.add_settings(parser, ServingSettings, "recommendations")
     flags = parser.parse_args(arguments)
     settings = cli.settings_from(ServingSettings, flags)
-    if flags.version is not None and not 1 <= flags.version <= LARGEST_VERSION:
+    if flags.version is not None and not 1 <= flags.version <= MAX_VERSION:
         raise UsageError(
-            f"--version is {flags.version}, expected at least 1 and at most {LARGEST_VERSION}"
+            f"--version is {flags.version}, expected at least 1 and at most {MAX_VERSION}"
         )
     workdir = RunDirectory(flags.workdir)
     config, results = workdir.config(), workdir.metrics()
@@ -45,12 +45,11 @@ def main(arguments: Sequence[str]) -> None:
     for note in notes:
         print(note, file=sys.stderr)
     cli.import_tensorflow()
-    from hln_tf.export.model_card import describe_run
-    from hln_tf.export.saved_model import export
-    from hln_tf.recommender import Recommender
+    from hln_tf import Recommender
+    from hln_tf.export import describe_run
 
     recommender = Recommender.load(workdir, candidates=candidates, settings=settings)
-    print(export(recommender, flags.output, describe_run(config, results), flags.version))
+    print(recommender.export(flags.output, describe_run(config, results), flags.version))
 
 
 if __name__ == "__main__":

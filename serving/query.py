@@ -1,9 +1,9 @@
-"""Asks a served model for one session: `python -m serving.query`."""
+"""Query a served model for one session: `python -m serving.query`."""
 
 import sys
 from collections.abc import Sequence
 
-from hln_tf.analysis.explanation import Explanation
+from hln_tf import Explanation
 from hln_tf.common import cli
 from hln_tf.common.errors import UsageError
 from hln_tf.common.text import is_utf_8
@@ -17,7 +17,7 @@ EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints what the model recommends, or how it explains the session."""
+    """Print the model's recommendations, or its explanation of the session."""
     parser = cli.Parser(prog="python -m serving.query", description=__doc__, epilog=EXAMPLES)
     add = parser.add_argument
     add(
@@ -26,10 +26,10 @@ def main(arguments: Sequence[str]) -> None:
         help="http://HOST:PORT/v1/models/NAME or grpc://HOST:PORT/NAME, with /versions/N or "
         "/labels/LABEL after it for a certain version",
     )
-    add("--session", required=True, help="raw item ids, oldest first, joined by the separator")
+    add("--session", required=True, help="item ids, oldest first, joined by the separator")
     add("-k", type=int, default=20, help="items to recommend (default: %(default)s)")
-    add("--exclude_seen", action="store_true", help="leave out the session's own items")
-    add("--explain", action="store_true", help="show the clicks by preference group instead")
+    add("--exclude_seen", action="store_true", help="exclude the session's own items")
+    add("--explain", action="store_true", help="print the retention of each click instead")
     add("--timeout", type=float, default=10.0, help="seconds (default: %(default)s)")
     flags = parser.parse_args(arguments)
     if flags.k < 1:
@@ -44,23 +44,26 @@ def main(arguments: Sequence[str]) -> None:
     with Client(flags.url, flags.timeout) as client:
         if flags.explain:
             (explanation,) = client.explain([flags.session])
-            _show_explanation(explanation, flags.k)
+            _print_explanation(explanation, flags.k)
             return
-        (answer,) = client.recommend([flags.session], flags.k, flags.exclude_seen)
-    if answer.is_fallback:
-        print("the model has nothing to go by; these are the most popular", file=sys.stderr)
-    _show_items(answer.items)
+        (recommendations,) = client.recommend([flags.session], flags.k, flags.exclude_seen)
+    if recommendations.is_fallback:
+        print(
+            "the session has no click that the model uses; these are the most popular items",
+            file=sys.stderr,
+        )
+    _print_items(recommendations.items)
 
 
-def _show_items(items: list[tuple[str, float]]) -> None:
+def _print_items(items: list[tuple[str, float]]) -> None:
     width = max((len(item) for item, _ in items), default=0)
     for rank, (item, score) in enumerate(items, start=1):
         print(f"{rank:3}  {item:{width}}  {score:9.4f}")
 
 
-def _show_explanation(explanation: Explanation, k: int) -> None:
+def _print_explanation(explanation: Explanation, k: int) -> None:
     if explanation.is_fallback:
-        print("no preference group keeps any click", file=sys.stderr)
+        print("no preference group retains a click", file=sys.stderr)
     for number, items in enumerate(explanation.groups, start=1):
         print(f"group {number}: retention of each click")
         for click, retention in zip(
@@ -68,7 +71,7 @@ def _show_explanation(explanation: Explanation, k: int) -> None:
         ):
             print(f"     {click}  {retention:.3f}")
         print(f"group {number}: nearest items")
-        _show_items(items[:k])
+        _print_items(items[:k])
 
 
 if __name__ == "__main__":

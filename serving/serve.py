@@ -1,4 +1,4 @@
-"""Serves a SavedModel as TensorFlow Serving does, REST and gRPC: `python -m serving.serve`."""
+"""Serve a SavedModel as TensorFlow Serving does, REST and gRPC: `python -m serving.serve`."""
 
 import contextlib
 import logging
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hln_tf.common import cli
 from hln_tf.common.errors import HlnError, UsageError
 from serving.directory import check_versions
-from serving.log import JsonHandler, Log
+from serving.extra import serving_extra
 from serving.settings import BatchingSettings, ModelSettings, ServerSettings
 
 EXAMPLES = """examples:
@@ -20,7 +20,7 @@ EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serves until SIGTERM or SIGINT, then finishes what is in flight."""
+    """Serve until SIGTERM or SIGINT, then finish the requests in flight."""
     parser = cli.Parser(prog="python -m serving.serve", description=__doc__, epilog=EXAMPLES)
     shown = {"model_base_path": "none, it must be given", "model_name": "the directory's name"}
     cli.add_settings(parser, ModelSettings, "model", shown)
@@ -34,15 +34,18 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError("--model_base_path is missing, expected a directory such as models/hln")
     check_versions(model)
     with contextlib.ExitStack() as stack:
-        # Ports are tried before TensorFlow is imported, so that one in use is told at once.
+        # Ports are bound before TensorFlow is imported, to report one in use at once.
         listener = None
         if settings.rest_api_port:
             listener = stack.enter_context(_bind("rest_api_port", settings))
         if settings.port:
             _bind("port", settings).close()
-        cli.import_tensorflow()
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)
-        from serving.server import Server
+        with serving_extra():
+            from serving.log import JsonHandler, Log
+
+            cli.import_tensorflow()
+            logging.getLogger("tensorflow").setLevel(logging.ERROR)
+            from serving.server import Server
 
         log = Log(settings.log)
         logging.basicConfig(handlers=[JsonHandler(log)], level=logging.WARNING, force=True)
@@ -50,17 +53,17 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _bind(flag: str, settings: ServerSettings) -> socket.socket:
-    """A socket that listens.
+    """Create a socket that listens.
 
     Raises:
-      HlnError: The address is in use, or not this machine's.
+      HlnError: The address is in use, or is not one of this machine.
     """
     host, port = settings.host, getattr(settings, flag)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        # A name that cannot be resolved has error numbers of its own.
+        # The errors of name resolution have numbers of their own.
         if error.errno and not isinstance(error, socket.gaierror):
             reason = os.strerror(error.errno)
         else:

@@ -69,7 +69,7 @@ def test_only_what_the_lists_leave_is_recommended(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", ("leave no item to recommend", "one raw item id on each line")),
+        (b"", ("leave no item to recommend", "one item id on each line")),
         (b"x\ny\n", ("does not know 2 of 2 ids", "'x' in line 1")),
         (b"i1\n\xff\n", ("line 2 is not valid UTF-8",)),
         (None, ("cannot be read", "No such file")),

@@ -1,10 +1,11 @@
-"""Requests wait in a bounded queue, merge where they can, and run in worker threads.
+"""Dynamic batching: requests wait in a bounded queue, merge, and run in worker threads.
 
-A batch is what has come while the threads were busy. Clients that wait for
-their answer before they ask again come back a little after it, so a thread
-that has just answered several waits for as many, for a part of the time that
-the batch took and a few milliseconds at most: one full batch costs less than
-two halves. A lone client is never kept waiting.
+A batch consists of the requests that arrived while the threads were busy. Most
+clients send their next request a little after the response to the last one.
+Hence a thread that has answered several requests waits until as many are in
+the queue, for a fraction of the time that the batch took and at most a few
+milliseconds: one full batch costs less than two halves. A single client never
+waits.
 """
 
 import asyncio
@@ -23,11 +24,11 @@ from serving.settings import BatchingSettings
 from serving.tensors import Tensors
 
 _FULL = "The batch scheduling queue to which this task was submitted is full"
-# Of the time that the last batch took, the part that the next one may wait to be as large,
-PATIENCE = 0.5
-# and the seconds beyond which waiting no longer pays, however long that batch took.
-LONGEST_PATIENCE = 0.005
-_LATE = "The deadline passed before the answer was there"
+# A batch waits to become as large as the last one for this fraction of the time that it took,
+WAIT_FRACTION = 0.5
+# and at most for so many seconds, however long it took.
+MAX_WAIT_SECONDS = 0.005
+_LATE = "The deadline passed before the response was ready"
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -41,12 +42,12 @@ class _Task:
 
 
 class _Batch:
-    """Tasks that run as one, with the time at which the first came."""
+    """Tasks that run as one, with the time at which the first arrived."""
 
     def __init__(self, task: _Task) -> None:
         self.tasks = [task]
         self.rows = task.rows or 1
-        self.began = time.monotonic()
+        self.created = time.monotonic()
         self.deadline = task.deadline
 
     def add(self, task: _Task) -> None:
@@ -56,24 +57,24 @@ class _Batch:
 
     @property
     def signature(self) -> Signature:
-        """The signature that all tasks share."""
+        """Signature that all tasks share."""
         return self.tasks[0].signature
 
     @property
-    def patience_ends(self) -> float:
-        """Half of the time that the most urgent task had when the batch began."""
-        return self.began + (self.deadline - self.began) / 2
+    def latest_start(self) -> float:
+        """Time by which the batch starts, half of the way to its earliest deadline."""
+        return self.created + (self.deadline - self.created) / 2
 
 
 _Outcome = tuple[_Task, Tensors | ServingError]
 
 
 class Batcher:
-    """Runs requests on signatures.
+    """A queue of requests and the threads that run them in batches.
 
     Args:
-      settings: Sizes, bounds and threads.
-      metrics: Where batches are counted.
+      settings: Sizes, limits and threads.
+      metrics: Counts the batches.
     """
 
     def __init__(self, settings: BatchingSettings, metrics: Metrics) -> None:
@@ -83,7 +84,7 @@ class Batcher:
         self._open: dict[object, _Batch] = {}
         self._changed = threading.Condition()
         self._closed = False
-        self._expected: int | None = None  # an id, which keeps no old version alive
+        self._expected: int | None = None  # an id rather than a reference to an old version
         self._expected_rows = 0
         self._expected_until = 0.0
         self._loop = asyncio.get_running_loop()
@@ -97,7 +98,7 @@ class Batcher:
     async def run(
         self, servable: Servable, signature: Signature, inputs: Tensors, timeout: float | None
     ) -> Tensors:
-        """Runs a signature, perhaps together with other requests.
+        """Run a signature, possibly in one batch with other requests.
 
         Args:
           servable: The version; it must stay acquired meanwhile.
@@ -107,8 +108,8 @@ class Batcher:
 
         Raises:
           ServingError: INVALID_ARGUMENT for more rows than a batch may have,
-            RESOURCE_EXHAUSTED where the queue is full, DEADLINE_EXCEEDED, or
-            the graph's own error.
+            RESOURCE_EXHAUSTED if the queue is full, DEADLINE_EXCEEDED, or the
+            error of the graph.
         """
         seconds = float("inf") if timeout is None else timeout
         task = _Task(
@@ -129,13 +130,13 @@ class Batcher:
             timer.cancel()
 
     def close(self, timeout: float) -> bool:
-        """Ends the threads after what is in the queue.
+        """End the threads once the queue is empty.
 
         Args:
-          timeout: Seconds; a thread that takes longer is left to the end of the process.
+          timeout: Seconds; a thread that takes longer is abandoned.
 
         Returns:
-          Whether all have ended.
+          Whether all threads have ended.
         """
         until = time.monotonic() + timeout
         with self._changed:
@@ -159,7 +160,7 @@ class Batcher:
             if batch is not None and batch.rows + (task.rows or 0) <= limit:
                 deadline = batch.deadline
                 batch.add(task)
-                # Due now, or earlier than a thread that waits for it knows.
+                # The batch is due now, or earlier than a waiting thread expects.
                 if batch.rows >= min(self._expected_rows, limit) or task.deadline < deadline:
                     self._changed.notify()
                 return
@@ -172,14 +173,14 @@ class Batcher:
             self._changed.notify()
 
     def _key(self, task: _Task) -> object:
-        """What requests must share to merge; None for a request that runs alone."""
+        """Return the key that requests must share to merge; None for one that runs alone."""
         if not self._settings.enable_batching or task.rows is None or not task.signature.batches:
             return None
         shapes = tuple(array.shape[1:] for array in task.inputs.values())
         return (id(task.signature), shapes)
 
     def _take(self) -> _Batch | None:
-        """The next batch to run; None when there will be none."""
+        """Wait for the next batch to run; None after the last one."""
         with self._changed:
             while True:
                 now = time.monotonic()
@@ -195,41 +196,41 @@ class Batcher:
                 self._changed.wait(min(due) - now if due else None)
 
     def _due(self, batch: _Batch) -> float:
-        """When a batch may run at the latest."""
+        """Return the time from which a batch may run."""
         if self._closed or batch.rows >= self._settings.max_batch_size:
             return 0.0
-        due = batch.began + self._settings.batch_timeout_micros / 1e6
+        due = batch.created + self._settings.batch_timeout_micros / 1e6
         is_expected = id(batch.signature) == self._expected and batch.rows < self._expected_rows
         if len(self._waiting) == 1 and is_expected:
             due = max(due, self._expected_until)
-        return min(due, batch.patience_ends)
+        return min(due, batch.latest_start)
 
     def _expect(self, signature: Signature, answered: int, seconds: float) -> None:
-        """Those that were just answered, and those that wait, may soon be there together."""
+        """Expect the answered clients to send as many rows again, on top of those that wait."""
         if not self._settings.enable_batching:
             return
         with self._changed:
             waiting = [batch.rows for batch in self._waiting if batch.signature is signature]
             self._expected, self._expected_rows = id(signature), answered + sum(waiting)
-            self._expected_until = time.monotonic() + min(PATIENCE * seconds, LONGEST_PATIENCE)
+            self._expected_until = time.monotonic() + min(WAIT_FRACTION * seconds, MAX_WAIT_SECONDS)
 
     def _work(self) -> None:
         while (batch := self._take()) is not None:
             self._run_batch(batch)
-            # While the thread waits, it must not keep an unloaded version in memory.
+            # A waiting thread must not hold a reference to an unloaded version.
             del batch
 
     def _run_batch(self, batch: _Batch) -> None:
         started = time.monotonic()
-        # Those that are late already, or cancelled, have been answered by the event loop.
+        # The event loop has answered those that are late or cancelled.
         live = [task for task in batch.tasks if not task.future.done() and task.deadline > started]
         if not live:
             return
         outcomes = _run_together(live)
         ran = time.monotonic() - started
-        # Before the answers go out: none of those that wait has been answered just now.
+        # Before the responses are sent, so that no request of the queue is a reaction to them.
         self._expect(batch.signature, sum(task.rows or 1 for task in live), ran)
-        self._loop.call_soon_threadsafe(self._deliver, outcomes, started - batch.began, ran)
+        self._loop.call_soon_threadsafe(self._deliver, outcomes, started - batch.created, ran)
 
     def _deliver(self, outcomes: Sequence[_Outcome], waited: float, ran: float) -> None:
         for task, outcome in outcomes:
@@ -251,7 +252,7 @@ def _expire(task: _Task) -> None:
 
 
 def _run_together(tasks: Sequence[_Task]) -> list[_Outcome]:
-    """Runs tasks as one; where that fails, in halves, so that only the guilty one fails."""
+    """Run tasks as one; if that fails, in halves, so that only the invalid one fails."""
     signature = tasks[0].signature
     if len(tasks) == 1:
         return [(tasks[0], _run(signature, tasks[0].inputs))]
@@ -274,7 +275,7 @@ def _run(signature: Signature, inputs: Tensors) -> Tensors | ServingError:
     except ServingError as error:
         return error
     except Exception as error:
-        # Whatever it is, it may cost this request and not the thread.
+        # No error of a request may end the thread.
         return ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}")
 
 
@@ -286,6 +287,6 @@ def _split(outputs: Tensors, sizes: Sequence[int]) -> Iterator[Tensors]:
 
 
 def _rows(inputs: Tensors) -> int | None:
-    """The size of the batch dimension that all inputs share, None without one."""
+    """Return the size of the batch dimension that all inputs share, None without one."""
     sizes = {array.shape[0] if array.ndim else None for array in inputs.values()}
     return sizes.pop() if len(sizes) == 1 else None

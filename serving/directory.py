@@ -9,23 +9,23 @@ from serving.settings import ModelSettings
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """A version's directory.
+class VersionDirectory:
+    """The directory of a version.
 
     Attributes:
-      path: Where it is.
-      stamp: Times that change when its files are replaced, so that a version
-        that could not be loaded is tried again.
+      path: Path of the directory.
+      modified: Modification times, which change when files are replaced, so
+        that a version whose load failed is loaded again.
     """
 
     path: Path
-    stamp: tuple[int, ...]
+    modified: tuple[int, ...]
 
 
-def find_versions(base: Path) -> dict[int, Found]:
-    """The versions below a directory by number; other names are left alone.
+def find_versions(base: Path) -> dict[int, VersionDirectory]:
+    """Find the versions in a directory by number; other names are ignored.
 
-    Of names for the same number the shortest counts: `1`, and not `01`.
+    Of several names for a number the shortest counts: `1`, and not `01`.
 
     Raises:
       OSError: The directory cannot be read.
@@ -39,15 +39,16 @@ def find_versions(base: Path) -> dict[int, Found]:
                 *sorted(entry.glob("variables/*")),
                 *sorted(entry.glob("assets.extra/*")),
             ]
-            found[int(entry.name)] = Found(entry, tuple(map(_changed_at, paths)))
+            modified = tuple(map(_modification_time, paths))
+            found[int(entry.name)] = VersionDirectory(entry, modified)
     return found
 
 
 def check_versions(settings: ModelSettings) -> None:
-    """Checks that what the settings ask for is there.
+    """Check that the versions that the settings name exist.
 
     Raises:
-      HlnError: There is no version, or not one that was asked for by number or label.
+      HlnError: There is no version, or one named by number or label is missing.
     """
     base = Path(settings.model_base_path)
     if not base.is_dir():
@@ -55,8 +56,8 @@ def check_versions(settings: ModelSettings) -> None:
     found = find_versions(base)
     if not found:
         raise HlnError(f"--model_base_path {base} holds no version of a model: {_EXPECTED}")
-    wanted = set(settings.labels().values()) | (settings.versions() or set())
-    for version in sorted(wanted - found.keys()):
+    named = set(settings.labels().values()) | (settings.versions() or set())
+    for version in sorted(named - found.keys()):
         raise HlnError(
             f"--model_base_path {base} has no version {version}, which --served_versions or "
             f"--version_labels asks for; it has: {', '.join(map(str, sorted(found)))}"
@@ -68,7 +69,7 @@ _EXPECTED = (
 )
 
 
-def _changed_at(path: Path) -> int:
+def _modification_time(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Requests, whatever they came by: found, run, counted and logged."""
+"""Running, counting and logging of requests, for REST and gRPC alike."""
 
 import time
 from typing import Any
@@ -13,13 +13,13 @@ from serving.versions import Versions
 
 
 class Predictor:
-    """What REST and gRPC share.
+    """A model with the batcher, metrics and log that REST and gRPC share.
 
     Args:
-      versions: The model.
+      versions: The versions of the model.
       batcher: Runs signatures.
-      metrics: Where requests are counted.
-      log: Where they are told.
+      metrics: Counts requests.
+      log: Logs requests.
     """
 
     def __init__(self, versions: Versions, batcher: Batcher, metrics: Metrics, log: Log) -> None:
@@ -31,7 +31,7 @@ class Predictor:
     async def run(
         self, servable: Servable, signature: Signature, inputs: Tensors, timeout: float | None
     ) -> Tensors:
-        """Runs a signature of a version that is in use; see `Batcher.run`."""
+        """Run a signature of an acquired version; see `Batcher.run`."""
         self.metrics.in_flight.value += 1
         try:
             return await self._batcher.run(servable, signature, inputs, timeout)
@@ -39,20 +39,20 @@ class Predictor:
             self.metrics.in_flight.value -= 1
 
     def record(
-        self, entrypoint: str, api: str, model: str, began: float, error: ServingError | None
+        self, entrypoint: str, api: str, model: str, started: float, error: ServingError | None
     ) -> None:
-        """Counts a request and logs it.
+        """Count a request and log it.
 
         Args:
           entrypoint: REST or GRPC.
-          api: What was asked for, such as Predict.
+          api: The API method, such as Predict.
           model: The model's name in the request.
-          began: `time.monotonic()` when the whole request was there.
-          error: What it failed with.
+          started: `time.monotonic()` when the request was complete.
+          error: The error of a request that failed.
         """
-        micros = (time.monotonic() - began) * 1e6
+        micros = (time.monotonic() - started) * 1e6
         status = error.code.name if error else Code.OK.name
-        # A name that is not served would let clients make as many series as they like.
+        # Arbitrary names would let clients create any number of time series.
         name = model if model == self.versions.name else ""
         self.metrics.requests.add(name, status)
         self.metrics.request_latency.add(micros, name, api, entrypoint, status)

@@ -1,4 +1,4 @@
-"""One version of a model: a SavedModel in a session, as TensorFlow Serving runs it."""
+"""A version of a model: a SavedModel in a session, as TensorFlow Serving runs it."""
 
 import dataclasses
 import itertools
@@ -18,20 +18,20 @@ from serving.tensors import InputSpec, Tensors
 
 DEFAULT_SIGNATURE = "serving_default"
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
-WARMUP_RECORDS = 1000
+MAX_WARMUP_RECORDS = 1000
 
 
 @dataclasses.dataclass
 class Signature:
-    """A signature that can be called.
+    """A signature that can be run.
 
     Attributes:
       name: Its key in the SavedModel.
-      inputs: What it takes, by name.
-      outputs: Names of what it returns.
+      inputs: Types of its inputs by name.
+      outputs: Names of its outputs.
       batches: Whether the first dimension of all its tensors is the batch, so
-        that several requests can run as one. Where the SignatureDef leaves a
-        rank open, true until an answer turns out to be otherwise.
+        that several requests can run as one. If the SignatureDef leaves a rank
+        unknown, true until an output has another size.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Signature:
     batches: bool
 
     def run(self, inputs: Tensors) -> Tensors:
-        """Computes the outputs.
+        """Compute the outputs.
 
         Raises:
           ServingError: The graph refused the inputs, with its own code.
@@ -58,9 +58,8 @@ class Signature:
 class Servable:
     """A loaded version.
 
-    TensorFlow runs it in a session, like TensorFlow Serving: half as costly for
-    each call as a restored function, with the same graph, and it takes every
-    SavedModel, whatever wrote it.
+    Like TensorFlow Serving, it runs the graph in a session. A call takes half of
+    the time of a restored function, and any SavedModel can be loaded.
 
     Args:
       path: The version's directory.
@@ -112,34 +111,34 @@ class Servable:
             self._session.close()
             raise ServingError(Code(error.error_code), error.message) from None
         except Exception as error:
-            # A damaged SavedModel fails in many ways; none may stop the server.
+            # A corrupt SavedModel fails in many ways; none may stop the server.
             self._session.close()
             code = Code.NOT_FOUND if isinstance(error, OSError) else Code.INTERNAL
             raise ServingError(code, f"{path} cannot be loaded: {error}") from error
 
     def signature(self, name: str) -> Signature | None:
-        """The signature of that name; the default one for an empty name."""
+        """Return the signature of a name, the default one for an empty name."""
         return self._signatures.get(name or DEFAULT_SIGNATURE)
 
     def acquire(self) -> None:
-        """Keeps the version loaded until `release`."""
+        """Begin a use, which delays unloading until `release`."""
         with self._lock:
             self._users += 1
 
     def release(self) -> None:
-        """Ends a use; the last one of a retired version unloads it."""
+        """End a use; the last one of a retired version unloads it."""
         with self._lock:
             self._users -= 1
         self._close_when_unused()
 
     def retire(self) -> None:
-        """Unloads the version as soon as nobody uses it."""
+        """Unload the version as soon as it is not in use."""
         self._retired = True
         self._close_when_unused()
 
     @property
     def closed(self) -> bool:
-        """Whether it has been unloaded."""
+        """True once the version has been unloaded."""
         return self._retired and self._users == 0
 
     def _close_when_unused(self) -> None:
@@ -187,17 +186,17 @@ def _warmup_logs(path: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
     if not path.exists():
         return
     records = tf.compat.v1.io.tf_record_iterator(str(path))
-    for record in itertools.islice(records, WARMUP_RECORDS):
+    for record in itertools.islice(records, MAX_WARMUP_RECORDS):
         yield prediction_log_pb2.PredictionLog.FromString(record)
 
 
 def _may_batch(shape: Any) -> bool:
-    """Whether the first dimension can be a batch of any size, by a TensorShapeProto."""
+    """Return whether a TensorShapeProto has a first dimension of any size."""
     return shape.unknown_rank or (len(shape.dim) > 0 and shape.dim[0].size == -1)
 
 
 def _array(value: Any) -> np.ndarray:
-    """A session's output as an array; it gives scalars as NumPy's or, strings, as bytes."""
+    """Convert a session's output, which may be a NumPy scalar or bytes, to an array."""
     if isinstance(value, bytes):
         array = np.empty((), object)
         array[()] = value

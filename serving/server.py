@@ -1,4 +1,4 @@
-"""The embedded server put together: from a directory and two ports to a drained exit."""
+"""The embedded server: one model, REST and gRPC, from start to graceful shutdown."""
 
 import asyncio
 import contextlib
@@ -28,21 +28,21 @@ from serving.servable import Servable
 from serving.settings import BatchingSettings, ModelSettings, ServerSettings
 from serving.versions import Versions
 
-# Longer than clients and proxies keep a connection as a rule, so that they close it first.
+# Longer than the usual timeout of clients and proxies, so that they close a connection first.
 KEEP_ALIVE_SECONDS = 75
 SWITCH_SECONDS = 0.0005
-# For a batch that still runs when the grace of those who asked for it is over.
+# For a batch that still runs when the grace period of its requests is over.
 CLOSE_SECONDS = 1.0
 
 
 class Server:
-    """Serves one model.
+    """A server of one model.
 
     Args:
-      model: What is served.
-      settings: Where, and with which limits.
-      batching: How requests merge.
-      log: Where events go.
+      model: The model and its versions.
+      settings: Addresses and limits.
+      batching: Settings of the batcher.
+      log: The server's log.
     """
 
     def __init__(
@@ -58,15 +58,15 @@ class Server:
         self._log = log
 
     def run(self, listener: socket.socket | None) -> None:
-        """Serves until SIGTERM or SIGINT.
+        """Serve until SIGTERM or SIGINT.
 
         Args:
           listener: The socket of the REST API, None for none.
 
         Raises:
-          HlnError: No version loads or the gRPC port cannot be had.
+          HlnError: No version can be loaded, or the gRPC port cannot be bound.
         """
-        # A thread whose batch is done must not wait long for the event loop to let it go on.
+        # A thread whose batch is complete must soon get the interpreter lock from the event loop.
         sys.setswitchinterval(SWITCH_SECONDS)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._serve(listener))
@@ -82,19 +82,19 @@ class Server:
         try:
             grpc_server = self._grpc_server(predictor)
             await versions.start()
-            # What TensorFlow has made of objects by now stays; collections need not look at it.
+            # TensorFlow's objects live until the end, so garbage collection can ignore them.
             gc.freeze()
             if not stop.is_set():
-                await self._answer_until(stop, predictor, grpc_server, listener)
+                await self._serve_until(stop, predictor, grpc_server, listener)
         finally:
-            # By now nobody waits for an answer any more.
+            # No request waits for its response any more.
             if not await asyncio.to_thread(batcher.close, CLOSE_SECONDS):
                 self._log.warning("abandoned", reason="a batch still runs")
-            # Ends what still runs, too.
+            # This ends a batch that still runs, too.
             await versions.close()
         self._log.info("stopped")
 
-    async def _answer_until(
+    async def _serve_until(
         self,
         stop: asyncio.Event,
         predictor: Predictor,
@@ -170,9 +170,9 @@ class Server:
 
 
 class _HttpServer(uvicorn.Server):
-    """uvicorn's server, which leaves signals to `Server`."""
+    """uvicorn's server without its signal handlers; `Server` handles signals."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Does nothing, where uvicorn installs handlers of its own."""
+        """Install no handler, unlike uvicorn."""
         yield

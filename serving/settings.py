@@ -1,4 +1,4 @@
-"""Settings of the embedded server, named as TensorFlow Serving's flags where it has them."""
+"""Settings of the embedded server, with the names of TensorFlow Serving's flags if it has them."""
 
 import dataclasses
 from pathlib import Path
@@ -12,7 +12,7 @@ LOG_LEVELS = ("info", "warning", "error")
 
 @dataclasses.dataclass(frozen=True)
 class ModelSettings:
-    """What is served, and which of its versions."""
+    """The model that is served, and which of its versions."""
 
     model_base_path: str = setting("", "directory that holds the versions, such as models/hln")
     model_name: str = setting("", "the model's name in requests")
@@ -23,7 +23,7 @@ class ModelSettings:
         (), "labels of versions, each LABEL=VERSION, such as stable=3 canary=4"
     )
     file_system_poll_wait_seconds: float = setting(
-        1.0, "seconds between looks for new versions", above=0.0
+        1.0, "seconds between checks for new versions", above=0.0
     )
 
     def __post_init__(self) -> None:
@@ -33,11 +33,11 @@ class ModelSettings:
 
     @property
     def name(self) -> str:
-        """The model's name in requests."""
+        """Name of the model in requests."""
         return self.model_name or Path(self.model_base_path).resolve().name
 
     def versions(self) -> frozenset[int] | None:
-        """The versions that were asked for by number, None for a policy by name."""
+        """Return the versions that are named by number, None for `latest` and `all`."""
         if self.served_versions in ("latest", "all"):
             return None
         numbers = self.served_versions.split(",")
@@ -49,7 +49,7 @@ class ModelSettings:
         return frozenset(map(int, numbers))
 
     def labels(self) -> dict[str, int]:
-        """Versions by label."""
+        """Return the versions by label."""
         result: dict[str, int] = {}
         for pair in self.version_labels:
             label, equals, version = pair.partition("=")
@@ -65,21 +65,21 @@ class ModelSettings:
 
 @dataclasses.dataclass(frozen=True)
 class BatchingSettings:
-    """How requests wait and merge."""
+    """Settings of the queue of requests and of its batches."""
 
     enable_batching: bool = setting(
-        True, "merge requests that wait at the same time and agree in all but the batch dimension"
+        True, "merge waiting requests that differ in nothing but the batch dimension"
     )
     max_batch_size: int = setting(
-        64, "rows in a batch; a request with more gets a 400, merged or not", minimum=1
+        64, "most rows in a batch; a request with more gets a 400, merged or not", minimum=1
     )
     batch_timeout_micros: int = setting(
         0,
-        "microseconds that a batch waits to fill; 0 runs what has come as soon as a thread is free",
+        "microseconds that a batch waits to fill; 0 runs it as soon as a thread is free",
         minimum=0,
     )
     max_enqueued_batches: int = setting(
-        256, "batches that may wait; beyond them requests are refused (429)", minimum=1
+        256, "most batches that wait; beyond them requests are refused (429)", minimum=1
     )
     num_batch_threads: int = setting(1, "batches that run at the same time", minimum=1)
 
@@ -89,20 +89,20 @@ class BatchingSettings:
 
 @dataclasses.dataclass(frozen=True)
 class ServerSettings:
-    """Where the server listens and what it puts up with."""
+    """Addresses and limits of the server."""
 
     host: str = setting("127.0.0.1", "address to listen on; 0.0.0.0 for every network")
     rest_api_port: int = setting(8501, "REST port; 0 for none", minimum=0, maximum=65535)
     port: int = setting(8500, "gRPC port; 0 for none", minimum=0, maximum=65535)
     request_timeout: float = setting(30.0, "seconds until a REST request gets a 504", above=0.0)
     read_timeout: float = setting(
-        30.0, "seconds in which a REST request must arrive, from its first byte", above=0.0
+        30.0, "seconds in which a REST request must arrive, from its first byte on", above=0.0
     )
     max_request_bytes: int = setting(
-        16 * 2**20, "bytes of a request's body at most; beyond them it gets a 413", minimum=1
+        16 * 2**20, "most bytes of a request's body; a larger one gets a 413", minimum=1
     )
     shutdown_grace_seconds: float = setting(
-        30.0, "seconds for what is in flight after SIGTERM", minimum=0.0
+        30.0, "seconds for requests in flight after SIGTERM", minimum=0.0
     )
     tensorflow_intra_op_parallelism: int = setting(
         0, "threads of one TensorFlow operation; 0 for one per core", minimum=0

@@ -1,4 +1,4 @@
-"""The versions of a model: found on disk, loaded beside the old ones, unloaded when unused."""
+"""Loading and unloading of a model's versions, as they appear in and vanish from its directory."""
 
 import asyncio
 import contextlib
@@ -11,21 +11,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hln_tf.common.errors import HlnError
-from serving.directory import Found, find_versions
+from serving.directory import VersionDirectory, find_versions
 from serving.errors import Code, ServingError, invalid
 from serving.log import Log
 from serving.metrics import Metrics
 from serving.servable import Servable
 from serving.settings import ModelSettings
 
-# After a failure, a version whose files stay as they are is tried so often again, first after
-# so many seconds and then after four times as many each.
+# Exponential backoff of a failed load while the files do not change: the first retry comes after
+# so many seconds, each further one after four times as many.
 RETRIES = 3
 RETRY_SECONDS = 2.0
 
 
 class State(enum.Enum):
-    """Where a version is in its life, by TensorFlow Serving's names."""
+    """The state of a version, with TensorFlow Serving's names."""
 
     START = 10
     LOADING = 20
@@ -36,11 +36,11 @@ class State(enum.Enum):
 
 @dataclasses.dataclass
 class Status:
-    """What a status request tells of a version.
+    """The status of a version.
 
     Attributes:
-      state: Where it is in its life.
-      error: Why it ended, where it failed.
+      state: The state.
+      error: The error of a load that failed.
     """
 
     state: State
@@ -49,30 +49,30 @@ class Status:
 
 @dataclasses.dataclass(frozen=True)
 class _Failure:
-    """A load that failed: of which files, for which time, and when it is tried again."""
+    """A failed load: modification times of the files, attempts so far, and time of the retry."""
 
-    stamp: tuple[int, ...]
+    modified: tuple[int, ...]
     attempts: int
     retry_at: float
 
     @classmethod
-    def after(cls, attempts: int, stamp: tuple[int, ...]) -> "_Failure":
-        """One more failure; what fails for a while may load soon, what is broken never does."""
+    def after(cls, attempts: int, modified: tuple[int, ...]) -> "_Failure":
+        """Schedule the next retry, or none after the last one."""
         seconds = RETRY_SECONDS * 4**attempts if attempts < RETRIES else math.inf
-        return cls(stamp, attempts + 1, time.monotonic() + seconds)
+        return cls(modified, attempts + 1, time.monotonic() + seconds)
 
 
 class Versions:
-    """Keeps the versions that are wanted loaded.
+    """The loaded versions of a model, in accordance with its directory and version policy.
 
-    A version that cannot be loaded never takes the place of one that serves:
-    `latest` means the largest that loads. All methods run in the event loop.
+    A version that cannot be loaded never replaces one that serves: `latest` is
+    the largest version that loads. All methods run in the event loop.
 
     Args:
-      settings: The directory and the policy.
-      load: Loads a version's directory under its number; runs in a thread.
-      metrics: Where loads are counted.
-      log: Where loads are told.
+      settings: The directory and the version policy.
+      load: Loads a version from its directory and number; runs in a thread.
+      metrics: Counts the loads.
+      log: Logs the loads.
 
     Attributes:
       name: The model's name.
@@ -94,15 +94,16 @@ class Versions:
         self._loaded: dict[int, Servable] = {}
         self._statuses: dict[int, Status] = {}
         self._failed: dict[int, _Failure] = {}
-        self._unfreeze = False
-        self._seen = True
+        self._has_garbage = False
+        self._was_empty = False
         self._reconciling = asyncio.Lock()
 
     async def start(self) -> None:
-        """Loads what is there.
+        """Load the versions in the directory.
 
         Raises:
-          HlnError: No version loads; the message tells why the largest does not.
+          HlnError: No version can be loaded; the message has the error of the
+            largest one.
         """
         await self.reconcile()
         if not self._loaded:
@@ -113,7 +114,7 @@ class Versions:
             )
 
     async def watch(self) -> None:
-        """Follows the directory until it is cancelled."""
+        """Poll the directory until cancelled."""
         while True:
             await asyncio.sleep(self._policy.file_system_poll_wait_seconds)
             try:
@@ -122,27 +123,27 @@ class Versions:
                 self._log.warning("poll_failed", path=str(self.base_path), error=str(error))
 
     async def reconcile(self) -> None:
-        """Loads what is wanted and missing, then unloads what is not wanted any more."""
+        """Load the versions that the policy selects, then unload all others."""
         async with self._reconciling:
-            if self._unfreeze:
-                self._unfreeze = False
-                await asyncio.to_thread(_free_what_ended)
+            if self._has_garbage:
+                self._has_garbage = False
+                await asyncio.to_thread(_collect_garbage)
             found = await asyncio.to_thread(find_versions, self.base_path)
             if not found:
-                if self._seen:
+                if not self._was_empty:
                     self._log.warning("no_versions", path=str(self.base_path))
-                self._seen = False
+                self._was_empty = True
                 return
-            self._seen = True
-            wanted = await self._load_wanted(self._policy, found)
-            if wanted:
-                await self._unload_but(wanted)
+            self._was_empty = False
+            selected = await self._load_selected(self._policy, found)
+            if selected:
+                await self._unload_all_but(selected)
 
     async def set_policy(self, policy: ModelSettings) -> None:
-        """Takes another policy and other labels.
+        """Apply another version policy and other labels.
 
-        What it wants is loaded first: until then, and where that fails, the
-        policy and the versions before it serve.
+        Its versions are loaded first: until then, and if a load fails, the
+        previous policy and versions remain in effect.
 
         Raises:
           ServingError: FAILED_PRECONDITION; a version that it names cannot be served.
@@ -150,29 +151,30 @@ class Versions:
         async with self._reconciling:
             before = set(self._loaded)
             found = await asyncio.to_thread(find_versions, self.base_path)
-            wanted = await self._load_wanted(policy, found)
+            selected = await self._load_selected(policy, found)
             named = set(policy.labels().values()) | (policy.versions() or set())
-            if not wanted or named - wanted:
-                await self._unload_but(before)
-                what = f"version {min(named - wanted)}" if named - wanted else "the latest version"
+            missing = named - selected
+            if not selected or missing:
+                await self._unload_all_but(before)
+                what = f"version {min(missing)}" if missing else "the latest version"
                 raise ServingError(
                     Code.FAILED_PRECONDITION,
-                    f"the policy cannot be taken: {what} of model {self.name} is not available",
+                    f"the policy cannot be applied: {what} of model {self.name} is not available",
                 )
             self._policy = policy
-            await self._unload_but(wanted)
+            await self._unload_all_but(selected)
 
     @contextlib.contextmanager
     def using(self, name: str, version: int | None, label: str | None) -> Iterator[Servable]:
-        """A version, which stays loaded within the block.
+        """Yield a version, which remains loaded within the block.
 
         Args:
           name: The model's name.
-          version: A version by number.
-          label: A version by label. The latest where neither is given.
+          version: Number of the version.
+          label: Label of the version. Without both, the latest version is used.
 
         Raises:
-          ServingError: NOT_FOUND or, for a label that nobody set, INVALID_ARGUMENT.
+          ServingError: NOT_FOUND, or INVALID_ARGUMENT for an unknown label.
         """
         servable = self._lookup(name, version, label)
         servable.acquire()
@@ -184,10 +186,10 @@ class Versions:
                 self._ended(servable.version)
 
     def statuses(self, name: str, version: int | None, label: str | None) -> dict[int, Status]:
-        """The state of every version seen so far, or of one.
+        """Return the status of every version seen so far, or of one.
 
         Raises:
-          ServingError: NOT_FOUND or, for a label that nobody set, INVALID_ARGUMENT.
+          ServingError: NOT_FOUND, or INVALID_ARGUMENT for an unknown label.
         """
         if name != self.name:
             if version is not None:
@@ -196,7 +198,7 @@ class Versions:
                 )
             raise ServingError(Code.NOT_FOUND, f"Could not find any versions of model {name}")
         if label is not None:
-            version = self._labelled(label)
+            version = self._version_of_label(label)
         if version is None:
             return dict(sorted(self._statuses.items()))
         if version not in self._statuses:
@@ -204,13 +206,13 @@ class Versions:
         return {version: self._statuses[version]}
 
     async def close(self) -> None:
-        """Unloads everything."""
+        """Unload all versions."""
         for version in list(self._loaded):
             await self._unload(version)
 
     def _lookup(self, name: str, version: int | None, label: str | None) -> Servable:
         if name == self.name and label is not None:
-            version = self._labelled(label)
+            version = self._version_of_label(label)
         if name == self.name and self._loaded:
             servable = self._loaded.get(max(self._loaded) if version is None else version)
             if servable is not None:
@@ -218,14 +220,16 @@ class Versions:
         request = f"Latest({name})" if version is None else f"Specific({name}, {version})"
         raise ServingError(Code.NOT_FOUND, f"Servable not found for request: {request}")
 
-    def _labelled(self, label: str) -> int:
+    def _version_of_label(self, label: str) -> int:
         version = self._policy.labels().get(label)
         if version is None:
             raise invalid(f"Unrecognized servable version label: {label}")
         return version
 
-    async def _load_wanted(self, policy: ModelSettings, found: dict[int, Found]) -> set[int]:
-        """Loads by a policy and returns the wanted versions that are available."""
+    async def _load_selected(
+        self, policy: ModelSettings, found: dict[int, VersionDirectory]
+    ) -> set[int]:
+        """Load the versions that a policy selects, and return those that are available."""
         labelled = set(policy.labels().values())
         numbers = policy.versions()
         candidates = found.keys() if numbers is None else found.keys() & numbers
@@ -241,21 +245,24 @@ class Versions:
                 available.add(version)
         return available
 
-    async def _ensure(self, version: int, found: Found) -> bool:
+    async def _ensure(self, version: int, found: VersionDirectory) -> bool:
+        """Load a version unless it is loaded; return whether it is available."""
         if version in self._loaded:
             return True
         failed = self._failed.get(version)
-        if failed and failed.stamp == found.stamp and time.monotonic() < failed.retry_at:
+        if failed and failed.modified != found.modified:
+            failed = None
+        if failed and time.monotonic() < failed.retry_at:
             return False
-        if not failed or failed.stamp != found.stamp:
+        if not failed:
             self._statuses[version] = Status(State.LOADING)
         started = time.monotonic()
         self._log.info("loading", model=self.name, version=version)
         try:
             servable = await asyncio.to_thread(self._load, found.path, version)
         except ServingError as error:
-            attempts = failed.attempts if failed and failed.stamp == found.stamp else 0
-            self._failed[version] = _Failure.after(attempts, found.stamp)
+            attempts = failed.attempts if failed else 0
+            self._failed[version] = _Failure.after(attempts, found.modified)
             self._statuses[version] = Status(State.END, error)
             self._metrics.loads.add(self.name, error.code.name)
             self._log.error(
@@ -274,8 +281,8 @@ class Versions:
         self._log.info("available", model=self.name, version=version, seconds=seconds)
         return True
 
-    async def _unload_but(self, wanted: set[int]) -> None:
-        for version in sorted(self._loaded.keys() - wanted):
+    async def _unload_all_but(self, versions: set[int]) -> None:
+        for version in sorted(self._loaded.keys() - versions):
             await self._unload(version)
 
     async def _unload(self, version: int) -> None:
@@ -289,12 +296,12 @@ class Versions:
     def _ended(self, version: int) -> None:
         if version not in self._loaded and self._statuses[version].state is State.UNLOADING:
             self._statuses[version] = Status(State.END)
-            self._unfreeze = True
+            self._has_garbage = True
             self._log.info("unloaded", model=self.name, version=version)
 
 
-def _free_what_ended() -> None:
-    """Lets go of unloaded versions, which `gc.freeze` at the start keeps from collections."""
+def _collect_garbage() -> None:
+    """Free unloaded versions, which `gc.freeze` excludes from garbage collection."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()

@@ -188,8 +188,8 @@ async def test_a_batch_that_may_wait_runs_when_it_is_full():
 
 @in_loop
 async def test_a_lone_client_does_not_wait(monkeypatch):
-    monkeypatch.setattr(batching, "PATIENCE", 1e9)
-    monkeypatch.setattr(batching, "LONGEST_PATIENCE", 1e9)
+    monkeypatch.setattr(batching, "WAIT_FRACTION", 1e9)
+    monkeypatch.setattr(batching, "MAX_WAIT_SECONDS", 1e9)
     signature = Doubler()
     signature.gate.set()
     async with batcher() as made:
@@ -199,8 +199,8 @@ async def test_a_lone_client_does_not_wait(monkeypatch):
 
 @in_loop
 async def test_a_batch_waits_for_as_many_rows_as_were_just_answered(monkeypatch):
-    monkeypatch.setattr(batching, "PATIENCE", 1e9)
-    monkeypatch.setattr(batching, "LONGEST_PATIENCE", 1e9)
+    monkeypatch.setattr(batching, "WAIT_FRACTION", 1e9)
+    monkeypatch.setattr(batching, "MAX_WAIT_SECONDS", 1e9)
     signature = Doubler()
     signature.gate.set()
     async with batcher() as made:
@@ -215,7 +215,7 @@ async def test_a_batch_waits_for_as_many_rows_as_were_just_answered(monkeypatch)
 
 @in_loop
 async def test_a_batch_does_not_wait_longer_than_it_pays(monkeypatch):
-    monkeypatch.setattr(batching, "PATIENCE", 0.0)
+    monkeypatch.setattr(batching, "WAIT_FRACTION", 0.0)
     signature = Doubler()
     signature.gate.set()
     async with batcher() as made:
@@ -225,8 +225,8 @@ async def test_a_batch_does_not_wait_longer_than_it_pays(monkeypatch):
 
 @in_loop
 async def test_a_batch_waits_for_its_own_signature_only(monkeypatch):
-    monkeypatch.setattr(batching, "PATIENCE", 1e9)
-    monkeypatch.setattr(batching, "LONGEST_PATIENCE", 1e9)
+    monkeypatch.setattr(batching, "WAIT_FRACTION", 1e9)
+    monkeypatch.setattr(batching, "MAX_WAIT_SECONDS", 1e9)
     signature, other = Doubler(), Doubler()
     signature.gate.set()
     other.gate.set()
@@ -249,7 +249,7 @@ async def test_a_batch_never_waits_until_its_most_urgent_request_is_late():
 
 @in_loop
 async def test_patience_has_an_end_however_long_the_last_batch_took(monkeypatch):
-    monkeypatch.setattr(batching, "PATIENCE", 1e9)
+    monkeypatch.setattr(batching, "WAIT_FRACTION", 1e9)
     signature = Doubler()
     signature.gate.set()
     async with batcher() as made:

@@ -25,6 +25,6 @@ def test_a_version_that_is_still_being_copied_changes(tmp_path):
     )
     for step in steps:
         step()
-        stamps.append(find_versions(tmp_path)[1].stamp)
-        assert find_versions(tmp_path)[1].stamp == stamps[-1]
+        stamps.append(find_versions(tmp_path)[1].modified)
+        assert find_versions(tmp_path)[1].modified == stamps[-1]
     assert len(set(stamps)) == len(steps)

@@ -1,4 +1,4 @@
-"""What the server tells of a model: status and metadata, as TensorFlow Serving's messages."""
+"""Status and metadata of a model, as TensorFlow Serving's messages and as JSON."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from serving.versions import Status
 
 
 def statuses_proto(statuses: Mapping[int, Status]) -> get_model_status_pb2.GetModelStatusResponse:
-    """The states of versions."""
+    """Return the states of versions."""
     response = get_model_status_pb2.GetModelStatusResponse()
     for version, status in statuses.items():
         entry = response.model_version_status.add(version=version, state=status.state.value)
@@ -23,7 +23,7 @@ def statuses_proto(statuses: Mapping[int, Status]) -> get_model_status_pb2.GetMo
 
 
 def metadata_proto(servable: Servable) -> get_model_metadata_pb2.GetModelMetadataResponse:
-    """The signatures of a version."""
+    """Return the signatures of a version."""
     response = get_model_metadata_pb2.GetModelMetadataResponse()
     response.model_spec.name = servable.name
     response.model_spec.version.value = servable.version
@@ -32,12 +32,12 @@ def metadata_proto(servable: Servable) -> get_model_metadata_pb2.GetModelMetadat
 
 
 def statuses_dict(statuses: Mapping[int, Status]) -> dict[str, Any]:
-    """The states of versions, for JSON."""
+    """Return the states of versions, for JSON."""
     return _as_dict(statuses_proto(statuses))
 
 
 def metadata_dict(servable: Servable) -> dict[str, Any]:
-    """The signatures of a version, for JSON: the message without `Any`'s type, as TF Serving."""
+    """Return the signatures of a version, for JSON without `Any`'s type, as TF Serving does."""
     return {
         "model_spec": _as_dict(metadata_proto(servable).model_spec),
         "metadata": {"signature_def": _as_dict(_signatures(servable))},

@@ -1,4 +1,4 @@
-"""Errors of serving: one canonical code each, with its HTTP status."""
+"""Errors of requests: each has a canonical code and an HTTP status."""
 
 import enum
 
@@ -45,9 +45,9 @@ class ServingError(Exception):
     """A request that cannot be answered.
 
     Args:
-      code: Its canonical code.
-      message: What the client is told.
-      http_status: The HTTP status, where it is not the code's own.
+      code: The canonical code.
+      message: The message for the client.
+      http_status: The HTTP status; that of the code by default.
     """
 
     def __init__(self, code: Code, message: str, http_status: int | None = None) -> None:
@@ -58,10 +58,10 @@ class ServingError(Exception):
 
 
 def invalid(message: str) -> ServingError:
-    """The error of a request that is wrong in itself."""
+    """Create the error of an invalid request."""
     return ServingError(Code.INVALID_ARGUMENT, message)
 
 
 def http_status_of(code: Code) -> int:
-    """The HTTP status that TensorFlow Serving answers for a code."""
+    """Return the HTTP status that TensorFlow Serving uses for a code."""
     return _HTTP_STATUS.get(code, 500)

@@ -1,8 +1,8 @@
-"""Classify and Regress: requests made of `tf.Example`s, by the rules of TensorFlow Serving.
+"""Classify and Regress: requests that consist of `tf.Example`s, as in TensorFlow Serving.
 
-A signature for them has the method name of its kind, one string input, `inputs`, which takes
-serialised examples, and the outputs `classes` or `scores` or both, [batch, classes], or
-`outputs`, [batch] or [batch, 1].
+A signature for them has the method name of the API and one string input, `inputs`, of serialised
+examples. Its outputs are `classes` or `scores` or both, [batch, classes], for Classify, and
+`outputs`, [batch] or [batch, 1], for Regress.
 """
 
 import dataclasses
@@ -29,11 +29,11 @@ _JSON_TYPES = {type(None): "Null", list: "Array", dict: "Object", str: "String",
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """What is asked of a signature.
+    """An API method that runs a signature on examples.
 
     Attributes:
-      task: What TensorFlow Serving calls it in errors.
-      name: The method name that its signatures have.
+      task: Its name in the error messages of TensorFlow Serving.
+      name: The method name of its signatures.
       outputs: Outputs that it reads; a signature has at least one of them.
     """
 
@@ -47,16 +47,16 @@ REGRESS = Method("regression", "tensorflow/serving/regress", ("outputs",))
 
 
 def signature_for(servable: Servable, chosen: str, method: Method) -> Signature:
-    """The signature of a version that answers the method.
+    """Return the signature of a version for a method.
 
     Args:
       servable: The version.
-      chosen: The signature's name, empty for the default one.
-      method: What is asked of it.
+      chosen: Name of the signature, empty for the default one.
+      method: The method.
 
     Raises:
-      ServingError: INVALID_ARGUMENT; there is none of that name, or it is not
-        for this method. FAILED_PRECONDITION; it lacks an input or output.
+      ServingError: INVALID_ARGUMENT; there is no signature of that name, or it
+        is not for this method. FAILED_PRECONDITION; it lacks an input or output.
     """
     chosen = chosen or DEFAULT_SIGNATURE
     signature = servable.signature(chosen)
@@ -77,18 +77,18 @@ def signature_for(servable: Servable, chosen: str, method: Method) -> Signature:
 
 
 def parse_examples(document: Mapping[str, Any]) -> Tensors:
-    """Turns the body of a REST request into the signature's input.
+    """Convert the body of a REST request to the signature's input.
 
     Args:
-      document: The parsed body: `examples`, a list of objects that hold for
-        each feature a value or a list, and perhaps `context`, features that
-        all examples have in common.
+      document: The parsed body: `examples`, a list of objects with a value or a
+        list for each feature, and optionally `context`, features that all
+        examples share.
 
     Returns:
       Serialised examples [batch] by the input's name.
 
     Raises:
-      ServingError: INVALID_ARGUMENT; the body is of another form.
+      ServingError: INVALID_ARGUMENT; the body has another form.
     """
     context = _example(document["context"]) if "context" in document else b""
     if "examples" not in document:
@@ -107,10 +107,10 @@ def parse_examples(document: Mapping[str, Any]) -> Tensors:
 
 
 def read_examples(message: Any) -> Tensors:
-    """Turns the `Input` of a gRPC request into the signature's input.
+    """Convert the `Input` of a gRPC request to the signature's input.
 
     Raises:
-      ServingError: INVALID_ARGUMENT; it holds no example.
+      ServingError: INVALID_ARGUMENT; there is no example.
     """
     kind = message.WhichOneof("kind")
     examples = getattr(message, kind).examples if kind else ()
@@ -122,10 +122,12 @@ def read_examples(message: Any) -> Tensors:
 
 
 def classifications(outputs: Tensors, batch: int) -> list[list[tuple[bytes, np.float32]]]:
-    """For each example its classes, as pairs of label and score; without one "" or 0.
+    """Return the classes of each example, as pairs of label and score.
+
+    Labels that the signature lacks are "", and scores 0.
 
     Raises:
-      ServingError: INVALID_ARGUMENT; the outputs are not of that form.
+      ServingError: INVALID_ARGUMENT; the outputs have another form.
     """
     found = {name: outputs[name] for name in CLASSIFY.outputs if name in outputs}
     for name, array in found.items():
@@ -150,10 +152,10 @@ def classifications(outputs: Tensors, batch: int) -> list[list[tuple[bytes, np.f
 
 
 def regressions(outputs: Tensors, batch: int) -> np.ndarray:
-    """For each example its value, float32 [batch].
+    """Return the value of each example, float32 [batch].
 
     Raises:
-      ServingError: INVALID_ARGUMENT; the output is not of that form.
+      ServingError: INVALID_ARGUMENT; the output has another form.
     """
     values = outputs["outputs"]
     if values.ndim != 1 and not (values.ndim == 2 and values.shape[1] == 1):
@@ -171,7 +173,7 @@ def regressions(outputs: Tensors, batch: int) -> np.ndarray:
 
 
 def results_json(method: Method, outputs: Tensors, batch: int) -> bytes:
-    """The body that answers a REST request; numbers in the fewest digits, as for Predict.
+    """Encode the body of a REST response; numbers in the fewest digits, as for Predict.
 
     Raises:
       ServingError: INVALID_ARGUMENT; the outputs do not fit the method.
@@ -193,7 +195,7 @@ def _unfit(message: str) -> ServingError:
 
 
 def _inputs(serialised: list[bytes]) -> Tensors:
-    # Messages merge by being written one after the other: an example's own features win.
+    # Concatenated messages merge: the features of an example override those of the context.
     array = np.empty(len(serialised), object)
     array[:] = serialised
     return {INPUT: array}
@@ -205,7 +207,7 @@ def _example(content: Any) -> bytes:
         raise invalid(f"Example must be JSON object but got JSON {kind}")
     example = example_pb2.Example()
     for name, value in content.items():
-        decode_tensor(name, _STRING)  # half of a surrogate pair cannot be written
+        decode_tensor(name, _STRING)  # refuses half of a surrogate pair
         values = value if type(value) is list else [value]
         example.features.feature[name].CopyFrom(_feature(name, values))
     serialised: bytes = example.SerializeToString()

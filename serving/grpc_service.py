@@ -28,15 +28,15 @@ from serving.proto_tensors import decode_inputs, encode_outputs
 from serving.servable import DEFAULT_SIGNATURE, Servable
 from serving.settings import ModelSettings
 from serving.tensors import Tensors, elements
-from serving.threads import LARGE_BYTES, LARGE_ELEMENTS, beside
+from serving.threads import LARGE_BYTES, LARGE_ELEMENTS, offload_if
 
 _LOGGER = logging.getLogger(__name__)
-# gRPC keeps error texts in HTTP/2 headers, whose size clients bound.
-_LONGEST_ERROR = 2000
+# gRPC sends error messages in HTTP/2 headers, whose size clients limit.
+_MAX_ERROR_LENGTH = 2000
 
 
 def add_services(server: grpc.aio.Server, predictor: Predictor, settings: ModelSettings) -> None:
-    """Adds both services to a server."""
+    """Add both services to a server."""
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         PredictionService(predictor), server
     )
@@ -49,7 +49,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Predict, Classify, Regress and GetModelMetadata; MultiInference is UNIMPLEMENTED.
 
     Args:
-      predictor: Answers requests.
+      predictor: Runs the requests.
     """
 
     def __init__(self, predictor: Predictor) -> None:
@@ -57,23 +57,23 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self._versions = predictor.versions
 
     async def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Runs a signature."""
+        """Run a signature."""
         return await _answer(self._predictor, "Predict", request, context, self._predict)
 
     async def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Tells a version's signatures."""
+        """Return the signatures of a version."""
         return await _answer(self._predictor, "GetModelMetadata", request, context, self._metadata)
 
     async def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Runs a signature on examples, for classes."""
+        """Run a signature on examples and return classes."""
         return await _answer(self._predictor, "Classify", request, context, self._classify)
 
     async def Regress(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Runs a signature on examples, for values."""
+        """Run a signature on examples and return values."""
         return await _answer(self._predictor, "Regress", request, context, self._regress)
 
     async def MultiInference(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Is not served."""
+        """Refuse the request, which this server does not implement."""
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "use Predict, Classify or Regress")
 
     async def _predict(self, request: Any, context: Any) -> Any:
@@ -84,16 +84,18 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                 raise ServingError(
                     Code.FAILED_PRECONDITION, f'Serving signature key "{chosen}" not found.'
                 )
-            wanted = list(request.output_filter)
-            _check_filter(wanted, signature.outputs)
+            names = list(request.output_filter)
+            _check_filter(names, signature.outputs)
             is_large = request.ByteSize() > LARGE_BYTES
-            inputs = await beside(is_large, lambda: decode_inputs(request.inputs, signature.inputs))
+            inputs = await offload_if(
+                is_large, lambda: decode_inputs(request.inputs, signature.inputs)
+            )
             remaining = context.time_remaining()
             outputs = await self._predictor.run(servable, signature, inputs, remaining)
         response = predict_pb2.PredictResponse()
         _describe(response.model_spec, servable, chosen)
-        chosen_outputs = {name: outputs[name] for name in wanted} if wanted else outputs
-        await beside(
+        chosen_outputs = {name: outputs[name] for name in names} if names else outputs
+        await offload_if(
             elements(chosen_outputs) > LARGE_ELEMENTS,
             lambda: encode_outputs(chosen_outputs, response.outputs),
         )
@@ -119,7 +121,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     async def _run_examples(
         self, method: examples.Method, request: Any, response: Any, context: Any
     ) -> tuple[Tensors, int]:
-        """The outputs for a request's examples, and how many they are."""
+        """Run a signature on a request's examples; return the outputs and the batch size."""
         inputs = examples.read_examples(request.input)
         chosen = request.model_spec.signature_name or DEFAULT_SIGNATURE
         with self._versions.using(*_model(request)) as servable:
@@ -145,8 +147,8 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     """GetModelStatus, and HandleReloadConfigRequest for the one model that is served.
 
     Args:
-      predictor: Answers requests.
-      settings: What the server was started with.
+      predictor: Holds the versions of the model.
+      settings: The settings that the server was started with.
     """
 
     def __init__(self, predictor: Predictor, settings: ModelSettings) -> None:
@@ -154,11 +156,11 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         self._settings = settings
 
     async def GetModelStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Tells the state of versions."""
+        """Return the state of versions."""
         return await _answer(self._predictor, "GetModelStatus", request, context, self._status)
 
     async def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Takes another version policy and other labels for the served model."""
+        """Apply another version policy and other labels to the served model."""
         try:
             await self._predictor.versions.set_policy(self._policy(request))
         except ServingError as error:
@@ -212,7 +214,7 @@ async def _answer(
     context: Any,
     work: Callable[[Any, Any], Awaitable[Any]],
 ) -> Any:
-    began = time.monotonic()
+    started = time.monotonic()
     error = None
     try:
         return await work(request, context)
@@ -222,16 +224,16 @@ async def _answer(
         error = ServingError(Code.CANCELLED, "the client cancelled, or its deadline passed")
         raise
     except Exception:
-        _LOGGER.exception("a request met a defect")
+        _LOGGER.exception("a request failed by a defect of the server")
         error = ServingError(Code.INTERNAL, "Internal error, see the server's log")
     finally:
-        predictor.record("GRPC", api, request.model_spec.name, began, error)
+        predictor.record("GRPC", api, request.model_spec.name, started, error)
     return await _abort(context, error)
 
 
 async def _abort(context: Any, error: ServingError) -> None:
     message = error.message.encode("utf-8", "backslashreplace").decode()
-    await context.abort(grpc.StatusCode[error.code.name], message[:_LONGEST_ERROR])
+    await context.abort(grpc.StatusCode[error.code.name], message[:_MAX_ERROR_LENGTH])
 
 
 def _model(request: Any) -> tuple[str, int | None, str | None]:
@@ -249,12 +251,12 @@ def _describe(model_spec: Any, servable: Servable, signature: str) -> None:
     model_spec.version.value = servable.version
 
 
-def _check_filter(wanted: list[str], outputs: tuple[str, ...]) -> None:
-    for name in wanted:
+def _check_filter(names: list[str], outputs: tuple[str, ...]) -> None:
+    for name in names:
         if name not in outputs:
             raise invalid(
                 f"output tensor alias not found in signature: {name} "
                 f"Outputs expected to be in the set {{{','.join(outputs)}}}."
             )
-        if wanted.count(name) > 1:
+        if names.count(name) > 1:
             raise invalid(f"duplicate output tensor alias: {name}")

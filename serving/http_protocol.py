@@ -1,27 +1,28 @@
-"""uvicorn's HTTP protocol with bounds on how a request arrives, which uvicorn leaves open."""
+"""uvicorn's HTTP protocol with a read timeout and a limit on the header, which uvicorn lacks."""
 
 import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MAX_HEAD_BYTES = 2**16
+MAX_HEADER_BYTES = 2**16
 
 _LATE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 def bounded_protocol(seconds: float) -> type[asyncio.Protocol]:
-    """A protocol that closes connections whose request is late, or its head too long.
+    """Create a protocol that closes connections with a late request or too long a header.
 
     Args:
-      seconds: From a connection, or a request's first byte, to its last byte.
+      seconds: Read timeout, from the connection or a request's first byte to its
+        last byte.
     """
 
     class BoundedProtocol(HttpToolsProtocol):
         _timer: asyncio.TimerHandle | None = None
         _incomplete = True
-        _in_head = True
-        _head_bytes = 0
+        _in_header = True
+        _header_bytes = 0
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -33,11 +34,11 @@ def bounded_protocol(seconds: float) -> type[asyncio.Protocol]:
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
-            self._incomplete = self._in_head = True
-            self._head_bytes = 0
+            self._incomplete = self._in_header = True
+            self._header_bytes = 0
 
         def on_headers_complete(self) -> None:
-            self._in_head = False
+            self._in_header = False
             super().on_headers_complete()
 
         def on_message_complete(self) -> None:
@@ -46,15 +47,15 @@ def bounded_protocol(seconds: float) -> type[asyncio.Protocol]:
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            # Most requests come in one piece and never need the timer.
+            # Most requests arrive in one piece and never need the timer.
             if not self._incomplete:
                 self._cancel_timer()
             elif self._timer is None:
                 self._timer = self.loop.call_later(seconds, self._late)
-            if self._in_head:
-                self._head_bytes += len(data)
-                if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-                    self.send_400_response(f"The head has more than {MAX_HEAD_BYTES} bytes.")
+            if self._in_header:
+                self._header_bytes += len(data)
+                if self._header_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
+                    self.send_400_response(f"The header has more than {MAX_HEADER_BYTES} bytes.")
 
         def _cancel_timer(self) -> None:
             if self._timer is not None:

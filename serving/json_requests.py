@@ -1,4 +1,4 @@
-"""The JSON body of a predict request, by the rules of TensorFlow Serving's REST API."""
+"""Decoding of the JSON body of a predict request, as in TensorFlow Serving's REST API."""
 
 import json
 import math
@@ -12,13 +12,13 @@ from serving.json_values import decode_tensor, echo, is_base64
 from serving.tensors import InputSpec, Layout, Tensors
 
 _BOM = b"\xef\xbb\xbf"
-_LONGEST_NUMBER = 100
+_MAX_ECHOED_DIGITS = 100
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise ValueError(f"Number too big to be stored in double: {text[:_LONGEST_NUMBER]}")
+        raise ValueError(f"Number too big to be stored in double: {text[:_MAX_ECHOED_DIGITS]}")
     return number
 
 
@@ -26,10 +26,10 @@ _DECODER = json.JSONDecoder(parse_float=_finite)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """Parses a body that must be a JSON object; `NaN` and `Infinity` are numbers.
+    """Parse a body that must be a JSON object; `NaN` and `Infinity` are numbers.
 
     Raises:
-      ServingError: INVALID_ARGUMENT; the body is no JSON object in UTF-8.
+      ServingError: INVALID_ARGUMENT; the body is not a JSON object in UTF-8.
     """
     body = body.removeprefix(_BOM)
     if not body.strip():
@@ -42,7 +42,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise invalid(f"JSON Parse error: {error.msg} at offset: {error.pos}") from None
     except RecursionError:
         raise invalid("JSON Parse error: The document is nested too deeply") from None
-    except ValueError as error:  # an integer of more digits than Python reads
+    except ValueError as error:  # an integer with more digits than Python parses
         raise invalid(f"JSON Parse error: {error}") from None
     if not isinstance(document, dict):
         raise invalid(f"JSON Value: {echo(document)} Is not object")
@@ -50,10 +50,10 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def signature_name(document: Mapping[str, Any]) -> str:
-    """The signature that a request names, empty where it names none.
+    """Return the name of the signature in a request, empty for the default one.
 
     Raises:
-      ServingError: INVALID_ARGUMENT; it is not a string.
+      ServingError: INVALID_ARGUMENT; the name is not a string.
     """
     name = document.get("signature_name", "")
     if not isinstance(name, str):
@@ -67,14 +67,14 @@ def signature_name(document: Mapping[str, Any]) -> str:
 def decode_inputs(
     document: Mapping[str, Any], specs: Mapping[str, InputSpec]
 ) -> tuple[Tensors, Layout]:
-    """Turns the body of a predict request into tensors.
+    """Convert the body of a predict request to tensors.
 
     Args:
       document: The parsed body.
       specs: The signature's inputs by name; not empty.
 
     Returns:
-      A tensor for each input, and the layout that the answer must have.
+      A tensor for each input, and the layout of the response.
 
     Raises:
       ServingError: INVALID_ARGUMENT; the body does not fit the inputs.
@@ -132,7 +132,7 @@ def _decode_rows(instances: list[Any], specs: Mapping[str, InputSpec]) -> Tensor
 def _decode_row_input(values: list[Any], spec: InputSpec, key: str) -> np.ndarray:
     try:
         return decode_tensor(values, spec)
-    except ServingError as whole:
+    except ServingError as batch_error:
         first_shape = None
         for number, value in enumerate(values):
             where = f"Failed to process element: {number}{key} of 'instances' list. Error: "
@@ -149,7 +149,7 @@ def _decode_row_input(values: list[Any], spec: InputSpec, key: str) -> np.ndarra
                     f"{where}INVALID_ARGUMENT: Expecting shape {_shape_text(first_shape)} "
                     f"but got: {_shape_text(shape)}"
                 ) from None
-        raise whole
+        raise batch_error
 
 
 def _decode_columns(inputs: Any, specs: Mapping[str, InputSpec]) -> Tensors:

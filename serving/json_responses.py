@@ -1,4 +1,4 @@
-"""The JSON body that answers a predict request, as TensorFlow Serving writes it."""
+"""Encoding of the JSON body of a predict response, as in TensorFlow Serving's REST API."""
 
 import base64
 import json
@@ -13,34 +13,34 @@ from serving.tensors import Layout, Tensors
 
 
 def encode_outputs(outputs: Tensors, layout: Layout) -> bytes:
-    """The JSON body that answers a predict request.
+    """Encode outputs as the JSON body of a response.
 
-    Numbers of type float32 are written in the fewest digits that give the same
-    float32 again; NaN and the infinities as `NaN`, `Infinity` and `-Infinity`,
-    strings that are not UTF-8 as their bytes, all as TensorFlow Serving does.
+    As in TensorFlow Serving, float32 numbers are written in the fewest digits
+    that yield the same float32 again, NaN and the infinities as `NaN`,
+    `Infinity` and `-Infinity`, and strings that are not UTF-8 as their bytes.
 
     Args:
       outputs: Arrays by name; strings are object arrays of bytes.
-      layout: The request's layout.
+      layout: The layout of the request.
 
     Raises:
       ServingError: INVALID_ARGUMENT; the outputs do not fit the row layout, or
-        have a type that JSON has no word for.
+        have a type that JSON lacks.
     """
     if not outputs:
         raise invalid("Cannot convert empty tensor map to JSON")
     if layout is Layout.ROW:
         _check_same_batch(outputs)
     try:
-        document = _document(outputs, layout, plain=True)
+        document = _document(outputs, layout, for_orjson=True)
         body = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     except TypeError:  # a string that is not UTF-8
         pass
     else:
-        # Where a number has no word in standard JSON, the fast writer has put null.
+        # orjson writes null for NaN and the infinities.
         if b"null" not in body or all(map(_is_finite, outputs.values())):
             return body
-    document = _document(outputs, layout, plain=False)
+    document = _document(outputs, layout, for_orjson=False)
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "surrogateescape")
 
@@ -58,8 +58,8 @@ def _check_same_batch(outputs: Tensors) -> None:
         size = array.shape[0]
 
 
-def _document(outputs: Tensors, layout: Layout, plain: bool) -> dict[str, Any]:
-    values = {name: _jsonable(name, array, plain) for name, array in outputs.items()}
+def _document(outputs: Tensors, layout: Layout, for_orjson: bool) -> dict[str, Any]:
+    values = {name: _jsonable(name, array, for_orjson) for name, array in outputs.items()}
     key = "predictions" if layout is Layout.ROW else "outputs"
     if len(values) == 1:
         (content,) = values.values()
@@ -71,18 +71,18 @@ def _document(outputs: Tensors, layout: Layout, plain: bool) -> dict[str, Any]:
     }
 
 
-def _jsonable(name: str, array: np.ndarray, plain: bool) -> Any:
-    """Nested lists; with `plain` also arrays, where the fast writer has their numbers."""
+def _jsonable(name: str, array: np.ndarray, for_orjson: bool) -> Any:
+    """Convert an array to nested lists, or leave it to orjson if that writes the same digits."""
     if array.dtype.kind == "O":
         as_text = _base64_object if name.endswith("_bytes") else _text
         return _mapped(as_text, array.tolist())
     if array.dtype.kind in "iub":
-        return _writable(array) if plain else array.tolist()
+        return _contiguous(array) if for_orjson else array.tolist()
     if array.dtype.kind != "f":
         raise invalid(f"Failed to write JSON value for tensor type: {array.dtype.name}")
-    if plain and array.dtype.itemsize > 2:
-        return _writable(array)
-    # The digits of the array's own type, so that 0.1 in float32 is not 0.10000000149011612.
+    if for_orjson and array.dtype.itemsize > 2:
+        return _contiguous(array)
+    # The digits of the array's type, so that 0.1 in float32 is not 0.10000000149011612.
     return _mapped(lambda value: float(str(array.dtype.type(value))), array.tolist())
 
 
@@ -90,8 +90,8 @@ def _is_finite(array: np.ndarray) -> bool:
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
-def _writable(array: np.ndarray) -> Any:
-    """What the fast writer takes: a contiguous array, or a single number."""
+def _contiguous(array: np.ndarray) -> Any:
+    """Return a contiguous array, or a single number, as orjson requires."""
     return np.ascontiguousarray(array) if array.ndim else array[()]
 
 

@@ -1,4 +1,4 @@
-"""Between the values of a JSON document and one tensor."""
+"""Conversion of the values of a JSON document to a tensor."""
 
 import base64
 import binascii
@@ -16,11 +16,11 @@ _ENCODER = json.JSONEncoder()
 
 
 def decode_tensor(value: Any, spec: InputSpec) -> np.ndarray:
-    """Turns nested lists, or a single value, into an array of the input's type.
+    """Convert nested lists, or a single value, to an array of the input's type.
 
     Raises:
       ServingError: INVALID_ARGUMENT; they are ragged or of another type.
-        UNIMPLEMENTED; JSON has no word for the type.
+        UNIMPLEMENTED; JSON lacks the type.
     """
     convert = _CONVERTERS.get(spec.dtype.kind)
     if convert is None:
@@ -29,7 +29,7 @@ def decode_tensor(value: Any, spec: InputSpec) -> np.ndarray:
         )
     shape: list[int] = []
     level = [value]
-    # As TensorFlow Serving, the first element at each level gives the shape.
+    # As in TensorFlow Serving, the first element at each level determines the shape.
     while level and type(level[0]) is list:
         size = len(level[0])
         shape.append(size)
@@ -74,7 +74,7 @@ def _to_integers(values: list[Any], spec: InputSpec) -> np.ndarray:
 
 def _to_floats(values: list[Any], spec: InputSpec) -> np.ndarray:
     _check_types(values, spec, float, int)
-    # The largest integer below which every integer has a float of its own.
+    # The largest integer up to which the type represents every integer exactly.
     largest_integer = 2 ** (np.finfo(spec.dtype).nmant + 1) - 1
     largest = float(np.finfo(spec.dtype).max)
     integers = [value for value in values if type(value) is int]
@@ -115,12 +115,12 @@ def _type_error(value: Any, spec: InputSpec) -> ServingError:
 
 
 def is_base64(value: Any) -> bool:
-    """Whether an object stands for bytes, `{"b64": "..."}`."""
+    """Return whether an object represents bytes, `{"b64": "..."}`."""
     return len(value) == 1 and type(value.get("b64")) is str
 
 
 def echo(value: Any) -> str:
-    """The beginning of a value, for an error."""
+    """Return the beginning of a value, for an error message."""
     text = ""
     try:
         for piece in _ENCODER.iterencode(value):

@@ -1,4 +1,4 @@
-"""The server's log: one JSON object a line on standard error."""
+"""The server's log: one JSON object per line on standard error."""
 
 import datetime
 import logging
@@ -12,34 +12,37 @@ from serving.settings import LOG_LEVELS
 
 
 class Log:
-    """Writes events from a level on.
+    """A log of events from a level on.
 
     Args:
       level: `info`, `warning` or `error`.
+
+    Attributes:
+      has_requests: Whether requests are logged.
     """
 
     def __init__(self, level: str) -> None:
-        self._least = LOG_LEVELS.index(level)
-        self.has_requests = self._least == 0
+        self._level = LOG_LEVELS.index(level)
+        self.has_requests = self._level == 0
 
     def info(self, event: str, **fields: Any) -> None:
-        """Something that is meant to happen."""
+        """Log an event of normal operation."""
         self._write(0, event, fields)
 
     def warning(self, event: str, **fields: Any) -> None:
-        """Something that should be looked at."""
+        """Log an event that needs attention."""
         self._write(1, event, fields)
 
     def error(self, event: str, **fields: Any) -> None:
-        """Something that failed."""
+        """Log a failure."""
         self._write(2, event, fields)
 
     def _write(self, level: int, event: str, fields: dict[str, Any]) -> None:
-        if level < self._least:
+        if level < self._level:
             return
         now = datetime.datetime.now(datetime.UTC)
         line = {"time": now, "level": LOG_LEVELS[level], "event": event, **fields}
-        # What cannot be written as text, such as half of a surrogate pair, shows as escapes.
+        # What is not valid text, such as half of a surrogate pair, is escaped.
         try:
             data = orjson.dumps(line)
         except TypeError:
@@ -48,14 +51,14 @@ class Log:
             sys.stderr.buffer.write(data + b"\n")
             sys.stderr.buffer.flush()
         except (OSError, ValueError):
-            pass  # nobody reads it any more; the server goes on
+            pass  # standard error is closed; the server continues
 
 
 class JsonHandler(logging.Handler):
-    """Hands what libraries log to the server's own log.
+    """A handler that forwards the records of libraries to the server's log.
 
     Args:
-      log: Where it goes.
+      log: The server's log.
     """
 
     def __init__(self, log: Log) -> None:
@@ -63,7 +66,7 @@ class JsonHandler(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Writes a record, with the traceback that it may carry."""
+        """Log a record, with its traceback if there is one."""
         fields = {"logger": record.name, "message": record.getMessage()}
         if record.exc_info:
             fields["traceback"] = "".join(traceback.format_exception(*record.exc_info))

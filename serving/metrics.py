@@ -1,13 +1,13 @@
 """Counters in Prometheus' text format, under TensorFlow Serving's names.
 
-Written here since the official client appends `_total` to every counter, and
-dashboards made for TensorFlow Serving look for its own names.
+The official client library appends `_total` to the name of every counter, but
+dashboards for TensorFlow Serving need its exact names.
 """
 
 import bisect
 from collections.abc import Iterator
 
-# Microseconds, as TensorFlow Serving has them: 10 times powers of 1.8, 33 buckets.
+# Microseconds, as in TensorFlow Serving: 10 times powers of 1.8, 33 buckets.
 LATENCY_BOUNDS = tuple(10 * 1.8**power for power in range(33))
 SIZE_BOUNDS = tuple(float(2**power) for power in range(11))
 CONTENT_TYPE = "text/plain; version=0.0.4"
@@ -27,17 +27,17 @@ class Counter:
         self._values: dict[Labels, int] = {}
 
     def add(self, *values: str) -> None:
-        """Counts one."""
+        """Increment the count of a combination of label values."""
         self._values[values] = self._values.get(values, 0) + 1
 
-    def samples(self) -> Iterator[str]:
-        """The lines of the text format."""
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of the text format."""
         for values, count in sorted(self._values.items()):
             yield f"{self.name}{_braces(self.labels, values)} {count}"
 
 
 class Gauge:
-    """A number that goes up and down."""
+    """A number that rises and falls."""
 
     kind = "gauge"
 
@@ -46,8 +46,8 @@ class Gauge:
         self.help = help
         self.value = 0
 
-    def samples(self) -> Iterator[str]:
-        """The line of the text format."""
+    def lines(self) -> Iterator[str]:
+        """Yield the line of the text format."""
         yield f"{self.name} {self.value}"
 
 
@@ -64,7 +64,7 @@ class Histogram:
         self._cells: dict[Labels, tuple[list[int], list[float]]] = {}
 
     def add(self, value: float, *values: str) -> None:
-        """Counts a value."""
+        """Count a value in its bucket."""
         cell = self._cells.get(values)
         if cell is None:
             cell = self._cells[values] = ([0] * (len(self._bounds) + 1), [0.0])
@@ -72,8 +72,8 @@ class Histogram:
         counts[bisect.bisect_left(self._bounds, value)] += 1
         total[0] += value
 
-    def samples(self) -> Iterator[str]:
-        """The lines of the text format."""
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of the text format."""
         for values, (counts, total) in sorted(self._cells.items()):
             running = 0
             for bound, count in zip((*self._bounds, "+Inf"), counts, strict=True):
@@ -87,7 +87,7 @@ class Histogram:
 
 
 class Metrics:
-    """What the server counts. Latencies are in microseconds."""
+    """The server's metrics. Latencies are in microseconds."""
 
     def __init__(self) -> None:
         prefix = ":tensorflow:serving:"
@@ -99,7 +99,7 @@ class Metrics:
         )
         self.request_latency = Histogram(
             f"{prefix}request_latency",
-            "Microseconds from a whole request to its answer.",
+            "Microseconds from a complete request to its response.",
             ("model_name", "API", "entrypoint", "status"),
             LATENCY_BOUNDS,
         )
@@ -128,12 +128,12 @@ class Metrics:
         )
 
     def page(self) -> str:
-        """All of them in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         lines = []
         for metric in vars(self).values():
             lines.append(f"# HELP {metric.name} {metric.help}")
             lines.append(f"# TYPE {metric.name} {metric.kind}")
-            lines.extend(metric.samples())
+            lines.extend(metric.lines())
         return "\n".join(lines) + "\n"
 
 

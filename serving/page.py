@@ -1,8 +1,8 @@
-"""The page at `/`: its files, and what it asks for beside the REST API.
+"""The page at `/`: its files, and the routes that it needs in addition to the REST API.
 
 ```
-GET /page/model           the model's name, version, signatures and model card
-GET /page/items?q=id      known items whose ids hold the text, most popular first
+GET /page/model           name, version, signatures and model card of the model
+GET /page/items?q=text    known items whose ids contain the text, most popular first
 POST /page/known          for each id of a JSON list, whether the model knows it
 ```
 """
@@ -21,13 +21,15 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from hln_tf.export import ITEMS, MODEL_CARD
 from serving.servable import Servable
 from serving.versions import Versions
 
 FILES = Path(__file__).with_name("page")
-SUGGESTIONS = 20
+EXTRA = "assets.extra"
+MAX_SUGGESTIONS = 20
 
-# Nothing is loaded from elsewhere, and nothing runs but the page's own script.
+# The browser loads nothing from other hosts and runs no script but the page's own.
 _HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
@@ -37,12 +39,12 @@ _HEADERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Extras:
-    """What an export carries beside its SavedModel; empty for one of another origin.
+    """Model card and item ids of an export; empty for a SavedModel of another origin.
 
     Attributes:
       card: The model card.
-      items: Raw ids that the model knows, most popular first.
-      known: The same as a set.
+      items: Item ids that the model knows, most popular first.
+      known: The same ids as a set.
     """
 
     card: dict[str, Any]
@@ -51,34 +53,34 @@ class Extras:
 
     @classmethod
     def read(cls, version: Path) -> "Extras":
-        """Reads those of a version's directory."""
+        """Read the files in a version's directory."""
         try:
-            card = json.loads((version / "assets.extra/model_card.json").read_text("utf-8"))
-            items = (version / "assets.extra/items.txt").read_text("utf-8").split("\n")[:-1]
+            card = json.loads((version / EXTRA / MODEL_CARD).read_text("utf-8"))
+            items = (version / EXTRA / ITEMS).read_text("utf-8").split("\n")[:-1]
         except (OSError, ValueError):
             card, items = {}, []
         return cls(card, items, frozenset(items))
 
     def search(self, text: str) -> list[str]:
-        """Items whose ids start with the text, then those that hold it."""
+        """Return items whose ids start with the text, then those that contain it."""
         starting = (item for item in self.items if item.startswith(text))
-        holding = (item for item in self.items if text in item and not item.startswith(text))
-        return list(itertools.islice(itertools.chain(starting, holding), SUGGESTIONS))
+        containing = (item for item in self.items if text in item and not item.startswith(text))
+        return list(itertools.islice(itertools.chain(starting, containing), MAX_SUGGESTIONS))
 
 
 def page_routes(versions: Versions) -> list[BaseRoute]:
-    """The routes of the page.
+    """Create the routes of the page.
 
     Args:
       versions: The model; the page shows the version that requests get by default.
     """
-    # Kept for as long as the version that they belong to: another one may come to lie at its path.
-    kept: weakref.WeakKeyDictionary[Servable, Extras] = weakref.WeakKeyDictionary()
+    # By loaded version rather than by path, where another version may replace it.
+    cache: weakref.WeakKeyDictionary[Servable, Extras] = weakref.WeakKeyDictionary()
 
     async def extras_of(servable: Servable) -> Extras:
-        if servable not in kept:
-            kept[servable] = await asyncio.to_thread(Extras.read, servable.path)
-        return kept[servable]
+        if servable not in cache:
+            cache[servable] = await asyncio.to_thread(Extras.read, servable.path)
+        return cache[servable]
 
     async def extras() -> Extras:
         with versions.using(versions.name, None, None) as servable:
@@ -101,13 +103,13 @@ def page_routes(versions: Versions) -> list[BaseRoute]:
 
     async def known(request: Request) -> Response:
         try:
-            asked = orjson.loads(await request.body())
+            ids = orjson.loads(await request.body())
         except orjson.JSONDecodeError:
-            asked = None
-        if not isinstance(asked, list) or not all(isinstance(item, str) for item in asked):
+            ids = None
+        if not isinstance(ids, list) or not all(isinstance(item, str) for item in ids):
             return _json({"error": "Expected a JSON list of item ids"}, 400)
         found = await extras()
-        return _json([item in found.known for item in asked])
+        return _json([item in found.known for item in ids])
 
     return [
         Route("/", index),
@@ -119,10 +121,10 @@ def page_routes(versions: Versions) -> list[BaseRoute]:
 
 
 class _Files(StaticFiles):
-    """The page's files with its headers."""
+    """The page's files with their headers."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        """See `StaticFiles`."""
+        """Add the headers to the response of `StaticFiles`."""
         response = super().file_response(*args, **kwargs)
         response.headers.update(_HEADERS)
         return response

@@ -1,4 +1,4 @@
-"""Between TensorProto and arrays, for gRPC."""
+"""Conversion between TensorProto and arrays, for gRPC."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from serving.errors import Code, ServingError, invalid
 from serving.tensors import MAX_RANK, InputSpec, Tensors
 
-# Where a TensorProto keeps the values of each type.
+# The field of a TensorProto that contains the values of a type.
 _FIELDS = {
     "float32": (types_pb2.DT_FLOAT, "float_val"),
     "float64": (types_pb2.DT_DOUBLE, "double_val"),
@@ -25,15 +25,15 @@ _FIELDS = {
     "bool": (types_pb2.DT_BOOL, "bool_val"),
     "object": (types_pb2.DT_STRING, "string_val"),
 }
-# Kept as 16-bit patterns.
+# These are stored as 16-bit patterns.
 _HALF_FIELDS = {"float16": types_pb2.DT_HALF, "bfloat16": types_pb2.DT_BFLOAT16}
 _MAX_ELEMENTS = 2**26
-# A last value that repeats lets a few bytes stand for a tensor of any size; this many at most.
+# A last value that repeats lets a few bytes describe a tensor of any size; this many at most.
 _MAX_REPEATED = 2**20
 
 
 def decode_inputs(protos: Mapping[str, Any], specs: Mapping[str, InputSpec]) -> Tensors:
-    """Turns the inputs of a PredictRequest into arrays.
+    """Convert the inputs of a PredictRequest to arrays.
 
     Args:
       protos: TensorProto by name.
@@ -53,7 +53,7 @@ def decode_inputs(protos: Mapping[str, Any], specs: Mapping[str, InputSpec]) -> 
 
 
 def encode_outputs(outputs: Tensors, into: Any) -> None:
-    """Writes arrays into a map of TensorProto, values in the typed fields.
+    """Write arrays to a map of TensorProto, with the values in the typed fields.
 
     Raises:
       ServingError: UNIMPLEMENTED; a type has no field.
@@ -74,10 +74,10 @@ def encode_outputs(outputs: Tensors, into: Any) -> None:
 
 
 def decode_tensor(name: str, proto: tensor_pb2.TensorProto, spec: InputSpec) -> np.ndarray:
-    """Turns a TensorProto into an array; strings stay bytes.
+    """Convert a TensorProto to an array; strings remain bytes.
 
     Raises:
-      ServingError: INVALID_ARGUMENT; it is not of the type or contradicts itself.
+      ServingError: INVALID_ARGUMENT; it has another type or contradicts itself.
     """
     kind = spec.dtype.name
     number, field = _FIELDS.get(kind) or (_HALF_FIELDS.get(kind), "half_val")
@@ -102,7 +102,7 @@ def decode_tensor(name: str, proto: tensor_pb2.TensorProto, spec: InputSpec) -> 
             )
         return np.frombuffer(proto.tensor_content, spec.dtype).reshape(shape)
     values = list(getattr(proto, field))
-    # TensorFlow lets the last value stand for those that are left out; none stand for zeros.
+    # As in TensorFlow, the last value repeats for those that are missing; no value means zeros.
     if len(values) > count or (not values and count and kind == "object"):
         raise invalid(
             f"input {name} has {len(values)} values, expected {count} for the shape {shape}"

@@ -21,7 +21,7 @@ from serving.errors import Code, ServingError, invalid
 from serving.predictor import Predictor
 from serving.settings import ServerSettings
 from serving.tensors import elements
-from serving.threads import LARGE_BYTES, LARGE_ELEMENTS, beside
+from serving.threads import LARGE_BYTES, LARGE_ELEMENTS, offload_if
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
 
@@ -40,12 +40,12 @@ _LOGGER = logging.getLogger(__name__)
 def create_app(
     predictor: Predictor, settings: ServerSettings, pages: Sequence[BaseRoute] = ()
 ) -> ASGIApp:
-    """The server's HTTP side.
+    """Create the application of all HTTP routes.
 
     Args:
-      predictor: Answers requests.
+      predictor: Runs the requests.
       settings: Timeouts and limits.
-      pages: Further routes; they must stay clear of `/v1` and `/monitoring`.
+      pages: Further routes, outside of `/v1` and `/monitoring`.
     """
 
     async def prometheus(request: Request) -> Response:
@@ -62,7 +62,7 @@ def create_app(
     )
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        # The API is asked thousands of times a second and needs no router.
+        # The API gets thousands of requests a second and needs no router.
         is_api = scope["type"] == "http" and scope["path"][:4].lower() == "/v1/"
         await (api if is_api else other)(scope, receive, send)
 
@@ -70,10 +70,10 @@ def create_app(
 
 
 class RestApi:
-    """The routes below `/v1`, as a plain ASGI application for the sake of speed.
+    """The routes below `/v1`, as a plain ASGI application for speed.
 
     Args:
-      predictor: Answers requests.
+      predictor: Runs the requests.
       settings: Timeouts and limits.
     """
 
@@ -83,9 +83,9 @@ class RestApi:
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Answer one request."""
         try:
-            body = await self._answer(scope, receive)
+            body = await self._respond(scope, receive)
             status, close = 200, False
         except ServingError as error:
             body, status = _error_body(error.message), error.http_status
@@ -98,7 +98,7 @@ class RestApi:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> bytes:
+    async def _respond(self, scope: Scope, receive: Receive) -> bytes:
         path, verb = scope["raw_path"].decode("latin-1"), scope["method"]
         if verb == "POST" and (found := _PREDICT.fullmatch(path)):
             body = await self._read(scope, receive)
@@ -116,28 +116,28 @@ class RestApi:
     async def _predict(
         self, body: bytes, name: str, version: int | None, label: str | None, method: str
     ) -> bytes:
-        began = time.monotonic()
+        started = time.monotonic()
         error = None
         try:
             if method == "predict":
                 return await self._predict_body(body, name, version, label)
-            asked = _EXAMPLE_METHODS[method]
-            return await self._examples_body(asked, body, name, version, label)
+            example_method = _EXAMPLE_METHODS[method]
+            return await self._examples_body(example_method, body, name, version, label)
         except ServingError as raised:
             error = raised
             raise
         except Exception:
-            _LOGGER.exception("a request met a defect")
+            _LOGGER.exception("a request failed by a defect of the server")
             error = ServingError(Code.INTERNAL, "Internal error, see the server's log")
             raise error from None
         finally:
-            self._predictor.record("REST", method.capitalize(), name, began, error)
+            self._predictor.record("REST", method.capitalize(), name, started, error)
 
     async def _predict_body(
         self, body: bytes, name: str, version: int | None, label: str | None
     ) -> bytes:
         is_large = len(body) > LARGE_BYTES
-        document = await beside(is_large, lambda: json_requests.parse_object(body))
+        document = await offload_if(is_large, lambda: json_requests.parse_object(body))
         chosen = json_requests.signature_name(document)
         with self._versions.using(name, version, label) as servable:
             signature = servable.signature(chosen)
@@ -147,12 +147,12 @@ class RestApi:
                     "not found in signature def"
                 )
             specs = signature.inputs
-            inputs, layout = await beside(
+            inputs, layout = await offload_if(
                 is_large, lambda: json_requests.decode_inputs(document, specs)
             )
             timeout = self._settings.request_timeout
             outputs = await self._predictor.run(servable, signature, inputs, timeout)
-        return await beside(
+        return await offload_if(
             elements(outputs) > LARGE_ELEMENTS,
             lambda: json_responses.encode_outputs(outputs, layout),
         )
@@ -166,20 +166,20 @@ class RestApi:
         label: str | None,
     ) -> bytes:
         is_large = len(body) > LARGE_BYTES
-        document = await beside(is_large, lambda: json_requests.parse_object(body))
+        document = await offload_if(is_large, lambda: json_requests.parse_object(body))
         chosen = json_requests.signature_name(document)
-        inputs = await beside(is_large, lambda: examples.parse_examples(document))
+        inputs = await offload_if(is_large, lambda: examples.parse_examples(document))
         with self._versions.using(name, version, label) as servable:
             signature = examples.signature_for(servable, chosen, method)
             timeout = self._settings.request_timeout
             outputs = await self._predictor.run(servable, signature, inputs, timeout)
-        return await beside(
+        return await offload_if(
             elements(outputs) > LARGE_ELEMENTS,
             lambda: examples.results_json(method, outputs, elements(inputs)),
         )
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
-        """The whole body; one that is too large is read to its end, and forgotten."""
+        """Read the whole body; one that is too large is read to its end and discarded."""
         limit = self._settings.max_request_bytes
         headers = dict(scope["headers"])
         too_large = ServingError(
@@ -217,7 +217,7 @@ def _model(found: re.Match[str]) -> tuple[str, int | None, str | None]:
 
 
 def _error_body(message: str) -> bytes:
-    # Standard JSON escapes what is no text, such as half of a surrogate pair.
+    # Standard JSON escapes what is not text, such as half of a surrogate pair.
     return json.dumps({"error": message}).encode()
 
 

@@ -1,4 +1,4 @@
-"""Tensors on their way: NumPy arrays by name, and what is expected of them."""
+"""Tensors of requests and responses: NumPy arrays by name, their types and layout."""
 
 import dataclasses
 import enum
@@ -11,7 +11,7 @@ Tensors = dict[str, np.ndarray]
 
 MAX_RANK = 32
 
-# TensorFlow's types by their names in metadata; strings are object arrays.
+# NumPy types by TensorFlow's names in metadata; strings are object arrays.
 NUMPY_TYPES: Mapping[str, Any] = {
     "DT_FLOAT": np.float32,
     "DT_DOUBLE": np.float64,
@@ -31,10 +31,10 @@ NUMPY_TYPES: Mapping[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class InputSpec:
-    """What a signature takes for one input.
+    """The type of an input of a signature.
 
     Attributes:
-      dtype: NumPy type; object stands for strings, as bytes.
+      dtype: NumPy type; object for strings, as bytes.
       type: TensorFlow's name of the type, such as `float` or `string`.
     """
 
@@ -43,16 +43,16 @@ class InputSpec:
 
 
 def elements(tensors: Tensors) -> int:
-    """How many numbers and strings tensors have together."""
+    """Return the total number of elements in tensors."""
     return sum(array.size for array in tensors.values())
 
 
 class Layout(enum.Enum):
-    """How a request, and its answer, arrange tensors.
+    """The layout of tensors in a REST request and its response.
 
     Attributes:
-      ROW: `instances` in, `predictions` out: a list with one entry per row.
-      COLUMNAR: `inputs` in, `outputs` out: whole tensors.
+      ROW: `instances` and `predictions`, lists with one entry per row.
+      COLUMNAR: `inputs` and `outputs`, complete tensors.
     """
 
     ROW = "instances"

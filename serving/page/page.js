@@ -1,17 +1,17 @@
-// The page: a session, what is recommended for it, and how the model's preference groups read it.
+// The page: a session, its recommendations, and its explanation by the model's preference groups.
 import { known, model, predict, search } from "./server.js";
 import { suggest } from "./suggestions.js";
 
-const NEAREST = 5; // items shown of each group
-const CLEARLY = 0.01; // difference in retention from which one group is said to keep a click most
+const NEAREST = 5; // items shown for each group
+const MIN_DIFFERENCE = 0.01; // in retention, to mark a click with the group that retains it most
 
 const element = (id) => document.getElementById(id);
 const letter = (group) => String.fromCharCode(65 + group);
 const percent = (p) => `${(100 * p).toFixed(1)} %`;
 
-let served; // what page/model tells
+let served; // response of page/model
 let session = []; // clicks, {item, isKnown}
-let asked = 0;
+let refreshes = 0;
 
 function make(tag, properties = {}, ...children) {
   const node = Object.assign(document.createElement(tag), properties);
@@ -24,10 +24,10 @@ function show(id, text) {
   element(id).hidden = !text;
 }
 
-// The session, also as the address of the page, so that it can be kept and sent.
+// The session, which is also in the address of the page, so that it can be saved and shared.
 
 const separator = () => served.card.serving.separator;
-const written = () => session.map((click) => click.item).join(separator());
+const sessionText = () => session.map((click) => click.item).join(separator());
 
 async function add(items) {
   const found = items.filter(Boolean);
@@ -47,7 +47,7 @@ function remove(index) {
 }
 
 function changed() {
-  const address = session.length ? `#${encodeURIComponent(written())}` : "";
+  const address = session.length ? `#${encodeURIComponent(sessionText())}` : "";
   history.replaceState(null, "", location.pathname + address);
   return refresh();
 }
@@ -57,7 +57,7 @@ function openAddress() {
   try {
     text = decodeURIComponent(text);
   } catch {
-    // Somebody wrote it by hand, with a % of its own.
+    // Typed by hand, with a plain %.
   }
   return openItems(text.split(separator()));
 }
@@ -67,11 +67,11 @@ function openItems(items) {
   return add(items);
 }
 
-// What the model says
+// The model's response
 
 async function refresh() {
-  const question = (asked += 1);
-  const sessions = [written()];
+  const current = (refreshes += 1);
+  const sessions = [sessionText()];
   const k = [Number(element("k").value)];
   const exclude_seen = [element("unseen").checked];
   const explains = served.signatures.includes("explain");
@@ -80,21 +80,21 @@ async function refresh() {
       predict(served, "sessions_k", { sessions, k, exclude_seen }),
       explains ? predict(served, "explain", { sessions }) : null,
     ]);
-    if (question !== asked) return;
+    if (current !== refreshes) return;
     show("problem");
     showTop(top);
     showSession(groups);
     showNearest(groups);
   } catch (error) {
-    if (question !== asked) return;
+    if (current !== refreshes) return;
     if (error.status !== 404) return show("problem", error.message);
     const { version } = served;
     try {
-      await meet();
+      await loadModel();
     } catch (problem) {
       return show("problem", problem.message);
     }
-    // Another version has taken the place of the one that the page has shown so far.
+    // Another version has replaced the one that the page has shown so far.
     if (served.version !== version) return openItems(session.map(({ item }) => item));
     show("problem", error.message);
   }
@@ -107,7 +107,7 @@ function showTop(top) {
   show(
     "fallback",
     top.is_fallback && session.length
-      ? `${hasKnown ? "The model keeps no click of the session" : "No click is a known item"}: ` +
+      ? `${hasKnown ? "The model uses no click of the session" : "No click is a known item"}: ` +
           "these are the most popular items."
       : "",
   );
@@ -127,13 +127,13 @@ function showSession(groups) {
     "legend",
     count && session.length
       ? `${letter(0)} to ${letter(count - 1)} are the model's preference groups. Bars: the ` +
-          "probability that a group keeps the click. A click carries the letter of the group " +
-          "that keeps it most, = where they keep it alike."
+          "retention of a click in each group. The mark of a click is the group with the " +
+          "highest retention, or = if the groups do not differ."
       : "",
   );
 }
 
-/** For each click its column in `explain`, null where the model does not use it. */
+/** The column in `explain` of each click, null if the model does not use it. */
 function usedColumns() {
   const used = session.flatMap((click, index) => (click.isKnown ? [index] : []));
   const first = Math.max(used.length - served.card.serving.max_length, 0);
@@ -154,7 +154,7 @@ function clickRow(click, index, column, groups) {
     name.append(click.item, make("small", {}, reason));
     name.colSpan = 1 + (retention?.length ?? 0);
   } else {
-    if (retention) name.append(mark(keeper(retention)));
+    if (retention) name.append(mark(mostRetaining(retention)));
     name.append(click.item);
     for (const [group, p] of (retention ?? []).entries()) row.append(retentionCell(group, p));
   }
@@ -164,16 +164,17 @@ function clickRow(click, index, column, groups) {
   return row;
 }
 
-/** The group that keeps a click most, null where they keep it alike. */
-function keeper(retention) {
-  const most = Math.max(...retention);
-  const isClear = retention.length > 1 && most - Math.min(...retention) >= CLEARLY;
-  return isClear ? retention.indexOf(most) : null;
+/** The group with the highest retention of a click, null if the groups do not differ. */
+function mostRetaining(retention) {
+  const highest = Math.max(...retention);
+  const differs = retention.length > 1 && highest - Math.min(...retention) >= MIN_DIFFERENCE;
+  return differs ? retention.indexOf(highest) : null;
 }
 
 function mark(group) {
   if (group === null) {
-    return make("span", { className: "mark group-all", title: "kept alike by all groups" }, "=");
+    const title = "retained equally by all groups";
+    return make("span", { className: "mark group-all", title }, "=");
   }
   const title = `group ${letter(group)}`;
   return make("span", { className: `mark group-${group % 6}`, title }, letter(group));
@@ -182,9 +183,10 @@ function mark(group) {
 function retentionCell(group, p) {
   const filled = make("span");
   filled.style.width = percent(p).replace(" ", "");
+  const title = `retention in group ${letter(group)}: ${percent(p)}`;
   return make(
     "td",
-    { className: `retention group-${group % 6}`, title: `group ${letter(group)} keeps ${percent(p)}` },
+    { className: `retention group-${group % 6}`, title },
     percent(p),
     make("div", { className: "bar" }, filled),
   );
@@ -196,16 +198,15 @@ function showNearest(groups) {
   const blocks = groups.group_item_ids.map((items, group) => {
     const rows = items.slice(0, NEAREST).map((item, i) => [item, groups.group_scores[group][i]]);
     const head = make("h3", {}, mark(group), ` Group ${letter(group)}`);
-    const isSilent = !items[0];
-    const content = isSilent
-      ? make("p", { className: "note" }, "keeps no click of this session")
-      : make("ol", {}, ...ranking(rows));
+    const content = items[0]
+      ? make("ol", {}, ...ranking(rows))
+      : make("p", { className: "note" }, "retains no click of this session");
     return make("div", {}, head, content);
   });
   element("nearest").replaceChildren(...blocks);
 }
 
-/** List entries of items with scores; a click on one adds it to the session. */
+/** List entries of items with scores; choosing one adds it to the session. */
 function ranking(rows) {
   return rows
     .filter(([item]) => item)
@@ -241,15 +242,15 @@ function offerK({ k, k_max, candidates }) {
   if (!element("k").value) element("k").value = options[0];
 }
 
-/** Asks what is served now, and shows what the page can do with it. */
-async function meet() {
+/** Load the description of the served model, and show the sections that it supports. */
+async function loadModel() {
   served = await model();
   describe(served);
-  const isOurs = served.card.serving && served.signatures.includes("sessions_k");
-  element("session").hidden = element("recommendations").hidden = !isOurs;
-  if (!isOurs) {
+  const isSupported = served.card.serving && served.signatures.includes("sessions_k");
+  element("session").hidden = element("recommendations").hidden = !isSupported;
+  if (!isSupported) {
     throw new Error(
-      "This model was not written by python -m serving.export, so the page cannot ask it about " +
+      "This model was not written by python -m serving.export, so the page cannot query it for " +
         "sessions. The REST and gRPC interfaces serve it all the same.",
     );
   }
@@ -258,7 +259,7 @@ async function meet() {
 
 async function start() {
   try {
-    await meet();
+    await loadModel();
   } catch (error) {
     return show("problem", error.message);
   }

@@ -1,4 +1,4 @@
-// What the page asks of the server: the REST API of the model, and the routes below /page.
+// Requests to the server: the REST API of the model, and the routes below /page.
 
 async function json(url, options) {
   let response;
@@ -15,13 +15,13 @@ async function json(url, options) {
   return content;
 }
 
-/** The model: its name, version, signatures and model card. */
+/** Name, version, signatures and model card of the model. */
 export const model = () => json("page/model");
 
-/** Raw ids of known items that hold a text, most popular first. */
+/** Ids of known items that contain a text, most popular first. */
 export const search = (text) => json(`page/items?${new URLSearchParams({ q: text })}`);
 
-/** For each raw id, whether the model knows it. */
+/** For each item id, whether the model knows it. */
 export const known = (items) =>
   items.length ? json("page/known", { method: "POST", body: JSON.stringify(items) }) : [];
 

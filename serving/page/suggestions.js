@@ -4,12 +4,12 @@
  * @param {HTMLInputElement} input with role="combobox"
  * @param {HTMLUListElement} list with role="listbox"
  * @param {(text: string) => Promise<string[]>} search
- * @param {(item: string) => void} take called with the suggestion that is chosen
+ * @param {(item: string) => void} take called with the chosen suggestion
  */
 export function suggest(input, list, search, take) {
   let chosen = -1;
-  let asked = 0;
-  let pending = null; // the answer under way
+  let searches = 0;
+  let pending = null; // the search in progress
   let moving = null; // the arrow key that waits for it
 
   function choose(index) {
@@ -22,24 +22,24 @@ export function suggest(input, list, search, take) {
   }
 
   function close() {
-    asked += 1; // an answer that is under way comes too late
+    searches += 1; // discards the result of a search in progress
     list.hidden = true;
     input.setAttribute("aria-expanded", "false");
     choose(-1);
   }
 
   function open() {
-    const answer = ask().finally(() => {
-      if (pending === answer) pending = null;
+    const started = update().finally(() => {
+      if (pending === started) pending = null;
     });
-    pending = answer;
-    return answer;
+    pending = started;
+    return started;
   }
 
-  async function ask() {
-    const question = (asked += 1);
+  async function update() {
+    const current = (searches += 1);
     const items = await search(input.value.trim()).catch(() => []);
-    if (question !== asked) return;
+    if (current !== searches) return;
     list.replaceChildren(
       ...items.map((item, index) => {
         const option = document.createElement("li");
@@ -64,7 +64,7 @@ export function suggest(input, list, search, take) {
   input.addEventListener("blur", close);
   async function move(step) {
     if (list.hidden && !pending) return open();
-    await pending; // what is chosen is one of the items for the text as it stands
+    await pending; // so that the choice is among the items for the present text
     const count = list.children.length;
     if (!list.hidden) choose(chosen < 0 && step < 0 ? count - 1 : (chosen + step + count) % count);
   }

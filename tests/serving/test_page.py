@@ -11,7 +11,6 @@ from served import serve, wait_for
 from small_hln import make_model
 
 from hln_tf.data.sessions import Sessions
-from hln_tf.export.saved_model import export
 from hln_tf.models.markov import Markov
 from hln_tf.models.settings import MarkovSettings
 from hln_tf.recommender import Recommender
@@ -46,9 +45,9 @@ def addresses(tmp_path_factory):
     hln, markov = make_model(num_items=ITEMS, seed=2), Markov(3, MarkovSettings())
     hln.fit_counts(popular(ITEMS))
     markov.fit_counts(Sessions.from_lists([[1, 2, 3], [1, 2, 3], [3, 1]]))
-    export(Recommender(hln, IDS, MAX_LENGTH, " "), root / "hln", RUN)
+    Recommender(hln, IDS, MAX_LENGTH, " ").export(root / "hln", RUN)
     raw_ids = ["a b", "<b>bold</b>", "ü"]
-    export(Recommender(markov, raw_ids, MAX_LENGTH, "\t"), root / "markov", {})
+    Recommender(markov, raw_ids, MAX_LENGTH, "\t").export(root / "markov", {})
     servers = {name: serve(root / name, root / f"{name}.log", name=name) for name in SERVED}
     try:
         for server in servers.values():
@@ -253,7 +252,7 @@ def test_the_page_shows_what_the_model_answers(groups, open_page):
     for block, items in zip(nearest, explained["group_item_ids"][0], strict=True):
         found = block.locator(".pick").all_inner_texts()
         assert found == [item for item in items[:5] if item]
-        assert found or "keeps no click" in block.inner_text()
+        assert found or "retains no click" in block.inner_text()
     assert_nothing_is_clipped(page)
     screenshot(page, "desktop")
 

@@ -1,4 +1,4 @@
-"""`python -m beam_preprocess.generate`: a raw log of any size, to measure preprocessing on."""
+"""The command `python -m beam_preprocess.generate`: a synthetic log of any size."""
 
 import contextlib
 import dataclasses
@@ -17,30 +17,30 @@ from hln_tf.common.settings import checked, setting
 SHAPES = ("yoochoose", "lastfm")
 
 _DESCRIPTION = """\
-Writes a made-up raw log with the shape of a public one, in blocks, so that memory
+Writes a synthetic raw log with the shape of a public one, in blocks, so that memory
 does not grow with the log.
 
   python -m beam_preprocess.generate --shape yoochoose --clicks 5000000 --output clicks.dat
 
-The clicks follow no taste: they measure preprocessing, not models. The same flags
-give the same rows. An --output that ends in .gz is written as gzip.
+The clicks have no preferences to learn: they measure preprocessing, not models. The
+same flags give the same rows. An --output that ends in .gz is written as gzip.
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class LogSettings:
-    """A made-up raw log."""
+    """The settings of a synthetic raw log."""
 
-    output: str = setting("", "file to write or to replace; .gz at the end packs it")
+    output: str = setting("", "file to write or to replace; .gz at the end compresses it")
     shape: str = setting("yoochoose", "the public log to resemble", choices=SHAPES)
     clicks: int = setting(5_000_000, "number of rows", minimum=1, maximum=2_000_000_000)
     items: int = setting(
         0,
-        "items that are drawn from, some of them never; 0: as many as the public log has",
+        "items that clicks are sampled from; 0: as many as the public log has",
         minimum=0,
         maximum=100_000_000,
     )
-    seed: int = setting(1, "seed of all that is drawn", minimum=0)
+    seed: int = setting(1, "seed of the random numbers", minimum=0)
 
     def __post_init__(self) -> None:
         checked(self)
@@ -51,33 +51,34 @@ class LogSettings:
 
 
 def generate(settings: LogSettings) -> None:
-    """Writes the log, whole or not at all."""
-    from beam_preprocess import synthetic_logs as shapes
+    """Write the log atomically."""
+    from beam_preprocess import synthetic_logs
 
-    blocks = {"yoochoose": shapes.yoochoose, "lastfm": shapes.lastfm}[settings.shape]
+    generators = {"yoochoose": synthetic_logs.yoochoose, "lastfm": synthetic_logs.lastfm}
+    blocks = generators[settings.shape](settings.clicks, settings.seed, settings.items)
     with (
         atomic_write(settings.output) as temporary,
-        _opened(temporary, packed=settings.output.endswith(".gz")) as file,
+        _opened(temporary, compressed=settings.output.endswith(".gz")) as file,
         progress_bar(f"writing {settings.output}", "clicks", settings.clicks) as bar,
     ):
-        for clicks, text in blocks(settings.clicks, settings.seed, settings.items):
+        for clicks, text in blocks:
             file.write(text)
             bar.update(clicks)
 
 
 @contextlib.contextmanager
-def _opened(path: Path, packed: bool) -> Iterator[BinaryIO]:
+def _opened(path: Path, compressed: bool) -> Iterator[BinaryIO]:
     with open(path, "wb") as file:
-        if not packed:
+        if not compressed:
             yield file
             return
-        # Without name and time, so that the same rows are the same bytes.
+        # Without name and time in the header, so that equal rows give equal bytes.
         with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as stream:
             yield cast(BinaryIO, stream)
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Parses the arguments and writes the log."""
+    """Parse the arguments and write the log."""
     parser = Parser(prog="python -m beam_preprocess.generate", description=_DESCRIPTION)
     add_settings(parser, LogSettings, "the log", {"output": "none, one must be given"})
     settings = settings_from(LogSettings, parser.parse_args(arguments))

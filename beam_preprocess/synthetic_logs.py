@@ -1,4 +1,4 @@
-"""Made-up clicks with the shapes of public logs, block by block as the text of their rows."""
+"""Synthetic clicks with the statistics of public logs, in blocks of rows as text."""
 
 import functools
 from collections.abc import Iterator
@@ -7,16 +7,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_BLOCK = 500_000  # clicks made at a time, about
+_BLOCK = 500_000  # clicks generated at a time, about
 _DAY = 86_400_000  # milliseconds
 
 # Yoochoose: 33.0 M clicks, 9.2 M sessions, 52.7 k items, of which 37.5 k are clicked
 # 5 times or more and the first 150 k times.
-_ITEMS = 53_300  # some are never drawn
+_ITEMS = 53_300  # some are never clicked
 _ITEM_SHIFT, _ITEM_POWER = 200, 1.97
 _SINGLE = 0.137  # share of the sessions of one click
 _LENGTH_POWER, _LONGEST = 2.6, 200
-_SHORTEST_GAP, _MEAN_GAP = 500, 150_000
+_SHORTEST_INTERVAL, _MEAN_INTERVAL = 500, 150_000  # between two clicks
 _FIRST_DAY, _DAYS = np.datetime64("2014-04-01"), 183
 
 # LastFM-1K: 19.1 M plays of 992 users, about 1 M songs of 170 k artists.
@@ -24,9 +24,10 @@ _PLAYS_PER_USER, _SPREAD = 19_300, 0.8
 _PLAYS_PER_SONG, _SONGS, _SONGS_PER_ARTIST = 19, 1_000_000, 6
 _SONG_SHIFT, _SONG_POWER = 30, 1.1
 _NO_ARTIST_ID, _NO_SONG_ID = 0.07, 0.28
-_PLAY_GAP, _LONG_GAP, _BREAK, _MOST_BREAKS = 240, 36_000, 72_000, 800  # seconds; number
+_PLAY_INTERVAL, _SHORTEST_BREAK, _MEAN_BREAK = 240, 36_000, 72_000  # seconds
+_MOST_BREAKS = 800
 _LAST_SECOND = np.datetime64("2009-05-05T23:59:59")
-_YEARS = 4.2 * 365 * 86_400  # seconds that the log spans
+_LOG_SPAN = 4.2 * 365 * 86_400  # seconds
 _WORDS = (
     "Night River Ghost Golden Heart Winter Machine Silent Summer Blue Paper Echo Glass Velvet "
     'Stone Sailor\'s "Lucky" Earth, Björk Café Señor Ænima Ólafur Мир 夜 Łódź Noël São Ångström '
@@ -37,51 +38,49 @@ _WORDS = (
 
 
 def yoochoose(clicks: int, seed: int, catalogue: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Rows `session,time,item,category`: contiguous sessions, not in order of time.
+    """Generate rows `session,time,item,category`: contiguous sessions, not in order of time.
 
     Yields:
       Number of clicks and text of a block; `clicks` in all.
     """
     rng = np.random.default_rng([seed, 0])
     catalogue = catalogue or _ITEMS
-    places = rng.permutation(catalogue)
-    items = pa.array(214_507_224 + 7 * places).cast(pa.string())
-    lengths = np.arange(2, _LONGEST + 1)
-    weights = lengths**-_LENGTH_POWER
+    items = pa.array(214_507_224 + 7 * rng.permutation(catalogue)).cast(pa.string())
+    weights = np.arange(2, _LONGEST + 1) ** -_LENGTH_POWER
     ends = np.cumsum(np.append(_SINGLE, (1 - _SINGLE) * weights / weights.sum()))
     names = ["0", "S", *map(str, range(1, 13)), "2088643221", "1509387364"]
     categories = pa.array([f"{name}\n" for name in names])
     shares = np.array([0.5, 0.3, *[0.015] * 12, 0.01, 0.01])
     session = 0
-    left = clicks
-    while left:
-        drawn = 1 + np.searchsorted(ends[:-1], rng.random(_BLOCK // 4), "right")
-        drawn = drawn[: np.searchsorted(np.cumsum(drawn), left) + 1]
-        drawn[-1] = min(drawn[-1], left - drawn[:-1].sum())
-        count = int(drawn.sum())
-        ids = session + np.cumsum(rng.integers(1, 3, len(drawn)))
+    remaining = clicks
+    while remaining:
+        lengths = 1 + np.searchsorted(ends[:-1], rng.random(_BLOCK // 4), "right")
+        lengths = lengths[: np.searchsorted(np.cumsum(lengths), remaining) + 1]
+        lengths[-1] = min(lengths[-1], remaining - lengths[:-1].sum())
+        count = int(lengths.sum())
+        ids = session + np.cumsum(rng.integers(1, 3, len(lengths)))
         session = int(ids[-1])
-        starts = rng.integers(0, _DAYS * _DAY, len(drawn))
-        gaps = _SHORTEST_GAP + rng.exponential(_MEAN_GAP, count).astype(np.int64)
-        passed = np.cumsum(gaps)
-        first = np.cumsum(drawn) - drawn
-        times = passed + np.repeat(starts - passed[first], drawn)
+        starts = rng.integers(0, _DAYS * _DAY, len(lengths))
+        intervals = rng.exponential(_MEAN_INTERVAL, count).astype(np.int64)
+        elapsed = np.cumsum(intervals + _SHORTEST_INTERVAL)
+        first = np.cumsum(lengths) - lengths
+        times = elapsed + np.repeat(starts - elapsed[first], lengths)
         kinds = np.searchsorted(np.cumsum(shares)[:-1], rng.random(count))
         yield (
             count,
             _text(
-                pa.array(np.repeat(ids, drawn)).cast(pa.string()),
+                pa.array(np.repeat(ids, lengths)).cast(pa.string()),
                 _times(_FIRST_DAY, times, milliseconds=True),
                 items.take(pa.array(_skewed(rng, count, catalogue, _ITEM_SHIFT, _ITEM_POWER))),
                 categories.take(pa.array(kinds)),
                 delimiter=",",
             ),
         )
-        left -= count
+        remaining -= count
 
 
 def lastfm(clicks: int, seed: int, songs: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Rows `user, time, artist id, artist, song id, song`: each user's latest play first.
+    """Generate rows `user, time, artist id, artist, song id, song`, a user's latest play first.
 
     Yields:
       Number of plays and text of a block; `clicks` in all.
@@ -103,7 +102,7 @@ def lastfm(clicks: int, seed: int, songs: int = 0) -> Iterator[tuple[int, bytes]
         plays = np.diff(bounds[first:end], prepend=start)
         count = int(plays.sum())
         song = _skewed(rng, count, songs, _SONG_SHIFT, _SONG_POWER)
-        by = pa.array(song // _SONGS_PER_ARTIST)
+        artist = pa.array(song // _SONGS_PER_ARTIST)
         song = pa.array(song)
         names = pa.array([f"user_{number:06d}" for number in range(first + 1, end + 1)])
         days, seconds = np.divmod(_play_times(rng, plays), 86_400)
@@ -111,8 +110,8 @@ def lastfm(clicks: int, seed: int, songs: int = 0) -> Iterator[tuple[int, bytes]
         text = _text(
             names.take(pa.array(np.repeat(np.arange(end - first), plays))),
             _times(np.datetime64(int(days.min()), "D"), times, milliseconds=False),
-            artist_ids.take(by),
-            artist_names.take(by),
+            artist_ids.take(artist),
+            artist_names.take(artist),
             song_ids.take(song),
             song_names.take(song),
             delimiter="\t",
@@ -122,46 +121,46 @@ def lastfm(clicks: int, seed: int, songs: int = 0) -> Iterator[tuple[int, bytes]
 
 
 def _play_times(rng: np.random.Generator, plays: np.ndarray) -> np.ndarray:
-    """Seconds since 1970 of each user's plays, the latest first, int64 [plays]."""
+    """Sample the time of each user's plays in seconds since 1970, latest first, int64 [plays]."""
     count = int(plays.sum())
-    gaps = 30 + rng.exponential(_PLAY_GAP - 30, count)
-    pauses = np.repeat(np.minimum(0.05, _MOST_BREAKS / np.maximum(plays, 1)), plays)
-    pauses = rng.random(count) < pauses
-    gaps[pauses] = _LONG_GAP + rng.exponential(_BREAK, int(pauses.sum()))
+    intervals = 30 + rng.exponential(_PLAY_INTERVAL - 30, count)
+    break_rate = np.repeat(np.minimum(0.05, _MOST_BREAKS / np.maximum(plays, 1)), plays)
+    is_break = rng.random(count) < break_rate
+    intervals[is_break] = _SHORTEST_BREAK + rng.exponential(_MEAN_BREAK, int(is_break.sum()))
     user = np.repeat(np.arange(len(plays)), plays)
-    span = np.bincount(user, gaps, len(plays))
-    gaps *= np.minimum(1, _YEARS / np.maximum(span, 1))[user]
-    passed = np.cumsum(gaps)
+    span = np.bincount(user, intervals, len(plays))
+    intervals *= np.minimum(1, _LOG_SPAN / np.maximum(span, 1))[user]
+    elapsed = np.cumsum(intervals)
     first = np.cumsum(plays) - plays
     latest = rng.exponential(2 * 86_400, len(plays))
-    kept = np.flatnonzero(plays)
+    active = np.flatnonzero(plays)
     base = np.zeros(len(plays))
-    base[kept] = latest[kept] - passed[first[kept]]
-    return _LAST_SECOND.astype(np.int64) - (passed + base[user]).astype(np.int64)
+    base[active] = latest[active] - elapsed[first[active]]
+    return _LAST_SECOND.astype(np.int64) - (elapsed + base[user]).astype(np.int64)
 
 
 def _skewed(
     rng: np.random.Generator, count: int, outcomes: int, shift: float, power: float
 ) -> np.ndarray:
-    """Draws from 0 to `outcomes - 1`; k about as likely as (k + shift) ** -power (Zipf's law)."""
+    """Sample from 0 to `outcomes - 1`; k about as likely as (k + shift) ** -power (Zipf's law)."""
     low, high = shift ** (1 - power), (shift + outcomes) ** (1 - power)
-    place = (low + rng.random(count) * (high - low)) ** (1 / (1 - power)) - shift
-    return np.minimum(place.astype(np.int64), outcomes - 1)
+    rank = (low + rng.random(count) * (high - low)) ** (1 / (1 - power)) - shift
+    return np.minimum(rank.astype(np.int64), outcomes - 1)
 
 
-def _names(places: np.ndarray) -> pa.StringArray:
-    """A name of three words for each place, no two alike below `len(_WORDS) ** 3`."""
+def _names(indices: np.ndarray) -> pa.StringArray:
+    """Make a name of three words for each index, no two alike below `len(_WORDS) ** 3`."""
     words, many = pa.array(_WORDS), len(_WORDS)
-    digits = [(places // many**power) % many for power in range(3)]
+    digits = [(indices // many**power) % many for power in range(3)]
     name = pc.binary_join_element_wise(*(words.take(pa.array(digit)) for digit in digits), " ")
-    if places.max() < many**3:
+    if indices.max() < many**3:
         return name
-    volumes = pa.array(places // many**3).cast(pa.string())
+    volumes = pa.array(indices // many**3).cast(pa.string())
     return pc.binary_join_element_wise(name, volumes, " ")
 
 
 def _ids(rng: np.random.Generator, count: int, empty: float) -> pa.StringArray:
-    """Ids of 36 hexadecimal digits and dashes, this share of them empty."""
+    """Sample ids of 36 hexadecimal digits and dashes, this share of them empty."""
     digits = np.frombuffer(b"0123456789abcdef", np.uint8)
     text = digits[rng.integers(0, 16, (count, 36), dtype=np.uint8)]
     text[:, [8, 13, 18, 23]] = ord("-")
@@ -169,7 +168,7 @@ def _ids(rng: np.random.Generator, count: int, empty: float) -> pa.StringArray:
 
 
 def _times(first_day: np.datetime64, times: np.ndarray, milliseconds: bool) -> pa.StringArray:
-    """Times, milliseconds since a day, as text such as `2014-04-07T10:51:09.277Z`."""
+    """Format times, milliseconds since a day, as text such as `2014-04-07T10:51:09.277Z`."""
     days = (first_day + np.arange(times.max() // _DAY + 1)).astype("S10")
     fractions = [f".{number:03d}Z" for number in range(1000)] if milliseconds else ["Z"] * 1000
     columns = (
@@ -188,14 +187,14 @@ def _seconds_of_day() -> np.ndarray:
 
 
 def _fixed(text: np.ndarray) -> pa.StringArray:
-    """Rows of characters, uint8 [rows, width], as strings."""
+    """Convert rows of characters, uint8 [rows, width], to strings."""
     rows, width = text.shape
     ends = np.arange(rows + 1, dtype=np.int32) * np.int32(width)
     return pa.StringArray.from_buffers(rows, pa.py_buffer(ends), pa.py_buffer(text.tobytes()))
 
 
 def _text(*columns: pa.StringArray, delimiter: str) -> bytes:
-    """Columns joined to rows; the last column carries the line's end."""
+    """Join columns to rows; the last column includes the line's end."""
     rows = pc.binary_join_element_wise(*columns, delimiter)
     _, ends, text = rows.buffers()
     return bytes(memoryview(text)[: np.frombuffer(ends, np.int32)[len(rows)]])

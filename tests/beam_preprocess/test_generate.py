@@ -1,4 +1,4 @@
-"""Generated logs: their shape, and that preprocessing takes them."""
+"""Synthetic logs: their statistics, and preprocessing of them."""
 
 import collections
 import gzip
@@ -20,14 +20,14 @@ def rows(path, delimiter):
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory):
-    """A log of each shape."""
+    """Generate a log of each shape."""
     directory = tmp_path_factory.mktemp("logs")
     for shape in ("yoochoose", "lastfm"):
         generate(LogSettings(output=str(directory / shape), shape=shape, clicks=60_000))
     return directory
 
 
-def test_yoochoose_has_its_shape(logs):
+def test_yoochoose_has_the_statistics_of_the_public_log(logs):
     log = rows(logs / "yoochoose", ",")
     assert len(log) == 60_000
     assert {len(row) for row in log} == {4}
@@ -47,7 +47,7 @@ def test_yoochoose_has_its_shape(logs):
     assert len({row[3] for row in log}) > 10
 
 
-def test_lastfm_has_its_shape(logs):
+def test_lastfm_has_the_statistics_of_the_public_log(logs):
     log = rows(logs / "lastfm", "\t")
     assert len(log) == 60_000
     assert {len(row) for row in log} == {6}
@@ -65,7 +65,7 @@ def test_lastfm_has_its_shape(logs):
 
 
 def test_lastfm_end_to_end(logs, tmp_path):
-    """A reference that has no part in the pipeline counts the sessions."""
+    """The counts are compared with those of plain Python on the rows."""
     config = Settings(dataset="lastfm", **DATASETS["lastfm"].defaults)
     manifest = prepare([logs / "lastfm"], tmp_path / "data", config, Work(partitions=3))
     assert manifest.items > 100
@@ -79,7 +79,7 @@ def test_lastfm_end_to_end(logs, tmp_path):
 
 
 @pytest.mark.parametrize("shape", ["yoochoose", "lastfm"])
-def test_packed_logs_hold_the_same_rows_again(shape, tmp_path):
+def test_compressed_logs_have_the_same_rows_in_each_run(shape, tmp_path):
     for name in ("plain", "first.gz", "second.gz"):
         path = tmp_path / name
         main(["--shape", shape, "--clicks", "5000", "--seed", "7", "--output", str(path)])
@@ -104,7 +104,7 @@ def test_the_catalogue_can_have_any_size(shape, tmp_path):
     assert found[1_000_000] > 300
 
 
-def test_one_click_is_a_log(tmp_path):
+def test_a_log_of_one_click(tmp_path):
     for shape in ("yoochoose", "lastfm"):
         generate(LogSettings(output=str(tmp_path / shape), shape=shape, clicks=1))
         assert (tmp_path / shape).read_bytes().count(b"\n") == 1
@@ -119,7 +119,7 @@ def test_wrong_settings(tmp_path):
         main(["--output", str(tmp_path / "log"), "--clicks", "0"])
 
 
-def test_help_loads_nothing_heavy():
+def test_the_modules_import_no_heavy_library():
     code = "import sys, beam_preprocess.generate, benchmarks.preprocessing; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
     assert not {"apache_beam", "pyarrow", "tensorflow", "pandas"} & set(loaded)

@@ -1,4 +1,4 @@
-"""`python -m beam_preprocess.sample`: writes the demo data set and evaluates its optimum."""
+"""The command `python -m beam_preprocess.sample`: the demo data set and its optimum."""
 
 import sys
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from beam_preprocess.sample.generator import LogSettings, generate
 from beam_preprocess.sample.groups import GroupsSettings, compare_groups
 from beam_preprocess.sample.process import ProcessSettings
 from hln_tf.common.cli import Parser, add_settings, run, settings_from
-from hln_tf.training.run_directory import METRICS
+from hln_tf.training import METRICS
 
 _DESCRIPTION = """\
 The demo data set: a click log with planted preference groups, and the best that
@@ -22,38 +22,38 @@ any model can do on it.
 
 
 def build_parser() -> Parser:
-    """The command's flags."""
+    """Build the parser of the command's flags."""
     parser = Parser(prog="python -m beam_preprocess.sample", description=_DESCRIPTION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    writer = commands.add_parser(
+    generator = commands.add_parser(
         "generate",
         help="write a click log with planted preference groups",
         description="Writes a click log in the Yoochoose format with planted preference groups, "
-        "the group of each click,\nand the process that drew them. The same flags give the same "
-        "bytes;\nfiles of an earlier run are replaced.",
+        "the group of each click,\nand the process that they are sampled from. The same flags give "
+        "the same bytes;\nfiles of an earlier run are replaced.",
     )
-    add_settings(writer, LogSettings, "the log")
-    add_settings(writer, ProcessSettings, "the process")
-    scorer = commands.add_parser(
+    add_settings(generator, LogSettings, "the log")
+    add_settings(generator, ProcessSettings, "the process")
+    optimum = commands.add_parser(
         "optimum",
         help="evaluate the best possible model on the prepared sample",
         description="Evaluates the exact predictive distribution of the sample's process on the "
         "test split,\nthe bound that no model can beat on average.",
     )
-    add_settings(scorer, OptimumSettings, "the evaluation")
-    finder = commands.add_parser(
+    add_settings(optimum, OptimumSettings, "the evaluation")
+    groups = commands.add_parser(
         "groups",
         help="compare a trained model's preference groups with the planted ones",
-        description="Gives each click that is not noise to the preference group that keeps it with "
-        "the highest\nprobability, and prints how far these groups are the planted ones: the mean "
-        "adjusted Rand\nindex of sessions drawn anew, 1 where all agree and 0 by chance.",
+        description="Assigns each click that is not noise to the preference group with the highest "
+        "retention,\nand prints how far these groups agree with the planted ones: the mean "
+        "adjusted Rand index\nof newly sampled sessions, 1 for full agreement and 0 by chance.",
     )
-    add_settings(finder, GroupsSettings, "the comparison")
+    add_settings(groups, GroupsSettings, "the comparison")
     return parser
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Runs one of the commands."""
+    """Run one of the commands."""
     flags = build_parser().parse_args(arguments)
     if flags.command == "generate":
         log_settings = settings_from(LogSettings, flags)

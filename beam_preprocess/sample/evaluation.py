@@ -1,4 +1,4 @@
-"""Evaluates the optimum on the test split of the prepared sample."""
+"""Evaluation of the optimum on the test split of the prepared sample."""
 
 import dataclasses
 from pathlib import Path
@@ -14,7 +14,7 @@ from hln_tf.common.cli import import_tensorflow
 from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.settings import checked, setting
 from hln_tf.data.layout import Manifest, read_vocabulary
-from hln_tf.training.run_directory import CONFIG, METRICS
+from hln_tf.training import CONFIG, METRICS
 
 SESSIONS_AT_A_TIME = 128
 PREPARE = (
@@ -25,7 +25,7 @@ PREPARE = (
 
 @dataclasses.dataclass(frozen=True)
 class OptimumSettings:
-    """What to evaluate the optimum on."""
+    """The settings of the optimum's evaluation."""
 
     raw_dir: str = setting("data/raw", "directory that holds the generated log's process")
     data_dir: str = setting("data/sample", "directory of the prepared data set")
@@ -39,14 +39,13 @@ class OptimumSettings:
 
 
 def evaluate(settings: OptimumSettings) -> dict[str, Any]:
-    """Ranks the target of every test prefix by the optimum and writes the metrics.
+    """Rank the target of every test prefix by the optimum and write the metrics.
 
-    Items that preprocessing dropped as rare are not candidates, and prefixes
-    hold what preprocessing left of them; with the default settings that is
-    everything.
+    Items that preprocessing dropped as rare are neither candidates nor in the
+    prefixes; with the default settings there are none.
 
     Returns:
-      What `metrics.json` holds.
+      The content of `metrics.json`.
 
     Raises:
       HlnError: The data set is missing or was not prepared from this sample.
@@ -83,37 +82,37 @@ def evaluate(settings: OptimumSettings) -> dict[str, Any]:
 
 
 def match_items(process: Process, vocabulary: list[str]) -> np.ndarray:
-    """The process's item for each line of the vocabulary [vocabulary].
+    """Find the process's item for each line of the vocabulary [vocabulary].
 
     Raises:
       HlnError: The vocabulary has an item that is not of this process.
     """
-    items = {str(raw): item for item, raw in enumerate(process.item_ids.tolist())}
-    unknown = [raw for raw in vocabulary if raw not in items]
+    items = {str(item_id): item for item, item_id in enumerate(process.item_ids.tolist())}
+    unknown = [item_id for item_id in vocabulary if item_id not in items]
     if unknown:
         raise HlnError(
             f"the vocabulary holds item {unknown[0]!r}, which the sample's process does not have: "
             "generate the sample and prepare it again"
         )
-    return np.array([items[raw] for raw in vocabulary], np.int64)
+    return np.array([items[item_id] for item_id in vocabulary], np.int64)
 
 
 def rank_targets(
     optimum: Optimum, candidates: np.ndarray, sessions: list[np.ndarray]
 ) -> dict[str, float]:
-    """Recall@k and MRR@k of the next click after each click of each session.
+    """Compute Recall@k and MRR@k of the next click after each click of each session.
 
     Args:
       optimum: The scorer.
-      candidates: The process's item for each of the vocabulary's.
-      sessions: Indices of vocabulary items, one array for each session.
+      candidates: The process's item for each line of the vocabulary.
+      sessions: Lines of the vocabulary, from 0, one array for each session.
 
     Returns:
       The metrics by name, as fractions of 1.
     """
     import tensorflow as tf
 
-    from hln_tf.metrics.ranking import FullCatalogueRanking
+    from hln_tf.metrics import FullCatalogueRanking
 
     ranking = FullCatalogueRanking()
     for first in range(0, len(sessions), SESSIONS_AT_A_TIME):

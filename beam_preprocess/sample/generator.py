@@ -1,4 +1,4 @@
-"""Draws a click log from the process and writes it in the Yoochoose format."""
+"""Sampling of a click log from the process, written in the Yoochoose format."""
 
 import dataclasses
 import json
@@ -19,13 +19,13 @@ NOISE = -1
 CATEGORY = "0"
 FIRST_DAY = np.datetime64("2014-04-01T00:00:00.000", "ms")
 MILLISECONDS_PER_DAY = 86_400_000
-SHORTEST_GAP_MS = 1_000
-MEAN_GAP_MS = 60_000
+SHORTEST_INTERVAL_MS = 1_000  # between two clicks
+MEAN_INTERVAL_MS = 60_000
 
 
 @dataclasses.dataclass(frozen=True)
 class LogSettings:
-    """The log that is drawn from a process."""
+    """The settings of a log sampled from a process."""
 
     output: str = setting("data/raw", "directory to write to")
     sessions: int = setting(20_000, "number of sessions", minimum=1)
@@ -52,7 +52,7 @@ class Log:
     Attributes:
       lengths: Clicks of each session [sessions].
       items: Item of each click, from 0 [clicks].
-      groups: Group that the click was drawn from, `NOISE` for noise [clicks].
+      groups: Group that the click was sampled from, `NOISE` for noise [clicks].
       times: Time of each click [clicks], `datetime64[ms]`.
     """
 
@@ -63,20 +63,21 @@ class Log:
 
 
 def draw_log(process: Process, settings: LogSettings, seed: int) -> Log:
-    """Draws a log; lengths and times are independent of what is clicked."""
+    """Sample a log; lengths and times are independent of the items."""
     rng = np.random.default_rng([seed, 1])
     lengths = draw_lengths(settings, rng)
     items, groups = draw_clicks(process, settings.sessions, settings.max_length, rng)
     starts = rng.integers(0, settings.days * MILLISECONDS_PER_DAY, settings.sessions)
-    gaps = rng.exponential(MEAN_GAP_MS, items.shape).astype(np.int64) + SHORTEST_GAP_MS
-    gaps[:, 0] = starts
-    times = FIRST_DAY + np.cumsum(gaps, axis=1).astype("timedelta64[ms]")
-    drawn = np.arange(settings.max_length) < lengths[:, None]
-    return Log(lengths, items[drawn], groups[drawn], times[drawn])
+    intervals = rng.exponential(MEAN_INTERVAL_MS, items.shape).astype(np.int64)
+    intervals += SHORTEST_INTERVAL_MS
+    intervals[:, 0] = starts
+    times = FIRST_DAY + np.cumsum(intervals, axis=1).astype("timedelta64[ms]")
+    mask = np.arange(settings.max_length) < lengths[:, None]
+    return Log(lengths, items[mask], groups[mask], times[mask])
 
 
 def draw_lengths(settings: LogSettings, rng: np.random.Generator) -> np.ndarray:
-    """Draws session lengths, each `length_decay` times as likely as the one before."""
+    """Sample session lengths, each `length_decay` times as likely as the one before."""
     lengths = np.arange(settings.min_length, settings.max_length + 1)
     weights = settings.length_decay ** (lengths - settings.min_length)
     return rng.choice(lengths, settings.sessions, p=weights / weights.sum())
@@ -85,7 +86,7 @@ def draw_lengths(settings: LogSettings, rng: np.random.Generator) -> np.ndarray:
 def draw_clicks(
     process: Process, sessions: int, length: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws sessions of `length` clicks.
+    """Sample sessions of `length` clicks.
 
     Returns:
       Items and groups, both [sessions, length].
@@ -93,7 +94,7 @@ def draw_clicks(
     rows = np.arange(sessions)
     sizes = rng.choice(np.array(process.sizes), sessions)
     active = np.argsort(rng.random((sessions, process.groups)), axis=1)[:, : max(process.sizes)]
-    places = np.full(active.shape, -1)
+    positions = np.full(active.shape, -1)
     latest = np.full(sessions, -1)
     items = np.empty((sessions, length), np.int64)
     groups = np.empty((sessions, length), np.int64)
@@ -106,21 +107,21 @@ def draw_clicks(
         slots = np.where(latest < 0, rng.integers(0, sizes), slots)
         chosen = active[rows, slots]
         first = draw_from(process.starts[chosen], rng.random(sessions))
-        moved = places[rows, slots] + 1 + draw_from(process.steps[None, :], rng.random(sessions))
-        place = np.where(places[rows, slots] < 0, first, moved % process.cycles.shape[1])
-        items[:, column] = np.where(noisy, noise_items, process.cycles[chosen, place])
+        moved = positions[rows, slots] + 1 + draw_from(process.steps[None, :], rng.random(sessions))
+        position = np.where(positions[rows, slots] < 0, first, moved % process.cycles.shape[1])
+        items[:, column] = np.where(noisy, noise_items, process.cycles[chosen, position])
         groups[:, column] = np.where(noisy, NOISE, chosen)
-        places[rows, slots] = np.where(noisy, places[rows, slots], place)
+        positions[rows, slots] = np.where(noisy, positions[rows, slots], position)
         latest = np.where(noisy, latest, slots)
     return items, groups
 
 
 def draw_from(probabilities: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """Draws one outcome per row by inverting its distribution.
+    """Sample one outcome per row by inverting its cumulative distribution.
 
     Args:
       probabilities: Distributions [rows or 1, outcomes].
-      uniform: Numbers drawn from [0, 1) [rows].
+      uniform: Random numbers, uniform in [0, 1) [rows].
     """
     bounds = np.cumsum(probabilities, axis=1)[:, :-1]
     if len(bounds) == 1:
@@ -129,10 +130,10 @@ def draw_from(probabilities: np.ndarray, uniform: np.ndarray) -> np.ndarray:
 
 
 def generate(process_settings: ProcessSettings, log_settings: LogSettings) -> list[Path]:
-    """Writes the click log, its planted groups and the process, each whole or not at all.
+    """Write the click log, its planted groups and the process, each atomically.
 
-    The process is written last and names the checksum of its log, so a process
-    of an earlier run is never taken for that of a later log.
+    The process is written last and includes the checksum of its log, so a process
+    of an earlier run is never mistaken for that of a later log.
 
     Returns:
       The three files. Files of an earlier run are replaced; the same settings
@@ -169,7 +170,7 @@ def generate(process_settings: ProcessSettings, log_settings: LogSettings) -> li
 
 
 def read_process(raw_dir: str | Path) -> tuple[Process, str]:
-    """Reads the process of a generated log and the checksum of that log.
+    """Read the process of a generated log and the checksum of that log.
 
     Raises:
       HlnError: The file is missing, damaged or of another format version.

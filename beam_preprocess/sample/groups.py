@@ -1,4 +1,4 @@
-"""How far a trained model's preference groups are the sample's planted ones."""
+"""Agreement of a trained model's preference groups with the sample's planted ones."""
 
 import dataclasses
 from pathlib import Path
@@ -11,34 +11,34 @@ from beam_preprocess.sample.generator import NOISE, LogSettings, draw_log, read_
 from hln_tf.common.cli import import_tensorflow
 from hln_tf.common.errors import UsageError
 from hln_tf.common.settings import checked, setting
-from hln_tf.training.run_directory import RunDirectory
+from hln_tf.training import RunDirectory
 
 SESSIONS_AT_A_TIME = 512
 
 
 @dataclasses.dataclass(frozen=True)
 class GroupsSettings:
-    """Which model to look at, and on what."""
+    """The settings of the comparison of preference groups."""
 
     workdir: str = setting("runs/sample/hln", "workdir of an HLN trained on the sample")
     raw_dir: str = setting("data/raw", "directory that holds the generated log's process")
-    sessions: int = setting(2_000, "sessions to draw anew from the process", minimum=1)
-    seed: int = setting(1, "fixes these sessions", minimum=0)
+    sessions: int = setting(2_000, "number of sessions to sample from the process", minimum=1)
+    seed: int = setting(1, "seed of these sessions", minimum=0)
 
     def __post_init__(self) -> None:
         checked(self)
 
 
 def compare_groups(settings: GroupsSettings) -> dict[str, float]:
-    """Mean adjusted Rand index per session of found and planted groups.
+    """Compute the mean adjusted Rand index per session of found and planted groups.
 
-    Each click that is not noise is given to the group that keeps it with the
-    highest probability. Sessions whose clicks are all of one planted group say
-    nothing and are left out.
+    Each click that is not noise is assigned to the group with the highest retention.
+    Sessions whose clicks are all of one planted group are left out: their index is
+    not informative.
 
     Returns:
       The index of the model, of the same groups shuffled among a session's
-      clicks, and of a model with the same settings and fresh weights.
+      clicks, and of an untrained model with the same settings.
 
     Raises:
       HlnError: The model or the process is missing, or the model knows other items.
@@ -52,23 +52,25 @@ def compare_groups(settings: GroupsSettings) -> dict[str, float]:
     item_of_line = match_items(process, workdir.vocabulary())
     import_tensorflow()
 
-    # The log has seed S, its sessions [S, 1]; these have one of their own.
+    # The seed of the log is S and that of its sessions [S, 1]; these have another one.
     log = draw_log(process, LogSettings(sessions=settings.sessions), seed=2**31 + settings.seed)
-    number = np.zeros(process.items, np.int32)  # 0, padding, where preprocessing dropped an item
-    number[item_of_line] = np.arange(1, len(item_of_line) + 1)
+    # Items that preprocessing dropped have the index of padding.
+    item_index = np.zeros(process.items, np.int32)
+    item_index[item_of_line] = np.arange(1, len(item_of_line) + 1)
+    items = item_index[log.items]
     ends = np.cumsum(log.lengths)[:-1]
-    sessions = np.split(number[log.items], ends)
-    planted = np.split(np.where(number[log.items] > 0, log.groups, NOISE), ends)
-    fresh = config.create_model()
+    sessions = np.split(items, ends)
+    planted = np.split(np.where(items > 0, log.groups, NOISE), ends)
+    untrained = config.create_model()
     rng = np.random.default_rng(settings.seed)
     found = {"trained": strongest_groups(workdir.model(), sessions)}
     found["shuffled"] = [rng.permutation(groups) for groups in found["trained"]]
-    found["untrained"] = strongest_groups(fresh, sessions)
+    found["untrained"] = strongest_groups(untrained, sessions)
     return {name: mean_index(planted, groups) for name, groups in found.items()}
 
 
 def strongest_groups(model: Any, sessions: list[np.ndarray]) -> list[np.ndarray]:
-    """The group that keeps each click with the highest probability, [clicks] for each session."""
+    """Find the group with the highest retention of each click, [clicks] for each session."""
     import tensorflow as tf
 
     groups = []
@@ -81,17 +83,17 @@ def strongest_groups(model: Any, sessions: list[np.ndarray]) -> list[np.ndarray]
 
 
 def mean_index(planted: list[np.ndarray], found: list[np.ndarray]) -> float:
-    """Mean adjusted Rand index over sessions with clicks of two or more planted groups."""
+    """Average the adjusted Rand index over sessions with clicks of two or more planted groups."""
     indices = []
     for truth, guess in zip(planted, found, strict=True):
-        kept = truth != NOISE
-        if len(set(truth[kept])) > 1:
-            indices.append(adjusted_rand_index(truth[kept], guess[kept]))
+        signal = truth != NOISE
+        if len(set(truth[signal])) > 1:
+            indices.append(adjusted_rand_index(truth[signal], guess[signal]))
     return float(np.mean(indices)) if indices else float("nan")
 
 
 def adjusted_rand_index(first: np.ndarray, second: np.ndarray) -> float:
-    """Agreement of two groupings, 1 where they are equal and 0 by chance.
+    """Compute the agreement of two groupings, 1 where they are equal and 0 by chance.
 
     Hubert and Arabie, "Comparing partitions", Journal of Classification 2, 1985.
 

@@ -1,12 +1,12 @@
-"""The best that any model can do on the sample: the exact predictive distribution.
+"""The exact predictive distribution of the sample, the best possible score of a model.
 
-What a session has clicked leaves open which click belongs to which group, how
-many groups there are and which clicks are noise. A hypothesis is what matters
-of one such assignment for the future: the number of groups K, the place that
-each group seen so far has reached, and the latest group. Groups that were not
-clicked yet stay undrawn: each of the others is equally likely to be next. A
-forward pass over a session carries the probability of each hypothesis and adds
-up those that meet, which is exact.
+The clicks of a session do not determine which click belongs to which group, how
+many groups there are and which clicks are noise. A hypothesis is the part of one
+such assignment on which the next clicks depend: the number of groups K, the
+position that each group seen so far has reached, and the latest group. Groups that
+were not clicked yet are marginalised: each is equally likely to be next. The
+forward algorithm computes the probability of each hypothesis after each click and
+adds up those of equal hypotheses, which is exact.
 """
 
 from collections import defaultdict
@@ -16,20 +16,20 @@ import numpy as np
 
 from beam_preprocess.sample.process import Process
 
-# (K, ((group, place), ...) in order of group, the latest group or -1).
+# (K, ((group, position), ...) in order of group, the latest group or -1).
 Hypothesis = tuple[int, tuple[tuple[int, int], ...], int]
 
 PRUNE = 1e-12
 
 
 class Optimum:
-    """Scores every item as the next click of a session.
+    """Exact scorer of every item as the next click of a session.
 
     Args:
-      process: The process that the sessions were drawn from.
+      process: The process that the sessions were sampled from.
       prune: After each click, hypotheses of less than this share of the total
         probability are dropped; one click thus loses at most `prune` times the
-        number of hypotheses dropped, some thousands at the most. 0 keeps all.
+        number of hypotheses dropped, some thousands at the most. 0 drops none.
     """
 
     def __init__(self, process: Process, prune: float = PRUNE) -> None:
@@ -41,17 +41,17 @@ class Optimum:
         self._flat_cycles = process.cycles.ravel()
         members: list[list[tuple[int, int]]] = [[] for _ in range(process.items)]
         for group, cycle in enumerate(process.cycles.tolist()):
-            for place, item in enumerate(cycle):
-                members[item].append((group, place))
-        self._members = [dict(places) for places in members]
+            for position, item in enumerate(cycle):
+                members[item].append((group, position))
+        self._members = [dict(positions) for positions in members]
 
     def prior(self) -> dict[Hypothesis, float]:
-        """The hypotheses before the first click."""
+        """Return the probabilities of the hypotheses before the first click."""
         sizes = self.process.sizes
         return {(size, (), -1): 1 / len(sizes) for size in sizes}
 
     def choice(self, hypothesis: Hypothesis) -> tuple[float, float]:
-        """Probabilities that a click which is not noise goes to one certain group.
+        """Compute the probabilities that a click which is not noise is of one certain group.
 
         Returns:
           The probability of the latest group, and of each other group of the
@@ -63,10 +63,10 @@ class Optimum:
         return 1 - self.process.switch, self.process.switch / (size - 1)
 
     def start_choice(self, hypothesis: Hypothesis, other: float) -> float:
-        """Probability that a click which is not noise starts one certain unseen group.
+        """Compute the probability that a click which is not noise starts one certain unseen group.
 
         Args:
-          hypothesis: What is known.
+          hypothesis: The hypothesis.
           other: Probability of each group of the session that is not the latest.
         """
         size, seen, _ = hypothesis
@@ -74,9 +74,9 @@ class Optimum:
         return other * unseen / (self.process.groups - len(seen)) if unseen else 0.0
 
     def advance(self, weights: dict[Hypothesis, float], item: int) -> dict[Hypothesis, float]:
-        """The hypotheses after one more click, their probabilities scaled to sum to 1."""
+        """Update the hypotheses by one more click; their probabilities sum to 1."""
         members = self._members[item]
-        places = self.process.cycles.shape[1]
+        cycle_length = self.process.cycles.shape[1]
         signal = 1 - self.process.noise
         after: defaultdict[Hypothesis, float] = defaultdict(float)
         for hypothesis, weight in weights.items():
@@ -85,29 +85,29 @@ class Optimum:
                 after[hypothesis] += weight * self._noise_items[item]
             again, other = self.choice(hypothesis)
             known = dict(seen)
-            for group, place in members.items():
+            for group, position in members.items():
                 if group in known:
-                    step = (place - known[group] - 1) % places
+                    step = (position - known[group] - 1) % cycle_length
                     if step >= len(self._steps):
                         continue
-                    picked = again if group == latest else other
+                    chosen = again if group == latest else other
                     emitted = self._steps[step]
                 elif len(seen) < size:
-                    picked = self.start_choice(hypothesis, other)
-                    emitted = self._starts[group][place]
+                    chosen = self.start_choice(hypothesis, other)
+                    emitted = self._starts[group][position]
                 else:
                     continue
-                reached = tuple(sorted({**known, group: place}.items()))
-                after[size, reached, group] += weight * signal * picked * emitted
+                reached = tuple(sorted({**known, group: position}.items()))
+                after[size, reached, group] += weight * signal * chosen * emitted
         total = sum(after.values())
         if not total > 0:
-            # Noise is off and no group explains the click: it says nothing.
+            # There is no noise and no group explains the click: it is not informative.
             return weights
         least = self.prune * total
         return {key: weight / total for key, weight in after.items() if weight > least}
 
     def scores(self, weights: dict[Hypothesis, float]) -> np.ndarray:
-        """Probability of each item to be clicked next [items], given the hypotheses."""
+        """Compute the probability of each item to be clicked next [items]."""
         process = self.process
         moves = np.zeros(process.cycles.shape)
         starts = np.zeros(process.groups)
@@ -117,8 +117,8 @@ class Optimum:
             again, other = self.choice(hypothesis)
             start = weight * self.start_choice(hypothesis, other)
             unseen += start
-            for group, place in seen:
-                moves[group, place] += weight * (again if group == latest else other)
+            for group, position in seen:
+                moves[group, position] += weight * (again if group == latest else other)
                 starts[group] -= start
         starts = np.maximum(starts + unseen, 0)
         clicked = starts[:, None] * process.starts
@@ -129,7 +129,7 @@ class Optimum:
         return process.noise * process.noise_items + (1 - process.noise) * items / total
 
     def score_prefixes(self, session: Sequence[int]) -> np.ndarray:
-        """Scores after each click of a session but the last [clicks - 1, items].
+        """Compute the scores after each click of a session but the last [clicks - 1, items].
 
         Args:
           session: Its items, from 0. Row i follows from the first i + 1 of them.

@@ -1,16 +1,15 @@
-"""The process that draws the sample's sessions, in one place.
+"""The process that the sample's sessions are sampled from.
 
-A session draws its number of preferences K uniformly from `sizes` and then K
-different groups. Each click is noise with probability `noise`: an item drawn
-from all of them. Otherwise the session leaves the group of its latest click that
-was not noise with probability `switch`, for one of its other groups uniformly,
-and else stays; its first group is uniform. A group's first click is drawn from
-its `starts`; each later one moves from the group's own latest item along its
-cycle, j places with probability `steps[j - 1]`, whatever other groups were
-clicked in between.
+The number of preferences K of a session is uniform over `sizes`, and so is the
+choice of its K groups. Each click is noise with probability `noise`: any of the
+items. Otherwise the session leaves the group of its latest click that was not noise
+with probability `switch`, for one of its other groups uniformly, and else stays; its
+first group is uniform. A group's first click is sampled from its `starts`; each
+later one moves from the group's own latest item along its cycle, j positions with
+probability `steps[j - 1]`, whatever other groups were clicked in between.
 
-Items belong to several groups with a different successor in each, so the
-latest item does not say what comes next; the clicks before it do.
+Items belong to several groups with a different successor in each, so the next
+item depends on the clicks before the latest one.
 """
 
 import dataclasses
@@ -24,12 +23,12 @@ from hln_tf.common.settings import checked, setting
 
 SIZES = (2, 3)
 FIRST_ITEM_ID = 214_500_001
-LARGEST_ID_GAP = 9
+LARGEST_ID_STEP = 9
 
 
 @dataclasses.dataclass(frozen=True)
 class ProcessSettings:
-    """What a process is drawn from."""
+    """The settings of a process."""
 
     items: int = setting(500, "number of items", minimum=4, maximum=100_000)
     groups: int = setting(12, "number of preference groups", minimum=3, maximum=10_000)
@@ -53,8 +52,8 @@ class ProcessSettings:
         if self.groups * self.group_items < 2 * self.items:
             raise UsageError(
                 f"--groups {self.groups} of --group_items {self.group_items} are "
-                f"{self.groups * self.group_items} places, expected at least {2 * self.items} so "
-                f"that each of the {self.items} items belongs to two groups"
+                f"{self.groups * self.group_items} memberships, expected at least {2 * self.items} "
+                f"so that each of the {self.items} items belongs to two groups"
             )
 
 
@@ -63,10 +62,10 @@ class Process:
     """A process with planted preference groups; items and groups count from 0.
 
     Attributes:
-      item_ids: Raw id of each item [items].
-      cycles: Items of each group in the order of its cycle [groups, places].
-      starts: Probability that a group starts at a place [groups, places].
-      steps: Probability of moving 1, 2, ... places along the cycle [steps].
+      item_ids: Item id of each item [items].
+      cycles: Items of each group in the order of its cycle [groups, positions].
+      starts: Probability that a group starts at a position [groups, positions].
+      steps: Probability of moving 1, 2, ... positions along the cycle [steps].
       noise_items: Distribution of noise clicks [items].
       noise: Probability that a click is noise.
       switch: Probability of leaving the latest group for another.
@@ -93,7 +92,7 @@ class Process:
         return len(self.cycles)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; `from_dict` gets exactly this process back."""
+        """Return plain values for JSON, from which `from_dict` builds an equal process."""
         return {
             name: value.tolist() if isinstance(value, np.ndarray) else value
             for name, value in vars(self).items()
@@ -101,7 +100,7 @@ class Process:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str) -> "Process":
-        """Builds a process from plain values.
+        """Build a process from plain values.
 
         Args:
           values: What `to_dict` returned.
@@ -136,12 +135,12 @@ class Process:
 
 
 def draw_process(settings: ProcessSettings) -> Process:
-    """Draws a process: which items share a group, in what order, and where groups start."""
+    """Sample a process: the items of each group, their order, and where groups start."""
     rng = np.random.default_rng([settings.seed, 0])
-    gaps = rng.integers(1, LARGEST_ID_GAP + 1, settings.items)
+    id_steps = rng.integers(1, LARGEST_ID_STEP + 1, settings.items)
     rest = 1 - settings.follow
     return Process(
-        item_ids=FIRST_ITEM_ID + np.cumsum(gaps) - gaps[0],
+        item_ids=FIRST_ITEM_ID + np.cumsum(id_steps) - id_steps[0],
         cycles=draw_cycles(settings, rng),
         starts=draw_starts(settings, rng),
         steps=np.array([settings.follow, rest * 2 / 3, rest / 3]),
@@ -153,7 +152,7 @@ def draw_process(settings: ProcessSettings) -> Process:
 
 
 def draw_cycles(settings: ProcessSettings, rng: np.random.Generator) -> np.ndarray:
-    """Members of each group in random order; items differ by at most one in their groups."""
+    """Sample the groups in random order; items differ by at most one in their groups."""
     memberships = np.zeros(settings.items, np.int64)
     cycles = np.empty((settings.groups, settings.group_items), np.int64)
     for cycle in cycles:
@@ -165,7 +164,7 @@ def draw_cycles(settings: ProcessSettings, rng: np.random.Generator) -> np.ndarr
 
 
 def draw_starts(settings: ProcessSettings, rng: np.random.Generator) -> np.ndarray:
-    """Start distributions: a group's items in random order, weighted 1 / square root of rank."""
+    """Sample start distributions: a group's items in random order, weighted 1 / sqrt(rank)."""
     ranks = np.tile(np.arange(1, settings.group_items + 1), (settings.groups, 1))
     weights = 1 / np.sqrt(rng.permuted(ranks, axis=1))
     return weights / weights.sum(axis=1, keepdims=True)

@@ -1,3 +1,5 @@
+"""The sample's process and the log sampled from it."""
+
 import csv
 import itertools
 import json
@@ -41,7 +43,7 @@ def full():
     return process, draw_log(process, LogSettings(), seed=1)
 
 
-def sessions_of(log):
+def sessions_and_groups(log):
     ends = np.cumsum(log.lengths)[:-1]
     return zip(np.split(log.items, ends), np.split(log.groups, ends), strict=True)
 
@@ -74,7 +76,7 @@ def test_groups_name_every_click_of_the_log(written):
         assert int(later["position"]) == (int(earlier["position"]) + 1 if same else 0)
 
 
-def test_the_process_is_read_back_exactly(written):
+def test_the_process_read_equals_the_one_written(written):
     process, checksum = read_process(written)
     expected = draw_process(SMALL)
     assert checksum == files.sha256(written / CLICKS)
@@ -116,7 +118,7 @@ def test_each_click_is_one_that_its_group_could_make(full):
     process, log = full
     cycles = process.cycles.tolist()
     places = [{item: place for place, item in enumerate(cycle)} for cycle in cycles]
-    for items, groups in sessions_of(log):
+    for items, groups in sessions_and_groups(log):
         reached = {}
         for item, group in zip(items.tolist(), groups.tolist(), strict=True):
             if group == NOISE:
@@ -133,7 +135,7 @@ def test_frequencies_are_those_of_the_process(full):
     places = np.full((process.groups, process.items), -1)
     np.put_along_axis(places, process.cycles, np.arange(process.cycles.shape[1])[None, :], axis=1)
     steps, starts, switches, first_groups, long_sizes = [], [], [], [], []
-    for items, groups in sessions_of(log):
+    for items, groups in sessions_and_groups(log):
         reached, latest = {}, None
         for item, group in zip(items.tolist(), groups.tolist(), strict=True):
             if group == NOISE:
@@ -159,7 +161,7 @@ def test_frequencies_are_those_of_the_process(full):
     np.testing.assert_allclose(
         np.bincount(first_groups) / len(first_groups), 1 / process.groups, rtol=0, atol=0.01
     )
-    # Starts drawn in proportion to p have the mean probability sum(p^2).
+    # Starts sampled in proportion to p have the mean probability sum(p^2).
     assert np.mean(starts) == pytest.approx(np.mean(np.sum(process.starts**2, axis=1)), rel=0.03)
     assert np.mean(np.array(long_sizes) == 3) == pytest.approx(0.5, abs=0.06)
 
@@ -176,7 +178,7 @@ def test_lengths_do_not_depend_on_the_content(full):
     [
         (["--groups", "2"], "--groups is 2, expected at least 3"),
         (["--group_items", "600"], "--group_items is 600, expected at most the number of items"),
-        (["--items", "600"], "--groups 12 of --group_items 90 are 1080 places"),
+        (["--items", "600"], "--groups 12 of --group_items 90 are 1080 memberships"),
         (["--noise", "1"], "--noise is 1.0"),
         (["--max_length", "2"], "--max_length is 2, expected at least --min_length, 3"),
         (["--sessions", "many"], "invalid int value: 'many'"),
@@ -190,10 +192,10 @@ def test_wrong_flags_are_usage_errors(flags, message, tmp_path, capsys):
 
 
 def test_an_output_that_is_a_file_is_refused(tmp_path):
-    (tmp_path / "raw").write_text("mine")
+    (tmp_path / "raw").write_text("other")
     with pytest.raises(UsageError, match="is a file, expected a directory"):
         generate(SMALL, LogSettings(output=str(tmp_path / "raw"), sessions=10))
-    assert (tmp_path / "raw").read_text() == "mine"
+    assert (tmp_path / "raw").read_text() == "other"
 
 
 def test_a_process_that_is_missing_or_damaged_is_named(written, tmp_path):

@@ -1,3 +1,5 @@
+"""Evaluation of the optimum on a prepared sample."""
+
 import dataclasses
 
 import numpy as np
@@ -10,14 +12,14 @@ from beam_preprocess.sample.optimum import Optimum
 from beam_preprocess.sample.process import ProcessSettings
 from hln_tf.common import files
 from hln_tf.common.errors import HlnError, UsageError
-from hln_tf.training.run_directory import CONFIG, METRICS
+from hln_tf.training import CONFIG, METRICS
 
 ITEMS = 40
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A log of 150 sessions, all of them tested; items are numbered backwards, the first dropped.
+    """Prepare a log of 150 test sessions; item indices are in reverse, the first item is dropped.
 
     Returns the settings, the process and the sessions as the process's items.
     """
@@ -27,22 +29,22 @@ def prepared(tmp_path_factory):
         LogSettings(output=str(root / "raw"), sessions=150),
     )
     process, checksum = read_process(root / "raw")
-    index = {raw: item for item, raw in enumerate(process.item_ids.tolist())}
+    index = {item_id: item for item, item_id in enumerate(process.item_ids.tolist())}
     sessions = {}
     for line in (root / "raw" / CLICKS).read_text().splitlines():
-        session, _, raw, _ = line.split(",")
-        sessions.setdefault(session, []).append(index[int(raw)])
-    kept = [[item for item in session if item] for session in sessions.values()]
-    kept = [session for session in kept if len(session) > 1]
-    numbered = [[ITEMS - item for item in session] for session in kept]
-    manifest = toy.write_dataset(root / "data", {"test": numbered}, num_items=ITEMS - 1)
+        session, _, item_id, _ = line.split(",")
+        sessions.setdefault(session, []).append(index[int(item_id)])
+    sessions = [[item for item in session if item] for session in sessions.values()]
+    sessions = [session for session in sessions if len(session) > 1]
+    encoded = [[ITEMS - item for item in session] for session in sessions]
+    manifest = toy.write_dataset(root / "data", {"test": encoded}, num_items=ITEMS - 1)
     inputs = [{"name": CLICKS, "bytes": 0, "sha256": checksum}]
     manifest = dataclasses.replace(manifest, inputs=inputs)
     toy.rename_items(root / "data", manifest, process.item_ids[:0:-1].tolist())
     settings = OptimumSettings(
         raw_dir=str(root / "raw"), data_dir=str(root / "data"), workdir=str(root / "optimum")
     )
-    return settings, process, kept
+    return settings, process, sessions
 
 
 def test_metrics_rank_every_target_among_the_vocabulary(prepared):
@@ -84,7 +86,7 @@ def test_a_directory_without_a_data_set_is_named(prepared, tmp_path):
         evaluate(dataclasses.replace(settings, data_dir=str(tmp_path / "none")))
 
 
-def test_a_trained_models_workdir_is_left_alone(prepared, tmp_path):
+def test_a_trained_models_run_directory_is_refused(prepared, tmp_path):
     settings, _, _ = prepared
     (tmp_path / CONFIG).write_text("{}")
     with pytest.raises(UsageError, match="holds a trained model's run"):

@@ -1,3 +1,5 @@
+"""The comparison of a model's preference groups with the planted ones."""
+
 import numpy as np
 import pytest
 import toy
@@ -29,7 +31,7 @@ def test_adjusted_rand_index_by_hand(first, second, index):
     assert found == pytest.approx(index)
 
 
-def test_noise_and_sessions_of_one_group_say_nothing():
+def test_noise_and_sessions_of_one_group_are_left_out():
     planted = [np.array([3, 3, 5, 5, NOISE]), np.array([2, 2, 2]), np.array([NOISE, 1])]
     found = [np.array([0, 0, 1, 1, 0]), np.array([0, 1, 2]), np.array([0, 1])]
     assert groups.mean_index(planted, found) == 1.0
@@ -37,16 +39,16 @@ def test_noise_and_sessions_of_one_group_say_nothing():
 
 
 class Planted:
-    """A model that keeps an item in the group of its number modulo 3."""
+    """A model that retains an item in the group of its item index modulo 3."""
 
     def retention(self, items):
         import tensorflow as tf
 
-        kept = tf.one_hot(items % 3, 3, axis=1)
-        return kept * tf.cast(items > 0, tf.float32)[:, None]
+        retention = tf.one_hot(items % 3, 3, axis=1)
+        return retention * tf.cast(items > 0, tf.float32)[:, None]
 
 
-def test_a_click_belongs_to_the_group_that_keeps_it_most(monkeypatch):
+def test_a_click_belongs_to_the_group_with_the_highest_retention(monkeypatch):
     monkeypatch.setattr(groups, "SESSIONS_AT_A_TIME", 2)
     sessions = [np.array([1, 2, 3]), np.array([4]), np.array([5, 6])]
     found = groups.strongest_groups(Planted(), sessions)
@@ -55,15 +57,15 @@ def test_a_click_belongs_to_the_group_that_keeps_it_most(monkeypatch):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A generated log and an HLN trained on a data set of its items."""
+    """Generate a log and train an HLN on a data set of its items."""
     root = tmp_path_factory.mktemp("groups")
     process = ProcessSettings(items=ITEMS, groups=6, group_items=16)
     generate(process, LogSettings(output=str(root / "raw"), sessions=30))
-    raw_ids = {line.split(",")[2] for line in (root / "raw" / CLICKS).read_text().splitlines()}
+    item_ids = {line.split(",")[2] for line in (root / "raw" / CLICKS).read_text().splitlines()}
     sessions = [[1, 2, 3], [2, 3, 4]] * 3
     splits = {"train": sessions, "validation": sessions, "test": sessions}
-    manifest = toy.write_dataset(root / "data", splits, num_items=len(raw_ids))
-    toy.rename_items(root / "data", manifest, sorted(raw_ids))
+    manifest = toy.write_dataset(root / "data", splits, num_items=len(item_ids))
+    toy.rename_items(root / "data", manifest, sorted(item_ids))
     arguments = ["--dataset", "sample", "--data_dir", str(root / "data"), "--epochs", "1"]
     small = ["--embedding_dim", "4", "--hidden_dim", "4", "--workdir"]
     assert cli.run(train.main, [*arguments, *small, str(root / "hln")]) == 0
@@ -82,10 +84,10 @@ def test_the_command_prints_three_indices(run, capsys):
 
 
 @pytest.mark.parametrize(
-    ("workdir", "code", "said"), [("markov", 2, "expected hln"), ("none", 1, "none/config.json")]
+    ("workdir", "code", "message"), [("markov", 2, "expected hln"), ("none", 1, "none/config.json")]
 )
-def test_a_model_without_groups_is_named(run, workdir, code, said, capsys):
+def test_a_model_without_groups_is_named(run, workdir, code, message, capsys):
     flags = ["groups", "--raw_dir", str(run / "raw"), "--workdir", str(run / workdir)]
     assert cli.run(main, flags) == code
     error = capsys.readouterr().err
-    assert error.startswith("error: ") and said in error
+    assert error.startswith("error: ") and message in error

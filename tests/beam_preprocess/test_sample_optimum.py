@@ -1,3 +1,5 @@
+"""The optimum against sums over all assignments of clicks to groups."""
+
 import itertools
 
 import numpy as np
@@ -9,7 +11,7 @@ from beam_preprocess.sample.process import Process, ProcessSettings, draw_proces
 
 
 def tiny_process(seed, noise=0.2, switch=0.6, sizes=(2, 3), groups=4):
-    """Six items; groups of four, so that items are shared and distributions are uneven."""
+    """Make a process of six items; groups of four share them, with uneven distributions."""
     rng = np.random.default_rng(seed)
     return Process(
         item_ids=np.arange(6) + 100,
@@ -24,7 +26,7 @@ def tiny_process(seed, noise=0.2, switch=0.6, sizes=(2, 3), groups=4):
 
 
 def session_probability(process, session):
-    """The probability of a session: the sum over every K, set of groups and assignment."""
+    """Sum the probability of a session over every K, set of groups and assignment."""
     total = 0.0
     for size in process.sizes:
         subsets = list(itertools.combinations(range(process.groups), size))
@@ -96,13 +98,13 @@ def test_scores_before_the_first_click_are_the_share_of_first_clicks():
 
 
 @pytest.fixture(scope="module")
-def drawn():
+def sampled():
     process = draw_process(ProcessSettings())
     return process, draw_clicks(process, 30, 15, np.random.default_rng(7))[0].tolist()
 
 
-def test_scores_are_a_distribution(drawn):
-    process, sessions = drawn
+def test_scores_are_a_distribution(sampled):
+    process, sessions = sampled
     for session in sessions[:5]:
         scores = Optimum(process).score_prefixes(session)
         assert scores.shape == (14, process.items)
@@ -110,8 +112,8 @@ def test_scores_are_a_distribution(drawn):
         np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=0, atol=1e-9)
 
 
-def test_pruning_does_not_change_the_scores(drawn):
-    process, sessions = drawn
+def test_pruning_does_not_change_the_scores(sampled):
+    process, sessions = sampled
     for session in sessions[:3]:
         np.testing.assert_allclose(
             Optimum(process).score_prefixes(session),
@@ -138,7 +140,7 @@ def test_a_session_of_one_click_has_no_scores():
     assert Optimum(tiny_process(0)).score_prefixes([3]).shape == (0, 6)
 
 
-def test_a_click_that_the_process_cannot_make_says_nothing():
+def test_a_click_that_the_process_cannot_make_is_not_informative():
     process = tiny_process(0, noise=0.0)
     optimum = Optimum(process)
     foreign = next(item for item in range(6) if not (process.cycles == item).any(axis=1).all())

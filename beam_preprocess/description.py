@@ -1,4 +1,4 @@
-"""What a report says about a prepared data set, in numbers."""
+"""The numbers of a report on a prepared data set."""
 
 import dataclasses
 import datetime
@@ -23,11 +23,11 @@ class Description:
     Attributes:
       title: The data set's name, fraction and raw files.
       splits: The sessions of each part.
-      vocabulary: The raw id of each item.
+      vocabulary: The item id of each item.
       popularity: Clicks of each item in train and validation, int64 [items].
       test_items: Number of items that occur in test.
       unseen_items: How many of these train and validation never have.
-      test_targets: Number of test samples.
+      test_targets: Number of test examples.
       unseen_targets: Those whose target train and validation never have.
       filters: Clicks that each filter left.
     """
@@ -43,11 +43,15 @@ class Description:
     filters: dict[str, int]
 
     def lengths(self, split: str) -> np.ndarray:
-        """Clicks of each session of a part, int64 [sessions]."""
+        """Count the clicks of each session of a part, int64 [sessions]."""
         return np.diff(self.splits[split].offsets)
 
     def days(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """Days since 1970 and the clicks of the sessions dated on each, both int64 [days]."""
+        """Count the clicks of a part per day.
+
+        Returns:
+          Days since 1970, and the clicks of the sessions dated on each, both int64 [days].
+        """
         sessions = self.splits[split]
         days = sessions.dates // DAY
         if not len(days):
@@ -56,12 +60,12 @@ class Description:
         return span, np.bincount(days - days.min(), np.diff(sessions.offsets)).astype(np.int64)
 
     def first_date(self, split: str) -> int | None:
-        """Date of a part's first session, or `None`."""
+        """Return the date of a part's first session, or `None`."""
         dates = self.splits[split].dates
         return int(dates[0]) if len(dates) else None
 
     def tables(self) -> dict[str, list[list[str]]]:
-        """Tables by title; the first row is the heading."""
+        """Return the tables by title; the first row of each is its heading."""
         return {
             "Parts": self._parts(),
             "Clicks that the filters left": [
@@ -78,7 +82,7 @@ class Description:
         }
 
     def _parts(self) -> list[list[str]]:
-        rows = [["part", "sessions", "clicks", "samples", "items", "from (UTC)", "to (UTC)"]]
+        rows = [["part", "sessions", "clicks", "examples", "items", "from (UTC)", "to (UTC)"]]
         for split, sessions in self.splits.items():
             counts = (
                 len(sessions),
@@ -104,19 +108,19 @@ class Description:
     def _popular(self) -> list[list[str]]:
         rows = [["item", "clicks", "share"]]
         total = max(int(self.popularity.sum()), 1)
-        for place in np.argsort(-self.popularity, kind="stable")[:_TOP]:
-            clicks = int(self.popularity[place])
-            name = self.vocabulary[place]
+        for index in np.argsort(-self.popularity, kind="stable")[:_TOP]:
+            clicks = int(self.popularity[index])
+            name = self.vocabulary[index]
             name = name if len(name) <= _SHOWN else f"{name[: _SHOWN - 3]}..."
             rows.append([name, f"{clicks:,}", f"{clicks / total:.2%}"])
         return rows
 
 
 def describe(directory: str | Path) -> Description:
-    """Reads a data set and counts.
+    """Read a data set and compute the numbers of its report.
 
     Raises:
-      HlnError: There is no sound data set in `directory`.
+      HlnError: There is no valid data set in `directory`.
     """
     manifest = Manifest.read(directory)
     stats = read_json(Path(directory) / STATS, "write the data set again")

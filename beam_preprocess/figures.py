@@ -1,7 +1,7 @@
-"""The figures of a report, drawn without a display.
+"""The figures of a report, rendered without a display.
 
-Parts differ in shape and line as well as in colour, so that they can be told
-apart in greyscale; the colours are those of Okabe and Ito for all eyes.
+Parts differ in marker, line and hatching as well as in colour, so that they are
+distinct in greyscale; the colours are the colour-blind-safe ones of Okabe and Ito.
 """
 
 import io
@@ -20,12 +20,12 @@ _LINES = {"train": "-", "validation": "--", "test": ":"}
 _MARKERS = {"train": "o", "validation": "s", "test": "^"}
 _HATCHES = {"train": "", "validation": "///", "test": "..."}
 _POINTS = 40  # markers on a line at most
-_ROOM = 1.3  # height of an axis by that of its data, for the legend
-_WIDE = 20  # largest by smallest share from which on an axis is logarithmic
+_HEADROOM = 1.3  # height of an axis by that of its data, for the legend
+_LOG_SCALE_RATIO = 20  # largest by smallest share from which on an axis is logarithmic
 
 
 def draw(described: Description) -> bytes:
-    """Draws all figures on one page; returns a PNG."""
+    """Plot all figures on one page and return it as a PNG."""
     from matplotlib import pyplot
 
     with pyplot.rc_context({"font.size": 11, "axes.grid": True, "grid.alpha": 0.3}):
@@ -63,7 +63,7 @@ def _draw_lengths(axes: Any, described: Description) -> None:
             markevery=max(1, len(values) // _POINTS),
             label=split,
         )
-    if max(shares[1:], default=1) > _WIDE * min(shares):
+    if max(shares[1:], default=1) > _LOG_SCALE_RATIO * min(shares):
         axes.set_yscale("log")
     else:
         axes.set_ylim(0)
@@ -118,14 +118,14 @@ def _draw_days(axes: Any, described: Description) -> None:
         if date is not None:
             axes.axvline(
                 np.datetime64(date, "s"),
-                ymax=1 / _ROOM,
+                ymax=1 / _HEADROOM,
                 color="black",
                 linestyle=_LINES[split],
                 linewidth=1.8,
                 label=f"{split} begins",
             )
     _date_ticks(axes)
-    axes.set_ylim(0, max(floor.values(), default=1) * _ROOM)
+    axes.set_ylim(0, max(floor.values(), default=1) * _HEADROOM)
     axes.set_xlabel("day")
     axes.set_ylabel("clicks")
     axes.legend(loc="upper left", ncols=3, fontsize=9)
@@ -140,16 +140,16 @@ def _date_ticks(axes: Any) -> None:
 
 
 def _draw_unseen(axes: Any, described: Description) -> None:
-    axes.set_title("What of the test part train and validation saw")
+    axes.set_title("Test items and targets seen in train and validation")
     bars = {
         "items": (described.test_items, described.unseen_items),
         "targets": (described.test_targets, described.unseen_targets),
     }
-    for place, (number, unseen) in enumerate(bars.values()):
+    for bar, (number, unseen) in enumerate(bars.values()):
         share = unseen / max(number, 1)
-        first = place == 0
+        first = bar == 0
         axes.barh(
-            place,
+            bar,
             1 - share,
             0.5,
             color=_TRAIN,
@@ -157,7 +157,7 @@ def _draw_unseen(axes: Any, described: Description) -> None:
             label="seen" if first else None,
         )
         axes.barh(
-            place,
+            bar,
             share,
             0.5,
             left=1 - share,
@@ -168,7 +168,7 @@ def _draw_unseen(axes: Any, described: Description) -> None:
         )
         axes.text(
             0.5,
-            place + 0.29,
+            bar + 0.29,
             f"{unseen:,} of {number:,} never seen ({share:.1%})",
             ha="center",
             va="bottom",

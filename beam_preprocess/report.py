@@ -1,4 +1,4 @@
-"""`python -m beam_preprocess.report DIR`: tables and figures of a prepared data set."""
+"""The command `python -m beam_preprocess.report DIR`: tables and figures of a data set."""
 
 import base64
 import html
@@ -12,8 +12,9 @@ from hln_tf.common.files import atomic_write
 PNG = "report.png"
 HTML = "report.html"
 _DESCRIPTION = """\
-Prints and draws what a prepared data set holds: lengths of sessions, popularity of
-items, clicks per day with the split, and what of the test part train never saw.
+Prints and plots what a prepared data set holds: lengths of sessions, popularity of
+items, clicks per day with the split, and the share of the test part that train
+never saw.
 
   python -m beam_preprocess.report data/custom
 
@@ -30,7 +31,7 @@ caption { text-align: left; font-weight: bold; padding: 0.4em 0 }
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Reads a data set and writes its report."""
+    """Read a data set and write its report."""
     parser = Parser(prog="python -m beam_preprocess.report", description=_DESCRIPTION)
     parser.add_argument("directory", metavar="DIR", type=Path, help="data set directory")
     parser.add_argument(
@@ -55,19 +56,19 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def as_text(rows: Sequence[Sequence[str]]) -> str:
-    """A table for a terminal: the first column to the left, all others to the right."""
+    """Format a table for a terminal, the first column to the left, all others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
-            cell.rjust(width) if place else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     )
 
 
 def as_html(title: str, png: bytes, tables: dict[str, list[list[str]]]) -> str:
-    """A page that needs no other file."""
+    """Format a page that needs no other file."""
     parts = [
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{html.escape(title)}'
         f"</title>\n<style>\n{_STYLE}</style>\n<h1>{html.escape(title)}</h1>",
@@ -77,8 +78,8 @@ def as_html(title: str, png: bytes, tables: dict[str, list[list[str]]]) -> str:
     ]
     for caption, rows in tables.items():
         parts.append(f"<table>\n<caption>{html.escape(caption)}</caption>")
-        for number, row in enumerate(rows):
-            tag = "td" if number else "th"
+        for index, row in enumerate(rows):
+            tag = "td" if index else "th"
             cells = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
             parts.append(f"<tr>{cells}</tr>")
         parts.append("</table>")

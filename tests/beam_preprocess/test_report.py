@@ -25,7 +25,7 @@ def data(tmp_path):
     return tmp_path / "data"
 
 
-def test_numbers(data):
+def test_numbers_of_the_description(data):
     described = describe(data)
     assert described.popularity.tolist() == [5, 3, 1, 0]
     assert (described.test_items, described.unseen_items) == (3, 1)
@@ -34,12 +34,13 @@ def test_numbers(data):
     days, clicks = described.days("train")
     assert (days.tolist(), clicks.tolist()) == ([0], [7])
     tables = described.tables()
+    assert tables["Parts"][0][3] == "examples"
     assert tables["Test part"][2] == ["targets", "3", "2", "66.67%"]
     assert tables["Clicks that the filters left"][1:] == [["read", "20"], ["frequent", "14"]]
     assert [row[0] for row in tables["Parts"][1:]] == list(SPLITS)
 
 
-def test_command_prints_and_draws(data, tmp_path):
+def test_command_prints_tables_and_writes_figures(data, tmp_path):
     outcome = run("beam_preprocess.report", data, "--output", tmp_path / "report")
     assert outcome.code == 0, outcome.err
     assert "custom" not in outcome.out and "66.67%" in outcome.out

@@ -1,7 +1,7 @@
 """Preparation of a data set for a command that needs one.
 
-It runs in a child process, whose memory is free again before training starts. Imports
-neither Beam nor TensorFlow.
+Preprocessing runs in a child process, so that its memory is free before training starts.
+This module imports neither Beam nor TensorFlow.
 """
 
 import shlex
@@ -24,17 +24,17 @@ def ensure_prepared(
     spec: Path | None = None,
     options: Sequence[str] = (),
 ) -> Manifest:
-    """Makes sure that a data set is prepared; preprocesses its raw log if need be.
+    """Read the manifest of a data set; preprocess its raw log first if need be.
 
     Args:
       dataset: A name in `SOURCES`, or `CUSTOM`.
       data_dir: The data set directory.
-      raw_dir: Where raw files are looked for.
+      raw_dir: Directory that is searched for raw files.
       is_explicit: Whether the user named `data_dir`; then a finished data set
         there is used whatever its name and fraction.
-      inputs: Raw files in place of that in `raw_dir`; a finished data set is
+      inputs: Raw files instead of the one in `raw_dir`; a finished data set is
         then checked against them.
-      spec: How the rows of a log of one's own are written.
+      spec: The YAML spec of a custom log.
       options: More options for the preprocessing.
 
     Raises:
@@ -50,20 +50,20 @@ def ensure_prepared(
     if inputs or not (data_dir / MANIFEST).is_file():
         options = [*(["--spec", str(spec)] if spec else []), *options]
         _preprocess(dataset, data_dir, inputs or [_raw_file(dataset, data_dir, raw_dir)], options)
-    several = sorted(path.parent for path in data_dir.glob(f"*/{MANIFEST}"))
-    if several and not (data_dir / MANIFEST).is_file():
+    fractions = sorted(path.parent for path in data_dir.glob(f"*/{MANIFEST}"))
+    if fractions and not (data_dir / MANIFEST).is_file():
         raise HlnError(
             f"{data_dir} holds a data set for each of several fractions of train: "
-            f"name one of them, such as --data_dir {several[0]}, without --spec and --input"
+            f"name one of them, such as --data_dir {fractions[0]}, without --spec and --input"
         )
     manifest = Manifest.read(data_dir)
     if not is_explicit:
-        _check_is(dataset, manifest, data_dir)
+        _check_dataset(dataset, manifest, data_dir)
     return manifest
 
 
-def _check_is(dataset: str, manifest: Manifest, data_dir: Path) -> None:
-    """Raises an error where a default directory holds another data set than its name says."""
+def _check_dataset(dataset: str, manifest: Manifest, data_dir: Path) -> None:
+    """Raise an error where a default directory holds another data set than its name says."""
     remedy = "remove it, or name the directory to use with --data_dir"
     if manifest.dataset != dataset:
         raise HlnError(
@@ -100,7 +100,6 @@ def _raw_file(dataset: str, data_dir: Path, raw_dir: Path) -> Path:
 def _preprocess(
     dataset: str, data_dir: Path, inputs: Sequence[Path], options: Sequence[str]
 ) -> None:
-    # A process of its own: Beam's memory is given back before training starts.
     command = [sys.executable, "-m", "beam_preprocess", "--dataset", dataset]
     command += ["--input", *map(str, inputs), "--output", str(data_dir), *options]
     raw = ", ".join(map(str, inputs))

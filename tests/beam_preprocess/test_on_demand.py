@@ -1,3 +1,5 @@
+"""Preparation of a data set for a command that needs one."""
+
 import subprocess
 import sys
 
@@ -17,17 +19,17 @@ def write(directory, dataset="sample"):
 
 @pytest.fixture
 def commands(monkeypatch):
-    """The preprocessing commands that are run, in place of running them."""
-    run = []
+    """Record the preprocessing commands instead of running them."""
+    recorded = []
 
     def record(command, check):
-        run.append(command)
+        recorded.append(command)
         if "--output" in command:
             write(command[command.index("--output") + 1])
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(subprocess, "run", record)
-    return run
+    return recorded
 
 
 @pytest.mark.parametrize("dataset", sources.SOURCES)
@@ -59,14 +61,14 @@ def test_killed_preprocessing_is_reported(tmp_path, monkeypatch):
         ensure_prepared("sample", tmp_path / "data", tmp_path, is_explicit=False)
 
 
-def test_finished_data_set_is_taken_as_it_is(tmp_path, commands):
+def test_finished_data_set_is_used_without_preprocessing(tmp_path, commands):
     manifest = write(tmp_path / "data", "lastfm")
     assert ensure_prepared("sample", tmp_path / "data", tmp_path, is_explicit=True) == manifest
     assert ensure_prepared("lastfm", tmp_path / "data", tmp_path, is_explicit=False) == manifest
     assert commands == []
 
 
-def test_named_inputs_are_preprocessed_whatever_is_there(tmp_path, commands):
+def test_named_inputs_are_preprocessed_even_where_a_data_set_exists(tmp_path, commands):
     data, raw = tmp_path / "data", [tmp_path / "a.csv", tmp_path / "b.csv"]
     toy.write_dataset(data, SPLITS, num_items=2, dataset="custom")
     ensure_prepared("custom", data, tmp_path, True, raw, tmp_path / "log.yaml")
@@ -77,7 +79,7 @@ def test_named_inputs_are_preprocessed_whatever_is_there(tmp_path, commands):
     ]
 
 
-def test_one_of_several_fractions_is_to_be_named(tmp_path, monkeypatch):
+def test_several_fractions_need_a_data_directory(tmp_path, monkeypatch):
     def prepared(command, check):
         write(tmp_path / "data" / "1-4", "custom")
         return subprocess.CompletedProcess(command, 0)

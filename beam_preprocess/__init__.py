@@ -1,4 +1,4 @@
-"""Raw click logs to TFRecords with Apache Beam."""
+"""Preprocessing of raw click logs into TFRecords with Apache Beam."""
 
 from beam_preprocess.preparation import prepare
 from beam_preprocess.settings import Settings, Work

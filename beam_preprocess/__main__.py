@@ -1,4 +1,4 @@
-"""`python -m beam_preprocess`: writes the data set that the model trains on."""
+"""The command `python -m beam_preprocess`: write the data set that a model trains on."""
 
 import logging
 import os
@@ -9,7 +9,7 @@ from beam_preprocess.datasets import CUSTOM, CUSTOM_DEFAULTS, DATASETS
 from beam_preprocess.formats import LogFormat
 from beam_preprocess.preparation import outputs, prepare_all
 from beam_preprocess.settings import Settings, Work
-from beam_preprocess.spec import settings_of
+from beam_preprocess.spec import settings_from_flags
 from hln_tf.common.cli import Parser, add_settings, run, settings_from
 from hln_tf.common.errors import UsageError
 from hln_tf.common.files import read_json
@@ -33,7 +33,7 @@ to Apache Beam; without --runner the pipeline runs in this process.
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Parses the arguments, prepares the data set and prints its counts."""
+    """Parse the arguments, prepare the data set and print its counts."""
     parser = Parser(prog="python -m beam_preprocess", description=_DESCRIPTION, epilog=_epilog())
     parser.add_argument(
         "--input", nargs="+", required=True, metavar="RAW", help="raw logs, text plain or .gz"
@@ -44,14 +44,15 @@ def main(arguments: Sequence[str]) -> None:
         "--overwrite", action="store_true", help="replace another data set in --output"
     )
     parser.add_argument("--verbose", action="store_true", help="show the logs of Beam")
-    shown = {"dataset": "none, one must be given", "separator": "a space"}
+    shown_defaults = {"dataset": "none, one must be given", "separator": "a space"}
     add_settings(parser, LogFormat, f"format of a log of your own (--dataset {CUSTOM})")
-    add_settings(parser, Settings, "protocol (see below for the defaults of each dataset)", shown)
+    protocol = "protocol (see below for the defaults of each dataset)"
+    add_settings(parser, Settings, protocol, shown_defaults)
     add_settings(parser, Work, "work (does not change the data set)")
     parsed, beam_flags = parser.parse_known_args(arguments)
     if "dataset" not in parsed:
         raise UsageError(f"--dataset is missing, expected one of: {', '.join((*DATASETS, CUSTOM))}")
-    targets = outputs(parsed.output, settings_of(parsed, parsed.spec))
+    targets = outputs(parsed.output, settings_from_flags(parsed, parsed.spec))
     work = settings_from(Work, parsed)
     if not parsed.verbose:
         logging.disable(logging.ERROR)

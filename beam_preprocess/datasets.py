@@ -1,4 +1,4 @@
-"""The shipped specs: raw logs known by name, each with the protocol published for it."""
+"""Built-in specs: raw logs known by name, each with the protocol published for it."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ __all__ = ["CUSTOM", "CUSTOM_DEFAULTS", "DATASETS", "LASTFM", "YOOCHOOSE", "Spec
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """A log: how it is written, and the settings of its protocol that differ."""
+    """The format of a log, and the settings of its protocol that are not the defaults."""
 
     log: LogFormat
     defaults: Mapping[str, Any]
@@ -49,7 +49,7 @@ DATASETS = {
             "min_item_count": 1,
             "top_items": 40_000,
             "max_session_length": 50,
-            "gap": 28_800,
+            "session_timeout": 28_800,
             "collapse_repeats": True,
             "order": "time",
             "window_months": 3,

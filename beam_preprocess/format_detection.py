@@ -1,4 +1,4 @@
-"""Looks at the beginning of a raw file: its columns, and whether its rows are in the format."""
+"""Detection of a raw file's columns from its beginning, with a check of its first rows."""
 
 import csv
 import dataclasses
@@ -11,13 +11,13 @@ from beam_preprocess.scan import parse_block
 from beam_preprocess.schema import Schema
 from hln_tf.common.errors import HlnError
 
-_ROWS = 100  # that are tried before any work is done
+_ROWS = 100  # parsed before any work is done
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PARQUET_MAGIC = b"PAR1"
 
 
 def open_log(file: RawFile, log: LogFormat) -> LogFile:
-    """Finds the columns of a file, and sees whether its first rows are in the format.
+    """Find the columns of a file and check that its first rows are in the format.
 
     Raises:
       HlnError: A column is missing, or none of the first rows is in the format.
@@ -26,7 +26,7 @@ def open_log(file: RawFile, log: LogFormat) -> LogFile:
         types = parquet.read_schema(file)
         schema = Schema.find(log, types.names, file.path)
         parquet.check_types(file, types, schema)
-        return _described(file, schema)
+        return _log_file(file, schema)
     with open(file.path, "rb") as raw:
         if raw.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC:
             raise HlnError(f"{file.path} is a Parquet file: set format: parquet in the spec")
@@ -37,7 +37,7 @@ def open_log(file: RawFile, log: LogFormat) -> LogFile:
     first = data[: starts[1]]
     names = _object_names(file, first) if log.format == "jsonl" else _names(file, log, first)
     body = starts[1] if log.is_separated and log.header else 0
-    found = _described(file, Schema.find(log, names, file.path), mark + body)
+    found = _log_file(file, Schema.find(log, names, file.path), mark + body)
     rows = data[body : starts[-2] if len(starts) > _ROWS + 2 else None]
     if not rows.strip():
         raise HlnError(f"{file.path} is empty but for its header: expected at least one row")
@@ -51,12 +51,12 @@ def open_log(file: RawFile, log: LogFormat) -> LogFile:
     return found
 
 
-def _described(file: RawFile, schema: Schema, body: int = 0) -> LogFile:
+def _log_file(file: RawFile, schema: Schema, body: int = 0) -> LogFile:
     return LogFile(**dataclasses.asdict(file), schema=schema, body=body)
 
 
 def _names(file: RawFile, log: LogFormat, first: bytes) -> list[str]:
-    """The names of the columns, or their numbers."""
+    """Return the names of the columns, or their numbers."""
     if not log.header and log.columns:
         return _numbers(log.columns)
     try:
@@ -78,7 +78,7 @@ def _numbers(columns: int) -> list[str]:
 
 
 def _object_names(file: RawFile, first: bytes) -> list[str]:
-    """The names in the first line's object."""
+    """Return the names in the first line's object."""
     names = list(jsonl.decode_object(first))
     if not names:
         shown = first.decode(errors="replace").strip()[:200]

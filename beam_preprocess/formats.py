@@ -1,4 +1,4 @@
-"""How a click log is written: one typed description for shipped and for own logs."""
+"""The format of a click log: one typed description for built-in and for custom logs."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ TIMES = {
 
 @dataclasses.dataclass(frozen=True)
 class LogFormat:
-    """Where the rows of a log hold what.
+    """The columns of a log and the way its rows are written.
 
     A column goes by its name, or by its number from 1 where the file names no
     columns. Ids are taken as text.
@@ -36,7 +36,9 @@ class LogFormat:
         0, "without header: number of columns; 0: as many as the first row has", minimum=0
     )
     session: str = setting("", "column of the session id")
-    user: str = setting("", "in its place, column of the user id: `gap` cuts sessions")
+    user: str = setting(
+        "", "instead of session, column of the user id: `session_timeout` ends sessions"
+    )
     time: str = setting("", "column of the time")
     time_format: str = setting(
         "iso",
@@ -51,7 +53,7 @@ class LogFormat:
         if bool(self.session) == bool(self.user):
             raise UsageError(
                 f"session and user are {'both' if self.user else 'neither'} given, expected the "
-                "column of the session id or, with `gap`, that of the user id"
+                "column of the session id or, with `session_timeout`, that of the user id"
             )
         for name, what in (("time", "the time"), ("item", "the item id")):
             if not getattr(self, name):
@@ -67,7 +69,7 @@ class LogFormat:
 
     @property
     def is_separated(self) -> bool:
-        """Whether rows are columns with delimiters between them."""
+        """True where rows are columns with delimiters between them."""
         return self.format in _DELIMITERS
 
     @property
@@ -77,7 +79,7 @@ class LogFormat:
 
     @property
     def is_quoted(self) -> bool:
-        """Whether fields may be quoted, and then hold line breaks."""
+        """True where fields may be quoted, and then hold line breaks."""
         if not self.is_separated:
             return False
         return self.format == "csv" if self.quotes is None else self.quotes
@@ -88,7 +90,7 @@ class LogFormat:
         return (self.session or self.user, self.time, *self.item)
 
     def expected(self, columns: int) -> str:
-        """What a row must look like, for messages.
+        """Describe a well-formed row, for messages.
 
         Args:
           columns: Number of columns of the file.

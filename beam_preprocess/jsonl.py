@@ -1,4 +1,4 @@
-"""Blocks of JSON lines to columns of clicks."""
+"""Parsing of JSON lines into columns of clicks."""
 
 import json
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from beam_preprocess.rows import SHOWN, Malformed, clicks_of
+from beam_preprocess.rows import SHOWN, Malformed, join_clicks
 from beam_preprocess.schema import Schema
 from beam_preprocess.times import parse_times
 from hln_tf.common.text import is_utf_8
 
-# Numbers stay as they are written: an id 12.0 or of 20 digits is the same text afterwards.
+# Numbers stay as they are written, so that an id such as 12.0 or one of 20 digits is unchanged.
 _decode = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str).decode
 
 
 def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
-    r"""Parses whole lines, a JSON object each; see `beam_preprocess.rows.parse`.
+    r"""Parse whole lines, a JSON object each; see `beam_preprocess.rows.parse`.
 
     Values of objects are texts or numbers, which become texts.
 
@@ -24,21 +24,21 @@ def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
       UnicodeDecodeError: The text is not UTF-8.
     """
     str(data, "utf-8")
-    names = [schema.names[place] for place in schema.used]
-    columns: list[list[str | None]] = [[] for _ in names]
+    names = [schema.names[column] for column in schema.used]
+    values: list[list[str | None]] = [[] for _ in names]
     # Not `splitlines`, which would also cut at characters that JSON allows in a text.
     lines = data.split(b"\n")
     numbers = [number for number, line in enumerate(lines) if line.strip()]
     for number in numbers:
         row = decode_object(lines[number])
-        for name, column in zip(names, columns, strict=True):
+        for name, found in zip(names, values, strict=True):
             value = row.get(name)
-            column.append(value if isinstance(value, str) else None)
-    arrays = {place: _strings(column) for place, column in zip(schema.used, columns, strict=True)}
-    clicks, good = clicks_of(
+            found.append(value if isinstance(value, str) else None)
+    arrays = {column: _strings(texts) for column, texts in zip(schema.used, values, strict=True)}
+    clicks, good = join_clicks(
         arrays[schema.key],
         parse_times(arrays[schema.time], schema.log.time_format),
-        [arrays[place] for place in schema.item],
+        [arrays[column] for column in schema.item],
     )
     if good.all():
         return clicks, Malformed()
@@ -50,7 +50,7 @@ def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
 
 
 def decode_object(line: bytes) -> dict[str, Any]:
-    """The object on a line, numbers as text; empty where there is none."""
+    """Decode the object on a line, numbers as text; it is empty where there is none."""
     try:
         row = _decode(line.decode())
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Parquet files to columns of clicks."""
+"""Parsing of Parquet files into columns of clicks."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from beam_preprocess import progress
 from beam_preprocess.read import LogFile, Part, RawFile
-from beam_preprocess.rows import SHOWN, Malformed, clicks_of
+from beam_preprocess.rows import SHOWN, Malformed, join_clicks
 from beam_preprocess.schema import Schema
 from beam_preprocess.times import from_numbers, parse_times
 from hln_tf.common.errors import HlnError
@@ -18,7 +18,7 @@ _ROWS = 1 << 17  # read at a time
 
 
 def read_schema(file: RawFile) -> pa.Schema:
-    """The columns of a Parquet file.
+    """Read the columns of a Parquet file.
 
     Raises:
       HlnError: The file is damaged or not Parquet.
@@ -30,19 +30,19 @@ def read_schema(file: RawFile) -> pa.Schema:
 
 
 def check_types(file: RawFile, types: pa.Schema, schema: Schema) -> None:
-    """Sees whether the columns can hold what they are to hold.
+    """Check that the columns have types that can be ids and times.
 
     Raises:
-      HlnError: One cannot.
+      HlnError: One has not.
     """
-    for place in (schema.key, *schema.item):
-        kind = _plain(types.field(place).type)
+    for column in (schema.key, *schema.item):
+        kind = _value_type(types.field(column).type)
         if not (_is_text(kind) or pa.types.is_integer(kind)):
             raise HlnError(
-                f"{file.path} has ids of type {kind} in column {schema.names[place]!r}, "
+                f"{file.path} has ids of type {kind} in column {schema.names[column]!r}, "
                 "expected text or integers: convert the column"
             )
-    kind, time_format = _plain(types.field(schema.time).type), schema.log.time_format
+    kind, time_format = _value_type(types.field(schema.time).type), schema.log.time_format
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind) or _is_text(kind):
         return
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
@@ -57,13 +57,13 @@ def check_types(file: RawFile, types: pa.Schema, schema: Schema) -> None:
 
 
 def cut(file: LogFile) -> list[Part]:
-    """Cuts a file into its row groups."""
+    """Cut a file into its row groups."""
     with _opened(file) as parquet:
         return [Part(file, group, group + 1) for group in range(parquet.num_row_groups)]
 
 
 def read(part: Part) -> Iterator[tuple[int, pa.Table, Malformed]]:
-    """Yields place of the first row, clicks (see `beam_preprocess.rows.parse`), malformed rows.
+    """Yield index of the first row, clicks (see `beam_preprocess.rows.parse`), malformed rows.
 
     Raises:
       HlnError: The file is damaged.
@@ -75,7 +75,7 @@ def read(part: Part) -> Iterator[tuple[int, pa.Table, Malformed]]:
         batches = parquet.iter_batches(
             batch_size=_ROWS,
             row_groups=list(range(part.start, part.end)),
-            columns=[schema.names[place] for place in schema.used],
+            columns=[schema.names[column] for column in schema.used],
             use_threads=False,
         )
         while (batch := _next(batches, part.file)) is not None:
@@ -85,12 +85,12 @@ def read(part: Part) -> Iterator[tuple[int, pa.Table, Malformed]]:
 
 
 def parse(batch: pa.RecordBatch, schema: Schema) -> tuple[pa.Table, Malformed]:
-    """Columns as the file has them -> clicks and malformed rows."""
-    column = {place: batch.column(schema.names[place]) for place in schema.used}
-    clicks, good = clicks_of(
-        _text(column[schema.key]),
-        _times(column[schema.time], schema.log.time_format),
-        [_text(column[place]) for place in schema.item],
+    """Parse columns of the file's types into clicks and malformed rows."""
+    columns = {index: batch.column(schema.names[index]) for index in schema.used}
+    clicks, good = join_clicks(
+        _text(columns[schema.key]),
+        _times(columns[schema.time], schema.log.time_format),
+        [_text(columns[index]) for index in schema.item],
     )
     if good.all():
         return clicks, Malformed()
@@ -119,7 +119,7 @@ def _text(column: pa.Array) -> pa.StringArray:
     return column.cast(pa.string())
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
+def _value_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 

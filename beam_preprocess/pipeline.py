@@ -1,8 +1,8 @@
 """The Beam pipeline: from raw files to a data set directory.
 
-Elements are blocks of columns, never single clicks. What is global (item
-counts, the latest date, item numbers, where the cuts fall) is combined from
-small summaries of the blocks and handed to the next step as a side input.
+Elements are blocks of columns, never single clicks. Global values (item counts,
+the latest date, item indices, the cuts) are combined from small summaries of the
+blocks and passed to the next step as a side input.
 """
 
 import dataclasses
@@ -15,14 +15,13 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
-from beam_preprocess import scan, sessions, stats
-from beam_preprocess import splits as order
+from beam_preprocess import scan, sessions, splits, stats
 from beam_preprocess.failures import Merge, Step
 from beam_preprocess.read import LogFile, Part
 from beam_preprocess.scan import Tally
-from beam_preprocess.sessions import Sessions
+from beam_preprocess.sessions import SessionColumns
 from beam_preprocess.settings import Settings, Work
-from beam_preprocess.spill import Held, Spill, peek, take
+from beam_preprocess.spill import MaybeSpilled, Spill, peek, take
 from beam_preprocess.splits import Appearances, Ranges, Ranks, Span
 from beam_preprocess.stats import Rows
 from beam_preprocess.write import Shard, write_shard
@@ -39,15 +38,15 @@ def build(
     directories: Mapping[str, str],
     spill: Spill,
 ) -> None:
-    """Adds all steps: reads the files and fills the directories except for their manifests.
+    """Add all steps: read the files and fill the directories except for their manifests.
 
     Args:
-      pipeline: Where the steps go.
+      pipeline: The pipeline that gets the steps.
       files: The raw files.
-      settings: What to write; `train_fraction` does not count.
-      work: How to cut the work up.
+      settings: What to write; `train_fraction` is ignored.
+      work: How to divide the work.
       directories: The directory of each fraction of train.
-      spill: Where large values go between steps.
+      spill: Storage of large values between steps.
     """
     scanned = _split(
         pipeline
@@ -80,27 +79,27 @@ def build(
         AsSingleton(rows),
         AsSingleton(items),
     )
-    firsts = filtered["main"] | "see items" >> beam.ParDo(
-        Step(see_items, "numbering items"), AsSingleton(span)
+    firsts = filtered["main"] | "find first appearances" >> beam.ParDo(
+        Step(find_first_appearances, "indexing items"), AsSingleton(span)
     )
-    numbers = _merged(firsts, "number items", number_items, AsSingleton(items))
-    numbered = _split(
+    indices = _merged(firsts, "index items", index_items, AsSingleton(items))
+    encoded = _split(
         filtered["main"],
-        "number sessions",
-        number_sessions,
+        "encode sessions",
+        encode_sessions,
         settings,
         spill,
         AsSingleton(span),
-        AsSingleton(numbers),
+        AsSingleton(indices),
     )
     for fraction, directory in directories.items():
         one = dataclasses.replace(settings, train_fraction=fraction)
         is_shared = len(directories) > 1
-        _order_and_write(numbered, one, directory, spill, is_shared, rows, items, span, numbers)
+        _sort_and_write(encoded, one, directory, spill, is_shared, rows, items, span, indices)
 
 
-def _order_and_write(
-    numbered: Any,
+def _sort_and_write(
+    encoded: Any,
     settings: Settings,
     directory: str,
     spill: Spill,
@@ -108,28 +107,32 @@ def _order_and_write(
     rows: PCollection,
     items: PCollection,
     span: PCollection,
-    numbers: PCollection,
+    indices: PCollection,
 ) -> None:
-    """The steps from sessions with item numbers to the directory of a fraction of train.
+    """Add the steps from sessions of item indices to the directory of a fraction of train.
 
     Args:
-      numbered: The sessions, and their summaries.
+      encoded: The sessions, and their summaries.
       settings: What to write.
-      directory: Where.
-      spill: Where large values go between steps.
-      is_shared: Whether another fraction takes the same sessions.
-      rows: The rows of all files.
-      items: The kept items.
-      span: The dates of the sessions, and what the filters left.
-      numbers: The items' numbers.
+      directory: Where to write it.
+      spill: Storage of large values between steps.
+      is_shared: Whether another fraction uses the same sessions.
+      rows: The counts of the rows of all files.
+      items: The frequent items.
+      span: The dates of the sessions, and the clicks that each filter left.
+      indices: The items' item indices.
     """
     label = f" for {settings.train_fraction}"
-    ranges = _merged(numbered[SUMMARY], "plan ranges", plan_ranges, settings, label=label)
+    ranges = _merged(encoded[SUMMARY], "plan ranges", plan_ranges, settings, label=label)
     ordered = _split(
-        numbered["main"]
+        encoded["main"]
         | f"cut into ranges{label}"
         >> beam.ParDo(
-            Step(into_ranges, "sorting"), spill, is_shared, AsSingleton(span), AsSingleton(ranges)
+            Step(split_into_ranges, "sorting"),
+            spill,
+            is_shared,
+            AsSingleton(span),
+            AsSingleton(ranges),
         )
         | f"by range{label}" >> beam.GroupByKey(),
         "sort",
@@ -142,7 +145,7 @@ def _order_and_write(
     shards = (
         ordered["main"]
         | f"cut into shards{label}"
-        >> beam.ParDo(Step(into_shards, "sorting"), spill, AsSingleton(ranks))
+        >> beam.ParDo(Step(split_into_shards, "sorting"), spill, AsSingleton(ranks))
         | f"by shard{label}" >> beam.GroupByKey()
         | f"write{label}"
         >> beam.ParDo(Step(write, "writing"), directory, settings, AsSingleton(ranks))
@@ -153,14 +156,14 @@ def _order_and_write(
         finish,
         directory,
         settings,
-        *map(AsSingleton, (rows, items, span, numbers, ranges)),
+        *map(AsSingleton, (rows, items, span, indices, ranges)),
         label=label,
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class _Summary:
-    """Marks what is for the next merge; not every runner keeps tagged outputs apart."""
+    """A value for the next merge; not every runner separates tagged outputs."""
 
     value: Any
 
@@ -172,7 +175,7 @@ def _split(
     *extra: Any,
     label: str = "",
 ) -> dict[str, PCollection]:
-    """A step with two outputs: the data and small summaries of it."""
+    """Add a step with two outputs: the data and small summaries of it."""
     both = source | f"{name}{label}" >> beam.ParDo(Step(function, name), *extra)
     return {
         "main": both
@@ -192,7 +195,7 @@ def _merged(
     *extra: Any,
     label: str = "",
 ) -> PCollection:
-    """A step on the list of all `parts`, which are few and small; yields one value."""
+    """Add a step from the list of all `parts`, which are few and small, to one value."""
     return (
         parts.pipeline
         | f"once to {name}{label}" >> beam.Create([None], reshuffle=False)
@@ -201,7 +204,7 @@ def _merged(
 
 
 def read(part: Part, settings: Settings, work: Work, spill: Spill) -> Iterator[Any]:
-    """A part of a file -> `(partition, clicks)`; summary: `Tally`."""
+    """Read a part of a file -> `(partition, clicks)`; summary: `Tally`."""
     for value in scan.scan(part, settings, work):
         if isinstance(value, Tally):
             yield _Summary(value)
@@ -212,63 +215,63 @@ def read(part: Part, settings: Settings, work: Work, spill: Spill) -> Iterator[A
 def check_rows(
     tallies: Sequence[Tally], files: Sequence[LogFile], settings: Settings
 ) -> Iterator[Rows]:
-    """All tallies -> `Rows`."""
+    """Add up all tallies -> `Rows`."""
     yield stats.check_rows(tallies, files, settings)
 
 
 def group_sessions(
-    clicks: tuple[int, Iterable[Held[pa.RecordBatch]]],
+    clicks: tuple[int, Iterable[MaybeSpilled[pa.RecordBatch]]],
     settings: Settings,
     spill: Spill,
     rows: Rows,
 ) -> Iterator[Any]:
-    """`(partition, clicks)` -> sessions and item ids; summary: item counts, clicks left.
+    """Group `(partition, clicks)` -> sessions, item ids; summary: item counts, clicks left.
 
-    Waiting for `rows` keeps a log of too many malformed rows from being worked on.
+    `rows` is not used; waiting for it stops a log of too many malformed rows early.
     """
-    by_time, keep_times = settings.order == "time", settings.gap > 0
-    grouped, ids = sessions.group(map(take, clicks[1]), by_time, keep_times)
-    left = {}
-    if not settings.gap:
-        grouped = sessions.select_lengths(grouped, settings.min_session_length)
-        left = {f"in sessions of {settings.min_session_length} or more clicks": grouped.clicks}
-    yield _Summary((sessions.count_items(grouped.items, ids), left))
+    by_time, with_times = settings.order == "time", settings.session_timeout > 0
+    grouped, ids = sessions.group(map(take, clicks[1]), by_time, with_times)
+    clicks_left = {}
+    if not settings.session_timeout:
+        shortest = settings.min_session_length
+        grouped = sessions.select_lengths(grouped, shortest)
+        clicks_left = {f"in sessions of {shortest} or more clicks": grouped.clicks}
+    yield _Summary((sessions.count_items(grouped.items, ids), clicks_left))
     yield spill.put((grouped, ids))
 
 
 def choose_items(
     parts: Sequence[tuple[pa.Table, dict[str, int]]], settings: Settings
 ) -> Iterator[tuple[pa.StringArray, dict[str, int]]]:
-    """All item counts -> the ids of the items to keep, and the sum of the clicks left."""
+    """Merge all item counts -> the ids of the frequent items, and the sum of the clicks left."""
     counts = [table for table, _ in parts]
     ids = sessions.frequent_items(counts, settings.min_item_count, settings.top_items)
-    yield ids, _added(left for _, left in parts)
+    yield ids, _added(clicks_left for _, clicks_left in parts)
 
 
 def filter_sessions(
-    grouped: Held[tuple[Sessions, pa.StringArray]],
+    grouped: MaybeSpilled[tuple[SessionColumns, pa.StringArray]],
     settings: Settings,
     spill: Spill,
     items: tuple[pa.StringArray, dict[str, int]],
 ) -> Iterator[Any]:
-    """Sessions and item ids -> sessions; summary: first and last date, clicks left."""
-    kept = sessions.recode(*take(grouped), items[0])
-    left = {"of frequent items": kept.clicks}
-    if settings.gap:
-        kept = sessions.split_at_gaps(kept, settings.gap)
+    """Filter sessions and item ids -> sessions; summary: first and last date, clicks left."""
+    filtered = sessions.select_items(*take(grouped), items[0])
+    clicks_left = {"of frequent items": filtered.clicks}
+    if settings.session_timeout:
+        filtered = sessions.split_at_timeouts(filtered, settings.session_timeout)
     if settings.collapse_repeats:
-        kept = sessions.collapse_repeats(kept)
-        left["without repeats"] = kept.clicks
+        filtered = sessions.collapse_repeats(filtered)
+        clicks_left["without repeats"] = filtered.clicks
     shortest, longest = settings.min_session_length, settings.max_session_length
-    kept = sessions.select_lengths(kept, shortest, longest)
-    left[
-        f"in sessions of {shortest} {f'to {longest}' if longest else 'or more'} clicks after that"
-    ] = kept.clicks
-    if len(kept):
-        yield _Summary(((int(kept.dates.min()), int(kept.dates.max())), left))
-        yield spill.put(kept)
+    filtered = sessions.select_lengths(filtered, shortest, longest)
+    lengths = f"{shortest} {f'to {longest}' if longest else 'or more'}"
+    clicks_left[f"in sessions of {lengths} clicks after that"] = filtered.clicks
+    if len(filtered):
+        yield _Summary(((int(filtered.dates.min()), int(filtered.dates.max())), clicks_left))
+        yield spill.put(filtered)
     else:
-        yield _Summary((None, left))
+        yield _Summary((None, clicks_left))
 
 
 def find_span(
@@ -277,82 +280,85 @@ def find_span(
     rows: Rows,
     items: tuple[pa.StringArray, dict[str, int]],
 ) -> Iterator[tuple[Span, dict[str, int]]]:
-    """All dates -> their span, and the clicks that each filter left."""
-    left = {"read": rows.read - rows.malformed}
+    """Merge all dates -> their span, and the clicks that each filter left."""
+    clicks_left = {"read": rows.read - rows.malformed}
     if settings.window():
-        left["in the time window"] = rows.clicks
-    left |= items[1] | _added(left for _, left in parts)
+        clicks_left["in the time window"] = rows.clicks
+    clicks_left |= items[1] | _added(counts for _, counts in parts)
     dates = [dates for dates, _ in parts if dates]
     if not dates:
-        raise HlnError(stats.explain_nothing_left(left))
-    yield order.find_span(dates, settings.test_seconds, settings.test_begin()), left
+        raise HlnError(stats.explain_nothing_left(clicks_left))
+    yield splits.find_span(dates, settings.test_seconds, settings.test_begin()), clicks_left
 
 
-def see_items(kept: Held[Sessions], span: tuple[Span, dict[str, int]]) -> Iterator[Appearances]:
-    """Sessions -> where the items first appear in train."""
-    yield order.first_appearances(order.train_and_test(peek(kept), span[0])[0])
+def find_first_appearances(
+    filtered: MaybeSpilled[SessionColumns], span: tuple[Span, dict[str, int]]
+) -> Iterator[Appearances]:
+    """Find the items' first appearances in the train sessions."""
+    train, _ = splits.split_train_test(peek(filtered), span[0])
+    yield splits.first_appearances(train)
 
 
-def number_items(
+def index_items(
     parts: Sequence[Appearances], items: tuple[pa.StringArray, dict[str, int]]
 ) -> Iterator[np.ndarray]:
-    """All first appearances -> the number of each item, 0 for those that train never has."""
-    yield order.number_items(parts, len(items[0]))
+    """Merge all first appearances -> item indices, 0 for items that train never has."""
+    yield splits.assign_item_indices(parts, len(items[0]))
 
 
-def number_sessions(
-    kept: Held[Sessions],
+def encode_sessions(
+    filtered: MaybeSpilled[SessionColumns],
     settings: Settings,
     spill: Spill,
     span: tuple[Span, dict[str, int]],
-    numbers: np.ndarray,
+    indices: np.ndarray,
 ) -> Iterator[Any]:
-    """Sessions -> `(part, sessions)` with item numbers; summary: `(part, histogram)`."""
-    train, test = order.train_and_test(take(kept), span[0])
-    train = sessions.renumber(train, numbers, nothing=0)
-    test = sessions.renumber(test, numbers, nothing=0)
+    """Encode sessions -> `(part, sessions)` of item indices; summary: `(part, histogram)`."""
+    train, test = splits.split_train_test(take(filtered), span[0])
+    train = sessions.map_items(train, indices, missing=0)
+    test = sessions.map_items(test, indices, missing=0)
     test = sessions.select_lengths(test, settings.min_session_length)
-    for part, numbered in (("train", train), ("test", test)):
-        yield _Summary((part, order.histogram(numbered, span[0])))
-        yield part, spill.put(numbered)
+    for part, encoded in (("train", train), ("test", test)):
+        yield _Summary((part, splits.histogram(encoded, span[0])))
+        yield part, spill.put(encoded)
 
 
 def plan_ranges(
     histograms: Sequence[tuple[str, np.ndarray]], settings: Settings
 ) -> Iterator[dict[str, Ranges]]:
-    """All histograms -> the ranges of train and test."""
+    """Plan the ranges of train and test from all histograms."""
     fractions = {"train": Fraction(settings.train_fraction), "test": Fraction(1)}
     yield {
-        part: order.plan_ranges(
+        part: splits.plan_ranges(
             np.sum([counts for name, counts in histograms if name == part], axis=0), fraction
         )
         for part, fraction in fractions.items()
     }
 
 
-def into_ranges(
-    part: tuple[str, Held[Sessions]],
+def split_into_ranges(
+    part: tuple[str, MaybeSpilled[SessionColumns]],
     spill: Spill,
     is_shared: bool,
     span: tuple[Span, dict[str, int]],
     ranges: dict[str, Ranges],
-) -> Iterator[tuple[tuple[str, int], Held[Sessions]]]:
-    """`(part, sessions)` -> `((part, range), sessions)`."""
-    name, held = part
-    numbered = peek(held) if is_shared else take(held)
-    for number, piece in order.into_ranges(numbered, span[0], ranges[name]):
-        yield (name, number), spill.put(piece)
+) -> Iterator[tuple[tuple[str, int], MaybeSpilled[SessionColumns]]]:
+    """Split `(part, sessions)` -> `((part, range), sessions)`."""
+    name, spilled = part
+    encoded = peek(spilled) if is_shared else take(spilled)
+    for index, piece in splits.split_into_ranges(encoded, span[0], ranges[name]):
+        yield (name, index), spill.put(piece)
 
 
 def sort_range(
-    pieces: tuple[tuple[str, int], Iterable[Held[Sessions]]],
+    pieces: tuple[tuple[str, int], Iterable[MaybeSpilled[SessionColumns]]],
     spill: Spill,
     ranges: dict[str, Ranges],
 ) -> Iterator[Any]:
-    """`((part, range), pieces)` -> the same with the sessions in order; summary: their number."""
+    """Sort `((part, range), pieces)` -> `((part, range), sessions)`; summary: their number."""
     key, parts = pieces
-    ordered = order.by_date(sessions.concatenated(list(map(take, parts))))
-    ordered = order.keep_latest(ordered, int(ranges[key[0]].quota[key[1]]))
+    ordered = sessions.sort_by_date(sessions.concatenate(list(map(take, parts))))
+    ordered = splits.select_latest_examples(ordered, int(ranges[key[0]].quota[key[1]]))
     yield _Summary((key, len(ordered)))
     yield key, spill.put(ordered)
 
@@ -360,26 +366,26 @@ def sort_range(
 def rank_ranges(
     counts: Sequence[tuple[tuple[str, int], int]], settings: Settings
 ) -> Iterator[Ranks]:
-    """All numbers of sessions -> where each range stands."""
-    yield order.rank(counts, Fraction(settings.validation_fraction), settings.shards)
+    """Rank the ranges by all numbers of sessions."""
+    yield splits.rank(counts, Fraction(settings.validation_fraction), settings.shards)
 
 
-def into_shards(
-    ordered: tuple[tuple[str, int], Held[Sessions]], spill: Spill, ranks: Ranks
-) -> Iterator[tuple[tuple[str, int], tuple[int, Held[Sessions]]]]:
-    """`((part, range), sessions)` -> `((split, shard), (rank, sessions))`."""
-    (part, number), kept = ordered
-    for split, shard, first, piece in order.into_shards(part, number, take(kept), ranks):
+def split_into_shards(
+    ordered: tuple[tuple[str, int], MaybeSpilled[SessionColumns]], spill: Spill, ranks: Ranks
+) -> Iterator[tuple[tuple[str, int], tuple[int, MaybeSpilled[SessionColumns]]]]:
+    """Split `((part, range), sessions)` -> `((split, shard), (rank, sessions))`."""
+    (part, index), spilled = ordered
+    for split, shard, first, piece in splits.split_into_shards(part, index, take(spilled), ranks):
         yield (split, shard), (first, spill.put(piece))
 
 
 def write(
-    pieces: tuple[tuple[str, int], Iterable[tuple[int, Held[Sessions]]]],
+    pieces: tuple[tuple[str, int], Iterable[tuple[int, MaybeSpilled[SessionColumns]]]],
     directory: str,
     settings: Settings,
     ranks: Ranks,
 ) -> Iterator[Shard]:
-    """`((split, shard), pieces)` -> a file, and what it holds."""
+    """Write `((split, shard), pieces)` to a file."""
     (split, shard), parts = pieces
     loaded = ((first, take(piece)) for first, piece in parts)
     yield write_shard(directory, split, shard, ranks.shards[split], settings.compression, loaded)
@@ -392,13 +398,13 @@ def finish(
     rows: Rows,
     items: tuple[pa.StringArray, dict[str, int]],
     span: tuple[Span, dict[str, int]],
-    numbers: np.ndarray,
+    indices: np.ndarray,
     ranges: dict[str, Ranges],
 ) -> Iterator[None]:
-    """All shards -> vocabulary.txt and stats.json."""
-    stats.write_vocabulary(directory, items[0], numbers)
+    """Write vocabulary.txt and stats.json after all shards."""
+    stats.write_vocabulary(directory, items[0], indices)
     stats.write_stats(
-        directory, settings, rows, span[1], ranges, int(numbers.max(initial=0)), shards
+        directory, settings, rows, span[1], ranges, int(indices.max(initial=0)), shards
     )
     yield None
 

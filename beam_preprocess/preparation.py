@@ -1,4 +1,4 @@
-"""From raw files to a finished data set directory."""
+"""Preparation of a data set directory from raw files."""
 
 import contextlib
 import importlib
@@ -16,6 +16,7 @@ from beam_preprocess.settings import Settings, Work
 from hln_tf.common.cli import Parser
 from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.files import atomic_directory, read_json, sha256
+from hln_tf.common.settings import rename_aliases
 from hln_tf.data.layout import MANIFEST, SPLITS, STATS, VOCABULARY, Manifest, Split
 
 
@@ -27,20 +28,20 @@ def prepare(
     beam_flags: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Manifest:
-    """Writes a data set directory; see `hln_tf.data.layout` for what it holds.
+    """Write a data set directory; see `hln_tf.data.layout` for what it holds.
 
     The data set depends on the content of the inputs and on `settings` alone.
-    A directory that already holds it is left as it is.
+    A directory that already holds it is not changed.
 
     Args:
       inputs: Raw logs, text of which may be gzip, read in order of name.
-      output: The directory to write. Until it is finished the data stands in a
-        temporary directory beside it, which the workers must be able to reach.
+      output: The directory to write. Until it is finished the data is in a
+        temporary directory next to it, which the workers must be able to reach.
       settings: What to write.
       work: How to cut the work up.
       beam_flags: Options for Beam. Without `--runner` the pipeline runs in
         this process.
-      overwrite: Whether to replace another data set that stands in `output`.
+      overwrite: Whether to replace another data set in `output`.
 
     Returns:
       The manifest of the data set.
@@ -51,23 +52,23 @@ def prepare(
     return prepare_all(inputs, {Path(output): settings}, work, beam_flags, overwrite)[0]
 
 
-def outputs(output: str | os.PathLike[str], several: Sequence[Settings]) -> dict[Path, Settings]:
-    """The directory of each of settings that differ in `train_fraction` alone.
+def outputs(output: str | os.PathLike[str], settings: Sequence[Settings]) -> dict[Path, Settings]:
+    """Choose a directory for each of settings that differ in `train_fraction` alone.
 
     One is `output` itself; of several, that of 1/64 is `output`/1-64.
 
     Raises:
-      HlnError: `output` is a data set, in which no other can stand.
+      HlnError: `output` is a data set, which cannot contain others.
     """
     output = Path(output)
-    if len(several) == 1:
-        return {output: several[0]}
+    if len(settings) == 1:
+        return {output: settings[0]}
     if (output / MANIFEST).exists():
         raise HlnError(
-            f"{output} holds a data set, and those of several fractions are to stand in "
+            f"{output} holds a data set, and those of several fractions need "
             "directories of their own below it: choose another --output"
         )
-    return {output / one.train_fraction.replace("/", "-"): one for one in several}
+    return {output / one.train_fraction.replace("/", "-"): one for one in settings}
 
 
 def prepare_all(
@@ -77,7 +78,9 @@ def prepare_all(
     beam_flags: Sequence[str] = (),
     overwrite: bool = False,
 ) -> list[Manifest]:
-    """Like `prepare` for several fractions of train, from one reading of the log.
+    """Write data sets of several fractions of train, from one reading of the log.
+
+    See `prepare`.
 
     Args:
       inputs: Raw logs.
@@ -93,26 +96,26 @@ def prepare_all(
     files = find_files(inputs)
     for output in targets:
         _check_output(output)
-    described = [file.description() for file in files]
+    descriptions = [file.description() for file in files]
     missing = {
         output: settings
         for output, settings in targets.items()
-        if not _is_finished(output, settings, described, overwrite)
+        if not _is_finished(output, settings, descriptions, overwrite)
     }
     if missing:
         from beam_preprocess.format_detection import open_log
 
         log = next(iter(missing.values())).log_format
-        _write([open_log(file, log) for file in files], missing, work, beam_flags, described)
+        _write([open_log(file, log) for file in files], missing, work, beam_flags, descriptions)
     return [Manifest.read(output) for output in targets]
 
 
 def _is_finished(
-    output: Path, settings: Settings, described: list[dict[str, str | int]], overwrite: bool
+    output: Path, settings: Settings, descriptions: list[dict[str, str | int]], overwrite: bool
 ) -> bool:
     if not (output / MANIFEST).exists():
         return False
-    if _is_same(Manifest.read(output), settings, described):
+    if _is_same(output, settings, descriptions):
         print(f"{output} already holds this data set: nothing to do", file=sys.stderr)
         return True
     if not overwrite:
@@ -128,7 +131,7 @@ def _write(
     targets: Mapping[Path, Settings],
     work: Work,
     beam_flags: Sequence[str],
-    described: list[dict[str, str | int]],
+    descriptions: list[dict[str, str | int]],
 ) -> None:
     replaced = [output.with_name(f".{output.name}.replaced") for output in targets]
     with contextlib.ExitStack() as stack:
@@ -138,7 +141,7 @@ def _write(
         }
         _run(files, next(iter(targets.values())), work, directories, beam_flags)
         for (output, settings), old in zip(targets.items(), replaced, strict=True):
-            _manifest(temporary[output], settings, described).write(temporary[output])
+            _manifest(temporary[output], settings, descriptions).write(temporary[output])
             if (output / MANIFEST).exists():
                 shutil.rmtree(old, ignore_errors=True)
                 os.rename(output, old)
@@ -155,17 +158,19 @@ def _check_output(output: Path) -> None:
         )
 
 
-def _is_same(manifest: Manifest, settings: Settings, described: list[dict[str, str | int]]) -> bool:
-    """Whether settings and content are the same; the files' names do not matter."""
+def _is_same(output: Path, settings: Settings, descriptions: list[dict[str, str | int]]) -> bool:
+    """Compare settings and content with those of a data set; the files' names do not matter."""
+    manifest = Manifest.read(output)
+    recorded = rename_aliases(Settings, manifest.settings, str(output / MANIFEST))
     contents = [
         [(file["bytes"], file["sha256"]) for file in inputs]
-        for inputs in (manifest.inputs, described)
+        for inputs in (manifest.inputs, descriptions)
     ]
-    return manifest.settings == settings.description() and contents[0] == contents[1]
+    return recorded == settings.description() and contents[0] == contents[1]
 
 
 def check_beam_flags(flags: Sequence[str]) -> None:
-    """Checks flags that are not ours against Beam's own, which Beam itself does not do.
+    """Check flags that are not ours against Beam's own, which Beam itself does not do.
 
     Raises:
       UsageError: A flag or its value is unknown to Beam.
@@ -188,7 +193,7 @@ def check_beam_flags(flags: Sequence[str]) -> None:
 
 
 def chosen_runner(work: Work, beam_flags: Sequence[str] = ()) -> tuple[Any, Any]:
-    """The runner that `beam_flags` name, the in-process one without, and Beam's options.
+    """Create the runner that `beam_flags` name, by default the in-process one, and Beam's options.
 
     Raises:
       UsageError: Beam has no such runner.
@@ -197,8 +202,8 @@ def chosen_runner(work: Work, beam_flags: Sequence[str] = ()) -> tuple[Any, Any]
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
     from apache_beam.runners.runner import create_runner
 
-    # By default Beam's local workers flush what they send once a second from another thread, with
-    # no lock against the one that writes it, and elements are lost now and then.
+    # By default Beam's local workers flush what they send once a second from another thread,
+    # without a lock against the one that writes it, and elements are lost now and then.
     worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = 0
     workers = work.workers or len(os.sched_getaffinity(0))
     mode = "multi_threading" if workers > 1 else "in_memory"
@@ -207,7 +212,7 @@ def chosen_runner(work: Work, beam_flags: Sequence[str] = ()) -> tuple[Any, Any]
     )
     name = options.view_as(StandardOptions).runner
     if not name:
-        # Named, since Beam's DirectRunner may hand over to a program that it downloads.
+        # Not Beam's DirectRunner, which may delegate to a program that it downloads.
         return FnApiRunner(), options
     try:
         return create_runner(name), options
@@ -224,7 +229,7 @@ def _run(
 ) -> None:
     import apache_beam as beam
 
-    from beam_preprocess.failures import unmarked
+    from beam_preprocess.failures import decode_error
     from beam_preprocess.pipeline import build
     from beam_preprocess.spill import Spill
 
@@ -232,19 +237,19 @@ def _run(
     spilled = Path(next(iter(directories.values()))) / ".spilled"
     spilled.mkdir()
     # A runner on many machines has a shuffle of its own and may run a step twice.
-    named = any(flag.partition("=")[0] == "--runner" for flag in beam_flags)
-    spill = Spill(None if named else str(spilled))
+    is_named = any(flag.partition("=")[0] == "--runner" for flag in beam_flags)
+    spill = Spill(None if is_named else str(spilled))
     # Beam's workers print the traceback of an error that this process reports in full.
-    printed = io.StringIO()
+    discarded = io.StringIO()
     try:
         with (
             progress.shown(sum(file.bytes for file in files)),
-            contextlib.redirect_stderr(printed),
+            contextlib.redirect_stderr(discarded),
             beam.Pipeline(runner=runner, options=options) as pipeline,
         ):
             build(pipeline, files, settings, work, directories, spill)
     except Exception as error:
-        failure = unmarked(error)
+        failure = decode_error(error)
         if failure:
             raise failure from None
         raise
@@ -252,7 +257,7 @@ def _run(
 
 
 def _manifest(
-    directory: Path, settings: Settings, described: list[dict[str, str | int]]
+    directory: Path, settings: Settings, descriptions: list[dict[str, str | int]]
 ) -> Manifest:
     stats = read_json(directory / STATS, "the workers must be able to write to --output")
     splits = {
@@ -269,5 +274,5 @@ def _manifest(
         vocabulary_sha256=sha256(directory / VOCABULARY),
         splits=splits,
         settings=settings.description(),
-        inputs=described,
+        inputs=descriptions,
     )

@@ -1,4 +1,4 @@
-"""A line on standard error that says what the local workers are doing."""
+"""A progress line on standard error about the local workers."""
 
 import contextlib
 import sys
@@ -16,7 +16,7 @@ _SHARES = {
     "read": 0.5,
     "group sessions": 0.1,
     "filter sessions": 0.05,
-    "number sessions": 0.1,
+    "encode sessions": 0.1,
     "sorting": 0.15,
     "writing": 0.1,
 }
@@ -28,30 +28,30 @@ _clicks_read = 0
 
 
 def enter(stage: str) -> None:
-    """Says which stage is at work."""
+    """Set the current stage."""
     global _stage
     _stage = stage
 
 
 def advance(count: int) -> None:
-    """Says that `count` more bytes of the raw files were read."""
+    """Count `count` more bytes of the raw files as read."""
     global _bytes_read
     with _lock:
         _bytes_read += count
 
 
 def count_clicks(count: int) -> None:
-    """Says that `count` more clicks were read."""
+    """Count `count` more clicks as read."""
     global _clicks_read
     with _lock:
         _clicks_read += count
 
 
 def describe(stage: str, clicks: int, share_read: float, elapsed: float) -> str:
-    """The line to show.
+    """Format the progress line.
 
     Args:
-      stage: What is being done.
+      stage: Name of the current stage.
       clicks: Clicks read so far.
       share_read: Share of the raw files' bytes that was read.
       elapsed: Seconds since the beginning.
@@ -69,14 +69,14 @@ def describe(stage: str, clicks: int, share_read: float, elapsed: float) -> str:
 
 @contextlib.contextmanager
 def shown(total: int) -> Iterator[None]:
-    """Shows stage, clicks, speed and an estimate of the time left while the block runs.
+    """Show stage, clicks, speed and an estimate of the time left while the block runs.
 
     Args:
       total: Bytes of the raw files.
     """
     global _stage, _bytes_read, _clicks_read
     _stage, _bytes_read, _clicks_read = "starting", 0, 0
-    stream = sys.stderr  # as it is now: Beam's own output goes elsewhere meanwhile
+    stream = sys.stderr  # captured now: the caller redirects Beam's output afterwards
     terminal = stream.isatty()
     started = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""Raw files of text as blocks of whole rows, plain or gzip."""
+"""Reading of raw text files, plain or gzip, in blocks of whole rows."""
 
 import dataclasses
 import gzip
@@ -16,12 +16,12 @@ from hln_tf.common.files import sha256
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 20
-_LONGEST_QUOTED = 16 << 20  # bytes of a quoted row; more is taken for a quote without end
+_LONGEST_QUOTED = 16 << 20  # bytes of a quoted row; more counts as a quote without end
 
 
 @dataclasses.dataclass(frozen=True)
 class RawFile:
-    """A raw file; `index` is its place in the order of names."""
+    """A raw file; `index` is its rank by name."""
 
     index: int
     path: str
@@ -34,13 +34,13 @@ class RawFile:
         return os.path.basename(self.path)
 
     def description(self) -> dict[str, str | int]:
-        """Name, size and checksum, as the manifest has them."""
+        """Return name, size and checksum, as the manifest has them."""
         return {"name": self.name, "bytes": self.bytes, "sha256": sha256(self.path)}
 
 
 @dataclasses.dataclass(frozen=True)
 class LogFile(RawFile):
-    """A raw file whose columns are known; of text, rows begin at byte `body` when unpacked."""
+    """A raw file whose columns are known; rows of text begin at byte `body`, uncompressed."""
 
     schema: Schema
     body: int = 0
@@ -60,7 +60,7 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """Whole rows of a file; `offset` is the place of the first byte in the unpacked file."""
+    """Whole rows of a file; the first byte is at `offset` of the uncompressed file."""
 
     file: LogFile
     offset: int
@@ -68,11 +68,12 @@ class Block:
 
 
 def find_files(paths: Sequence[str | os.PathLike[str]]) -> list[RawFile]:
-    """Checks the raw files and puts them in order of name.
+    """Check the raw files and sort them by name.
 
     Raises:
-      HlnError: A file is missing, empty, no file, or not gzip though it is
-        called `.gz`.
+      HlnError: A file is missing, empty, no regular file, or not gzip
+        although its name ends in `.gz`.
+      UsageError: A file is given twice.
     """
     ordered = sorted((Path(path) for path in paths), key=lambda path: (path.name, str(path)))
     found = []
@@ -97,7 +98,7 @@ def find_files(paths: Sequence[str | os.PathLike[str]]) -> list[RawFile]:
 
 
 def cut_text(file: LogFile, block_bytes: int) -> list[Part]:
-    """Cuts a plain file into parts of `block_bytes`; a gzip file can only be read as a whole.
+    """Cut a plain file into parts of `block_bytes`; a gzip file can only be read as a whole.
 
     Raises:
       HlnError: The file has a quote without end.
@@ -105,7 +106,7 @@ def cut_text(file: LogFile, block_bytes: int) -> list[Part]:
     if file.compressed:
         return [Part(file, 0, file.bytes)]
     if file.schema.log.is_quoted:
-        # Whether a line break lies inside quotes can only be told from the beginning.
+        # Only from the beginning of the file is it known which line breaks are inside quotes.
         with open(file.path, "rb") as raw:
             blocks = [
                 (offset, offset + len(data)) for offset, data in _rows(raw, file, block_bytes)
@@ -118,7 +119,7 @@ def cut_text(file: LogFile, block_bytes: int) -> list[Part]:
 
 
 def read_blocks(part: Part, block_bytes: int) -> Iterator[Block]:
-    """Yields a part's rows in blocks of about `block_bytes`.
+    """Yield a part's rows in blocks of about `block_bytes`.
 
     Raises:
       HlnError: The file is a damaged or truncated gzip file.
@@ -126,17 +127,17 @@ def read_blocks(part: Part, block_bytes: int) -> Iterator[Block]:
     file = part.file
     with open(file.path, "rb") as raw:
         if file.compressed:
-            packed = 0
+            compressed_bytes = 0
             with gzip.GzipFile(fileobj=raw) as stream:
                 for offset, data in _rows(stream, file, block_bytes):
                     yield Block(file, offset, data)
-                    progress.advance(raw.tell() - packed)
-                    packed = raw.tell()
+                    progress.advance(raw.tell() - compressed_bytes)
+                    compressed_bytes = raw.tell()
             return
         start = part.start
         raw.seek(start)
         if start > file.body:
-            # The line at hand belongs to the part before, unless it begins just here.
+            # The line at this byte belongs to the part before, unless it begins just here.
             raw.seek(start - 1)
             start += len(raw.readline()) - 1
         if start < part.end:
@@ -150,7 +151,7 @@ def read_blocks(part: Part, block_bytes: int) -> Iterator[Block]:
 def _rows(
     stream: BinaryIO | gzip.GzipFile, file: LogFile, block_bytes: int
 ) -> Iterator[tuple[int, bytes]]:
-    """Yields offset and content of blocks of whole rows, read from the beginning on."""
+    """Yield offset and content of blocks of whole rows, read from the beginning on."""
     is_quoted = file.schema.log.is_quoted
     offset, rest = file.body, b""
     _read(stream, file, file.body)
@@ -178,7 +179,7 @@ def _check_quotes(data: bytes, file: LogFile, offset: int) -> None:
     if data.count(b'"') % 2:
         raise HlnError(
             f'{file.path}, line {line_number(file, offset)} has a quote (") that is never closed: '
-            "mend the row, or set quotes: false in the spec if quotes mean nothing in the log"
+            "fix the row, or set quotes: false in the spec if quotes mean nothing in the log"
         )
 
 
@@ -191,15 +192,15 @@ def _read(stream: BinaryIO | gzip.GzipFile, file: RawFile, size: int) -> bytes:
         ) from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise HlnError(
-            f"{file.path} is not a sound gzip file ({error}): it is damaged, fetch it again"
+            f"{file.path} is not a valid gzip file ({error}): it is damaged, fetch it again"
         ) from None
 
 
 def first_rows(file: RawFile, is_quoted: bool) -> bytes:
-    """Whole rows from the file's beginning, at most about 1 MB.
+    """Read whole rows from the file's beginning, at most about 1 MB.
 
     Raises:
-      HlnError: The file holds nothing, or a first row without end.
+      HlnError: The file is empty, or its first row has no end.
     """
     with open(file.path, "rb") as raw:
         if file.compressed:
@@ -219,15 +220,15 @@ def first_rows(file: RawFile, is_quoted: bool) -> bytes:
 
 
 def line_number(file: LogFile, offset: int) -> int:
-    """Number, from 1, of the line that holds byte `offset` of the unpacked file.
+    """Find the number, from 1, of the line that contains byte `offset` of the uncompressed file.
 
-    Of a Parquet file, whose offsets are rows, the number of the row.
+    Offsets in a Parquet file are rows: there it is the number of the row.
     """
     if file.schema.log.format == "parquet":
         return offset + 1
-    lines, left = 1, offset
+    lines, remaining = 1, offset
     with (gzip.open if file.compressed else open)(file.path, "rb") as stream:
-        while left > 0 and (chunk := stream.read(min(left, _CHUNK))):
+        while remaining > 0 and (chunk := stream.read(min(remaining, _CHUNK))):
             lines += chunk.count(b"\n")
-            left -= len(chunk)
+            remaining -= len(chunk)
     return lines

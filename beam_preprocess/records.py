@@ -1,6 +1,6 @@
-"""Where the rows of text end: at line breaks, but not at those inside quotes.
+"""The boundaries of rows of text: line breaks that are not inside quotes.
 
-An even number of quotes before a line break means that it lies outside of any
+An even number of quotes before a line break means that it is outside of any
 quoted field (RFC 4180; a quote inside a quoted field is doubled).
 """
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def whole_rows(data: bytes, is_quoted: bool) -> int:
-    """Length of the whole rows that `data`, which begins with a row, begins with."""
+    """Measure the whole rows at the beginning of `data`, which begins with a row, in bytes."""
     end = data.rfind(b"\n") + 1
     if not is_quoted:
         return end
@@ -19,7 +19,7 @@ def whole_rows(data: bytes, is_quoted: bool) -> int:
 
 
 def row_starts(data: bytes, is_quoted: bool) -> np.ndarray:
-    r"""Where each row begins, int64 [rows]; rows end with `\n`, `\r\n` or `\r`."""
+    r"""Find where each row begins, int64 [rows]; rows end with `\n`, `\r\n` or `\r`."""
     text = np.frombuffer(data, np.uint8)
     ends = text == ord("\n")
     returns = text == ord("\r")

@@ -1,4 +1,4 @@
-"""Blocks of delimited text to columns of clicks, with Arrow."""
+"""Parsing of delimited text into columns of clicks, with Arrow."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ class Malformed:
 
 
 def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
-    r"""Parses whole rows.
+    r"""Parse whole rows.
 
     Args:
-      data: UTF-8 text, rows ended by `\n` or `\r\n`. Blank lines count for nothing.
+      data: UTF-8 text, rows ended by `\n` or `\r\n`. Blank lines are skipped.
       schema: The columns of the rows.
 
     Returns:
@@ -45,10 +45,11 @@ def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
     wrong_rows: list[int] = []
 
     def skip(row: csv.InvalidRow) -> str:
+        """Note the number of a row that Arrow cannot parse, and go on."""
         wrong_rows.append(row.number - 1)
         return "skip"
 
-    names = [str(place) for place in range(len(schema.names))]
+    names = [str(index) for index in range(len(schema.names))]
     columns = csv.read_csv(
         pa.BufferReader(data),
         read_options=csv.ReadOptions(
@@ -63,14 +64,14 @@ def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
         ),
         convert_options=csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
-            include_columns=[names[place] for place in schema.used],
+            include_columns=[names[index] for index in schema.used],
         ),
     ).combine_chunks()
-    column = {place: columns[names[place]].combine_chunks() for place in schema.used}
-    clicks, good = clicks_of(
-        column[schema.key],
-        parse_times(column[schema.time], log.time_format),
-        [column[place] for place in schema.item],
+    arrays = {index: columns[names[index]].combine_chunks() for index in schema.used}
+    clicks, good = join_clicks(
+        arrays[schema.key],
+        parse_times(arrays[schema.time], log.time_format),
+        [arrays[index] for index in schema.item],
     )
     if not wrong_rows and good.all():
         return clicks, Malformed()
@@ -80,6 +81,7 @@ def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
     bounds = np.append(starts, len(data))
 
     def text(row: int) -> bytes:
+        """Return a row without its end."""
         return data[bounds[row] : bounds[row + 1]].strip(b"\r\n")
 
     wrong_rows = sorted(row for row in wrong_rows if text(row).strip())
@@ -91,13 +93,13 @@ def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
     return clicks.filter(pa.array(good)), malformed
 
 
-def clicks_of(
+def join_clicks(
     session: pa.StringArray, time: pa.Int64Array, item: Sequence[pa.StringArray]
 ) -> tuple[pa.Table, np.ndarray]:
-    """Columns to clicks, and which of them are good, bool [rows].
+    """Join columns to clicks, and flag the well-formed ones, bool [rows].
 
-    In a good one nothing is null, no id is empty and no line break is in the
-    item id, which is to stand on a line of the vocabulary.
+    In these nothing is null, no id is empty and no line break is in the item id,
+    which is to be a line of the vocabulary.
     """
     good = time.is_valid()
     for column in (session, *item):
@@ -110,53 +112,53 @@ def clicks_of(
 
 
 def stable_hash(ids: pa.StringArray) -> np.ndarray:
-    """A hash of each id, none of them empty: uint64 [ids], the same on every machine."""
+    """Hash each id, none of them empty: uint64 [ids], the same on every machine."""
     if not len(ids):
         return np.zeros(0, np.uint64)
     _, ends, characters = ids.buffers()
     offsets = np.frombuffer(ends, np.int32)[ids.offset : ids.offset + len(ids) + 1]
     text = np.frombuffer(characters, np.uint8)[offsets[0] : offsets[-1]]
     starts, lengths = offsets[:-1] - offsets[0], np.diff(offsets)
-    place = np.arange(len(text)) - np.repeat(starts, lengths)
+    position = np.arange(len(text)) - np.repeat(starts, lengths)
     # A polynomial in the bytes; the odd multiplier makes every byte count, the mix spreads it.
     powers = np.cumprod(np.full(lengths.max(), 0x9E3779B97F4A7C15, np.uint64))
-    sums = np.add.reduceat(text.astype(np.uint64) * powers[place], starts)
+    sums = np.add.reduceat(text.astype(np.uint64) * powers[position], starts)
     return (sums ^ (sums >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) >> np.uint64(32)
 
 
-def partitioned(clicks: pa.Table, partitions: int) -> list[tuple[int, pa.RecordBatch]]:
-    """Cuts clicks by session into `(partition, clicks)` of about equal size.
+def partition_sessions(clicks: pa.Table, partitions: int) -> list[tuple[int, pa.RecordBatch]]:
+    """Cut clicks by session into `(partition, clicks)` of about equal size.
 
-    Ids become dictionaries, each with just the ids of its part.
+    Ids become dictionaries, each with just the ids of its partition.
     """
     sessions, items = (
         clicks[name].combine_chunks().dictionary_encode() for name in ("session", "item")
     )
     of_session = (stable_hash(sessions.dictionary) % np.uint64(partitions)).astype(np.uint16)
-    part = of_session[sessions.indices.to_numpy()]
-    order = np.argsort(part, kind="stable")
-    bounds = np.concatenate([[0], np.cumsum(np.bincount(part, minlength=partitions))])
-    codes = {
+    of_click = of_session[sessions.indices.to_numpy()]
+    order = np.argsort(of_click, kind="stable")
+    bounds = np.concatenate([[0], np.cumsum(np.bincount(of_click, minlength=partitions))])
+    encoded = {
         "session": (sessions.indices.to_numpy()[order], sessions.dictionary),
         "item": (items.indices.to_numpy()[order], items.dictionary),
     }
     others = {
-        name: clicks[name].to_numpy()[order] for name in clicks.column_names if name not in codes
+        name: clicks[name].to_numpy()[order] for name in clicks.column_names if name not in encoded
     }
     pieces = []
     for partition in np.flatnonzero(np.diff(bounds)):
         piece = slice(bounds[partition], bounds[partition + 1])
-        columns = {name: _narrowed(code[piece], ids) for name, (code, ids) in codes.items()}
+        columns = {name: _narrowed(indices[piece], ids) for name, (indices, ids) in encoded.items()}
         columns |= {name: values[piece] for name, values in others.items()}
         pieces.append((int(partition), pa.record_batch(columns)))
     return pieces
 
 
-def _narrowed(codes: np.ndarray, ids: pa.StringArray) -> pa.DictionaryArray:
-    """Places in `ids` as a dictionary of those ids alone that occur."""
+def _narrowed(indices: np.ndarray, ids: pa.StringArray) -> pa.DictionaryArray:
+    """Encode indices into `ids` with a dictionary of just those ids that occur."""
     occurs = np.zeros(len(ids), bool)
-    occurs[codes] = True
-    places = np.cumsum(occurs, dtype=np.int32) - 1
+    occurs[indices] = True
+    narrowed = np.cumsum(occurs, dtype=np.int32) - 1
     return pa.DictionaryArray.from_arrays(
-        pa.array(places[codes]), ids.take(pa.array(np.flatnonzero(occurs)))
+        pa.array(narrowed[indices]), ids.take(pa.array(np.flatnonzero(occurs)))
     )

@@ -1,4 +1,4 @@
-"""The first step: raw files to clicks by partition, and a tally of the rows."""
+"""The first step: raw files to clicks by partition, and counts of the rows."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -9,28 +9,28 @@ import pyarrow.compute as pc
 
 from beam_preprocess import jsonl, parquet, progress, rows
 from beam_preprocess.read import Block, LogFile, Part, cut_text, line_number, read_blocks
-from beam_preprocess.rows import Malformed, partitioned
+from beam_preprocess.rows import Malformed, partition_sessions
 from beam_preprocess.settings import Settings, Work
 from beam_preprocess.times import SECOND
 from hln_tf.common.errors import HlnError
 
-# Unpacked bytes that a file may have, so that file and byte make one position.
+# A position is the file's index above this many bits for the offset in the uncompressed file.
 _FILE_BITS = 40
 
 
 @dataclasses.dataclass(frozen=True)
 class Tally:
-    """What a block held.
+    """The counts of a block of rows.
 
     Attributes:
       rows: Number of well-formed rows.
-      block: Place of the block: index of its file and offset in it, in bytes
-        or, of a Parquet file, in rows.
+      block: Index of its file and offset in it, in bytes or, in a Parquet file,
+        in rows.
       malformed: Its malformed rows.
-      days: Days since 1970 on which clicks were kept, int64 [days]; empty
-        without a time window.
-      clicks: Number of clicks kept on each of `days`, or, without a window, of
-        all of them.
+      days: Days since 1970 with clicks inside the time window, int64 [days];
+        empty without a window.
+      clicks: Number of clicks on each of `days`, or, without a window, of all
+        of them.
     """
 
     rows: int
@@ -41,7 +41,7 @@ class Tally:
 
 
 def cut(files: Sequence[LogFile], block_bytes: int) -> list[Part]:
-    """Cuts files into parts, each to be read in one place.
+    """Cut files into parts that are read independently.
 
     Raises:
       HlnError: A file is damaged.
@@ -56,7 +56,7 @@ def cut(files: Sequence[LogFile], block_bytes: int) -> list[Part]:
 def scan(
     part: Part, settings: Settings, work: Work
 ) -> Iterator[tuple[int, pa.RecordBatch] | Tally]:
-    """Reads a part of a file.
+    """Read a part of a file.
 
     Yields:
       A `Tally` for each block, and `(partition, clicks)` with the columns
@@ -81,11 +81,11 @@ def scan(
                 clicks["time"].to_numpy() // (86_400 * SECOND), return_counts=True
             )
         yield Tally(count, (part.file.index, offset), malformed, days, counts)
-        yield from partitioned(clicks, work.partitions)
+        yield from partition_sessions(clicks, work.partitions)
 
 
 def _parsed(part: Part, block_bytes: int) -> Iterator[tuple[int, pa.Table, Malformed]]:
-    """Yields place, clicks and malformed rows of each block."""
+    """Yield offset, clicks and malformed rows of each block."""
     if part.file.schema.log.format == "parquet":
         yield from parquet.read(part)
         return
@@ -94,7 +94,7 @@ def _parsed(part: Part, block_bytes: int) -> Iterator[tuple[int, pa.Table, Malfo
 
 
 def parse_block(block: Block) -> tuple[pa.Table, Malformed]:
-    """Parses a block of text; see `rows.parse`.
+    """Parse a block of text; see `rows.parse`.
 
     Raises:
       HlnError: The text is not UTF-8.
@@ -111,15 +111,15 @@ def parse_block(block: Block) -> tuple[pa.Table, Malformed]:
 
 
 def check_separator(file: LogFile, clicks: pa.Table, separator: str) -> None:
-    """Refuses ids that could not be told apart in a session written as one string.
+    """Check that item ids can be separated in a session written as one string.
 
     Raises:
       HlnError: An item id contains the separator.
     """
-    holds = pc.match_substring(clicks["item"], separator)
-    if not pc.any(holds, min_count=0).as_py():
+    contains = pc.match_substring(clicks["item"], separator)
+    if not pc.any(contains, min_count=0).as_py():
         return
-    item = clicks["item"].filter(holds)[0].as_py()
+    item = clicks["item"].filter(contains)[0].as_py()
     raise HlnError(
         f"{file.path} has the item id {item!r}, which contains the separator "
         f"{separator!r} that joins the ids of a session: choose another with --separator"

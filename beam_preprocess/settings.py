@@ -1,4 +1,4 @@
-"""The settings of preprocessing; every constant of the published protocols is one."""
+"""The settings of preprocessing, among them every constant of the published protocols."""
 
 import dataclasses
 import datetime
@@ -15,14 +15,14 @@ from hln_tf.common.text import read_separator
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What decides the content of a data set directory.
+    """The settings that determine the content of a data set directory.
 
     The filters run in this order: time window, sessions of too few clicks,
-    item counts (`min_item_count`, `top_items`), gaps, repeats, session lengths.
-    Then the latest sessions become the test part.
+    item counts (`min_item_count`, `top_items`), session timeout, repeats, session
+    lengths. Then the latest sessions become the test part.
 
     Attributes:
-      log: How the rows of a log of one's own are written, None for a named one.
+      log: The format of a custom log, None for a named one.
     """
 
     dataset: str = setting(
@@ -31,7 +31,7 @@ class Settings:
         choices=(*DATASETS, CUSTOM),
     )
     train_fraction: str = setting(
-        "1", "train on this last part of the training samples, a fraction such as 1/64"
+        "1", "train on this last part of the training examples, a fraction such as 1/64"
     )
     validation_fraction: str = setting(
         "0.1", "this part of the train sessions, the latest ones, becomes the validation part"
@@ -40,7 +40,7 @@ class Settings:
         86_400, "sessions of this many last seconds are the test part", minimum=1
     )
     test_from: str = setting(
-        "", "in place of --test_seconds: the test part's first day, UTC, such as 2014-09-30"
+        "", "instead of --test_seconds: the test part's first day, UTC, such as 2014-09-30"
     )
     min_item_count: int = setting(5, "drop items with fewer clicks", minimum=1)
     top_items: int = setting(
@@ -48,10 +48,11 @@ class Settings:
     )
     min_session_length: int = setting(2, "drop sessions with fewer clicks", minimum=2)
     max_session_length: int = setting(0, "drop sessions with more clicks; 0: no limit", minimum=0)
-    gap: int = setting(
+    session_timeout: int = setting(
         0,
-        "cut a user's clicks where more seconds lie between two; 0: the log names sessions",
+        "inactivity, in seconds, that ends a session; 0: the log names sessions",
         minimum=0,
+        alias="gap",
     )
     collapse_repeats: bool = setting(
         False, "of consecutive clicks on one item in a session keep the first"
@@ -77,8 +78,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         checked(self)
-        train = self._exact("train_fraction")
-        validation = self._exact("validation_fraction")
+        train = self._normalise("train_fraction")
+        validation = self._normalise("validation_fraction")
         if not 0 < train <= 1:
             raise UsageError(
                 f"--train_fraction is {self.train_fraction}, expected more than 0 and at most 1"
@@ -107,14 +108,14 @@ class Settings:
             )
         if (self.dataset == CUSTOM) != (self.log is not None):
             raise UsageError(f"--dataset {CUSTOM} and --spec go together: give both or neither")
-        if self.log_format.user and not self.gap:
+        if self.log_format.user and not self.session_timeout:
             raise UsageError(
-                "--gap is 0, but the log names users, not sessions: "
-                "set the seconds after which a session ends, such as gap: 1800"
+                "--session_timeout is 0, but the log names users, not sessions: "
+                "set the seconds after which a session ends, such as session_timeout: 1800"
             )
 
-    def _exact(self, name: str) -> Fraction:
-        """Parses a fraction and keeps it in lowest terms, so that 0.5 and 1/2 are the same."""
+    def _normalise(self, name: str) -> Fraction:
+        """Parse a fraction and store it in lowest terms, so that 0.5 and 1/2 are the same."""
         text = getattr(self, name)
         try:
             value = Fraction(text)
@@ -127,19 +128,19 @@ class Settings:
 
     @property
     def log_format(self) -> LogFormat:
-        """How the rows of the log are written."""
+        """The format of the log."""
         return self.log or DATASETS[self.dataset].log
 
     def description(self) -> dict[str, Any]:
-        """All settings as JSON has them."""
+        """Return all settings as JSON has them."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     def test_begin(self) -> int | None:
-        """The first second of `test_from`, or `None`."""
+        """Return the first second of `test_from`, or `None`."""
         return _seconds(datetime.date.fromisoformat(self.test_from)) if self.test_from else None
 
     def window(self) -> tuple[int, int] | None:
-        """First second of the time window and first second after it, or `None`."""
+        """Return the first second of the time window and the first one after it, or `None`."""
         if not self.window_months:
             return None
         end = datetime.date.fromisoformat(self.window_end) + datetime.timedelta(days=1)
@@ -148,7 +149,7 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """How the work is cut up; the data set does not depend on it."""
+    """The division of the work, on which the data set does not depend."""
 
     workers: int = setting(0, "threads of the local runner; 0: one for each core", minimum=0)
     partitions: int = setting(16, "parts in which sessions are grouped", minimum=1, maximum=4096)
@@ -159,7 +160,7 @@ class Work:
 
 
 def months_before(day: datetime.date, months: int) -> datetime.date:
-    """The same day of the month `months` earlier, or that month's last day."""
+    """Return the same day of the month `months` earlier, or that month's last day."""
     month = day.year * 12 + day.month - 1 - months
     if month < 12:
         return datetime.date.min

@@ -1,4 +1,4 @@
-"""Specs of logs of one's own: a YAML file of format and settings."""
+"""Specs of custom logs: a YAML file of format and settings."""
 
 import argparse
 import dataclasses
@@ -11,19 +11,25 @@ from beam_preprocess.formats import LogFormat
 from beam_preprocess.settings import Settings
 from hln_tf.common.cli import settings_from
 from hln_tf.common.errors import HlnError, UsageError
-from hln_tf.common.settings import check_names, declared_fields, from_dict, value_type
+from hln_tf.common.settings import (
+    check_names,
+    declared_fields,
+    from_dict,
+    rename_aliases,
+    value_type,
+)
 
 _EXCLUSIVE = ("test_seconds", "test_from")
 
 
 def read_spec(path: str | Path) -> Spec:
-    """Reads a spec: the fields of `LogFormat`, and those of `Settings` that are to differ.
+    """Read a spec: the fields of `LogFormat`, and those of `Settings` that differ.
 
     Raises:
       HlnError: The file cannot be read.
       UsageError: It is no YAML of names and values, or one of them is wrong.
     """
-    values = _load(Path(path))
+    values = rename_aliases(Settings, _load(Path(path)), str(path))
     columns = {field.name: field for field in declared_fields(LogFormat)}
     protocol = {field.name: field for field in declared_fields(Settings) if field.name != "dataset"}
     check_names(values, [*columns, *protocol], str(path))
@@ -35,22 +41,22 @@ def read_spec(path: str | Path) -> Spec:
             for name, value in values.items()
         }
         log = from_dict(LogFormat, {n: v for n, v in values.items() if n in columns}, str(path))
-        own = {name: value for name, value in values.items() if name in protocol}
-        _check_exclusive(own)
-        base = {**CUSTOM_DEFAULTS, **own}
-        for fraction in fractions(base):  # what is wrong in the file is to be named with it
+        changes = {name: value for name, value in values.items() if name in protocol}
+        _check_exclusive(changes)
+        base = {**CUSTOM_DEFAULTS, **changes}
+        for fraction in fractions(base):  # checked here, so that an error names the file
             Settings(**{**base, "dataset": CUSTOM, "log": log, "train_fraction": fraction})
     except UsageError as error:
         raise UsageError(f"{path}: {str(error).removeprefix('--')}") from None
     return Spec(log, base)
 
 
-def settings_of(parsed: argparse.Namespace, spec_path: str | None) -> list[Settings]:
-    """The settings of a command line, one for each fraction of train that it names.
+def settings_from_flags(parsed: argparse.Namespace, spec_path: str | None) -> list[Settings]:
+    """Build the settings of a command line, one for each fraction of train that it names.
 
     Args:
       parsed: Flags that were given, `dataset` among them; those of the log's
-        format go over what the spec says.
+        format override the spec.
       spec_path: The spec of the data set `custom`, or None.
 
     Raises:
@@ -58,37 +64,37 @@ def settings_of(parsed: argparse.Namespace, spec_path: str | None) -> list[Setti
     """
     given = vars(parsed)
     format_flags = [f.name for f in declared_fields(LogFormat) if f.name in given]
-    of_own_log = ["spec"] * (spec_path is not None) + format_flags
+    custom_flags = ["spec"] * (spec_path is not None) + format_flags
     if parsed.dataset == CUSTOM:
-        if not of_own_log:
+        if not custom_flags:
             raise UsageError(
                 f"--dataset {CUSTOM} needs --spec, a YAML file that says how the log is written, "
                 "or flags that say it, such as --session, --time and --item"
             )
         spec = read_spec(spec_path) if spec_path else None
-        written = dataclasses.asdict(spec.log) if spec else {}
-        log = settings_from(LogFormat, parsed, written)
+        log_base = dataclasses.asdict(spec.log) if spec else {}
+        log = settings_from(LogFormat, parsed, log_base)
         base = {**(spec.defaults if spec else CUSTOM_DEFAULTS), "log": log}
-    elif of_own_log:
+    elif custom_flags:
         raise UsageError(
-            f"--{of_own_log[0]} goes with --dataset {CUSTOM}, but --dataset is {parsed.dataset}"
+            f"--{custom_flags[0]} goes with --dataset {CUSTOM}, but --dataset is {parsed.dataset}"
         )
     else:
         base = dict(DATASETS[parsed.dataset].defaults)
     _check_exclusive(given)
     if "test_seconds" in given:
         base.pop("test_from", None)
-    found = []
+    settings = []
     for fraction in fractions({**base, **given}):
-        one = argparse.Namespace(**{**given, "train_fraction": fraction})
-        found.append(settings_from(Settings, one, base))
-    if len({settings.train_fraction for settings in found}) < len(found):
+        flags = argparse.Namespace(**{**given, "train_fraction": fraction})
+        settings.append(settings_from(Settings, flags, base))
+    if len({one.train_fraction for one in settings}) < len(settings):
         raise UsageError("--train_fraction names a fraction twice")
-    return found
+    return settings
 
 
 def fractions(values: Mapping[str, Any]) -> list[str]:
-    """The fractions of train that `train_fraction` names."""
+    """List the fractions of train that `train_fraction` names."""
     return values.get("train_fraction", "1").split(",")
 
 
@@ -101,7 +107,7 @@ def _load(path: Path) -> dict[str, Any]:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Leaves days as they are written."""
+        """A loader that leaves days as they are written."""
 
         yaml_implicit_resolvers: ClassVar = {
             first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
@@ -118,14 +124,14 @@ def _load(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UsageError(f"{path}{where} is not YAML ({problem}): mend it") from None
+        raise UsageError(f"{path}{where} is not YAML ({problem}): fix it") from None
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise UsageError(f"{path} is no spec, expected a line `name: value` for each setting")
     return values
 
 
 def _plain(value: Any, expected: type) -> Any:
-    """What a field expects, where YAML takes its text for a number or a list."""
+    """Convert a number of YAML to text, and one value to a tuple, where a field expects it."""
     if expected is tuple:
         return tuple(_plain(one, str) for one in (value if isinstance(value, list) else [value]))
     if expected is str and type(value) in (int, float):

@@ -1,4 +1,4 @@
-"""Keeps what the steps hand on in files where the runner would keep it in memory."""
+"""Files for the large values that steps pass on, which a runner would store in memory."""
 
 import dataclasses
 import pickle
@@ -10,34 +10,37 @@ from hln_tf.common.errors import HlnError
 
 T = TypeVar("T")
 
-_SMALL = 1 << 14  # bytes that a runner may hold itself
+_SMALL = 1 << 14  # bytes that a runner may store itself
 
 
 @dataclasses.dataclass(frozen=True)
 class Spilled:
-    """A value that stands in a file."""
+    """A value stored in a file."""
 
     path: str
 
 
-Held: TypeAlias = T | Spilled
+MaybeSpilled: TypeAlias = T | Spilled
 
 
 @dataclasses.dataclass(frozen=True)
 class Spill:
-    """Where large values go between two steps.
+    """Storage of large values between two steps.
 
     A runner on many machines has a shuffle of its own and may run a step
     twice, so it gets the values themselves.
 
     Attributes:
-      directory: Where to write them; None hands on the values themselves.
+      directory: Directory for their files; None passes the values themselves on.
     """
 
     directory: str | None = None
 
-    def put(self, value: T) -> Held[T]:
-        """The value, or a `Spilled` in its place.
+    def put(self, value: T) -> MaybeSpilled[T]:
+        """Store a value in a file if it is large.
+
+        Returns:
+          A `Spilled`, or the value itself.
 
         Raises:
           HlnError: The value cannot be written.
@@ -55,24 +58,24 @@ class Spill:
         return Spilled(str(path))
 
 
-def peek(value: Held[T]) -> T:
-    """What was put; it stays."""
+def peek(value: MaybeSpilled[T]) -> T:
+    """Load a value that was put, and leave its file."""
     if not isinstance(value, Spilled):
         return value
     with open(value.path, "rb") as file:
         return pickle.load(file)
 
 
-def take(value: Held[T]) -> T:
-    """What was put; its file is removed, so that only one step may take it."""
-    taken = peek(value)
+def take(value: MaybeSpilled[T]) -> T:
+    """Load a value that was put and remove its file, so that only one step may take it."""
+    loaded = peek(value)
     if isinstance(value, Spilled):
         Path(value.path).unlink()
-    return taken
+    return loaded
 
 
 def unwritable(what: str, error: OSError) -> HlnError:
-    """The error where a file of the data set, or on the way to it, cannot be written."""
+    """Return the error for a file of the data set, or a temporary one, that cannot be written."""
     return HlnError(
         f"{what} cannot be written ({error.strerror}): "
         "free some space and run the same command again"

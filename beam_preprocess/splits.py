@@ -1,8 +1,8 @@
-"""Train and test, item numbers, the order by date, and the exact cuts in it.
+"""The split into train and test, item indices, the order by date, and exact cuts in it.
 
-Sessions are ordered by (date, first appearance). No single place holds them
-all: each part of the data says how many sessions and samples it has in which
-stretch of time, and from the sums each stretch knows what to keep.
+Sessions are ordered by (date, first appearance), but never all in one process: each
+part of the data counts its sessions and examples per period of time, and the sums of
+the counts determine which sessions of each period are retained.
 """
 
 import dataclasses
@@ -12,16 +12,22 @@ from fractions import Fraction
 
 import numpy as np
 
-from beam_preprocess.sessions import Sessions, by_date, rows, select, select_clicks
+from beam_preprocess.sessions import (
+    SessionColumns,
+    select,
+    select_clicks,
+    slice_sessions,
+    sort_by_date,
+)
 from hln_tf.common.errors import HlnError
 
-BUCKETS = 4096  # stretches of equal time in which sessions are counted
-RANGES = 32  # stretches of about as many samples, each sorted in one place
+BUCKETS = 4096  # periods of equal time in which sessions are counted
+RANGES = 32  # periods of about as many examples, each sorted in one process
 
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """The dates of all sessions, and those that part test from train.
+    """The dates of all sessions, and those that separate test from train.
 
     Attributes:
       first: Date of the first session.
@@ -39,13 +45,13 @@ class Span:
 def find_span(
     dates: Iterable[tuple[int, int]], test_seconds: int, test_begin: int | None = None
 ) -> Span:
-    """The span from each part's first and last date.
+    """Find the span of all sessions.
 
     Args:
-      dates: These dates.
-      test_seconds: So long before the latest date train ends and test begins;
+      dates: First and last date of each part of the data.
+      test_seconds: Train ends and test begins this long before the latest date;
         sessions of just this date are dropped, as the published protocol has it.
-      test_begin: In its place, the first date of test, all before it is train.
+      test_begin: Instead of it, the first date of test; all before it is train.
     """
     first, last = zip(*dates, strict=True)
     if test_begin is not None:
@@ -54,8 +60,8 @@ def find_span(
     return Span(min(first), max(last), boundary, boundary)
 
 
-def train_and_test(sessions: Sessions, span: Span) -> tuple[Sessions, Sessions]:
-    """The sessions of train and those of test."""
+def split_train_test(sessions: SessionColumns, span: Span) -> tuple[SessionColumns, SessionColumns]:
+    """Split sessions into train and test."""
     return (
         select(sessions, sessions.dates < span.train_end),
         select(sessions, sessions.dates > span.test_after),
@@ -64,7 +70,7 @@ def train_and_test(sessions: Sessions, span: Span) -> tuple[Sessions, Sessions]:
 
 @dataclasses.dataclass(frozen=True)
 class Appearances:
-    """Where items first appear in order of date: the session's date and order, the click in it.
+    """First clicks on items in order of date: the session's date and order, the click in it.
 
     All are arrays [items]; `item` int32, the others int64.
     """
@@ -75,9 +81,9 @@ class Appearances:
     click: np.ndarray
 
 
-def first_appearances(train: Sessions) -> Appearances:
-    """The first appearance of each item that occurs."""
-    ordered = by_date(train)
+def first_appearances(train: SessionColumns) -> Appearances:
+    """Find the first appearance of each item that occurs."""
+    ordered = sort_by_date(train)
     items, first = np.unique(ordered.items, return_index=True)
     session = np.searchsorted(ordered.offsets, first, "right") - 1
     return Appearances(
@@ -88,8 +94,8 @@ def first_appearances(train: Sessions) -> Appearances:
     )
 
 
-def number_items(parts: Sequence[Appearances], items: int) -> np.ndarray:
-    """Numbers the items from 1 in order of first appearance, int32 [items]; 0: never."""
+def assign_item_indices(parts: Sequence[Appearances], items: int) -> np.ndarray:
+    """Assign item indices from 1 in order of first appearance, int32 [items]; 0: never."""
     item, date, order, click = (
         np.concatenate([getattr(part, field.name) for part in parts])
         for field in dataclasses.fields(Appearances)
@@ -97,18 +103,18 @@ def number_items(parts: Sequence[Appearances], items: int) -> np.ndarray:
     ordered = item[np.lexsort((click, order, date))]
     _, first = np.unique(ordered, return_index=True)
     seen = ordered[np.sort(first)]
-    numbers = np.zeros(items, np.int32)
-    numbers[seen] = np.arange(1, len(seen) + 1)
-    return numbers
+    indices = np.zeros(items, np.int32)
+    indices[seen] = np.arange(1, len(seen) + 1)
+    return indices
 
 
 def buckets(dates: np.ndarray, span: Span) -> np.ndarray:
-    """The bucket of each date, int64 [sessions], from 0 to `BUCKETS - 1`."""
+    """Compute the bucket of each date, int64 [sessions], from 0 to `BUCKETS - 1`."""
     return (dates - span.first) * BUCKETS // (span.last - span.first + 1)
 
 
-def histogram(sessions: Sessions, span: Span) -> np.ndarray:
-    """Sessions and clicks in each bucket, int64 [2, BUCKETS]."""
+def histogram(sessions: SessionColumns, span: Span) -> np.ndarray:
+    """Count sessions and clicks in each bucket, int64 [2, BUCKETS]."""
     bucket = buckets(sessions.dates, span)
     clicks = np.zeros(BUCKETS, np.int64)
     np.add.at(clicks, bucket, sessions.lengths)
@@ -117,12 +123,12 @@ def histogram(sessions: Sessions, span: Span) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Ranges:
-    """How the sessions of train or test are cut into ranges of time.
+    """The ranges of time into which the sessions of train or test are cut.
 
     Attributes:
-      of_bucket: Range of each bucket, int64 [BUCKETS]; -1: nothing is kept.
-      quota: Samples that each range may keep, the latest, int64 [RANGES].
-      sessions: Sessions of the part, those that are not kept included.
+      of_bucket: Range of each bucket, int64 [BUCKETS]; -1: all of it is dropped.
+      quota: Number of latest examples that each range retains, int64 [RANGES].
+      sessions: Sessions of the part, those that are dropped included.
       clicks: Their clicks.
     """
 
@@ -133,51 +139,55 @@ class Ranges:
 
 
 def plan_ranges(counts: np.ndarray, fraction: Fraction) -> Ranges:
-    """Plans ranges of about equal size for the last `fraction` of the samples.
+    """Plan ranges of about equal size for the last `fraction` of the examples.
 
     Args:
       counts: Sum of the histograms, int64 [2, BUCKETS].
-      fraction: The last int(samples * fraction) samples are kept.
+      fraction: The last int(examples * fraction) examples are retained.
     """
-    samples = counts[1] - counts[0]
-    kept = int(int(samples.sum()) * fraction)
-    after = samples[::-1].cumsum()[::-1] - samples
+    examples = counts[1] - counts[0]
+    retained = int(int(examples.sum()) * fraction)
+    after = examples[::-1].cumsum()[::-1] - examples
     of_bucket = np.where(
-        after < kept, np.minimum((kept - after - 1) * RANGES // max(kept, 1), RANGES - 1), -1
+        after < retained,
+        np.minimum((retained - after - 1) * RANGES // max(retained, 1), RANGES - 1),
+        -1,
     )
-    in_range = np.bincount(of_bucket[of_bucket >= 0], samples[of_bucket >= 0], RANGES)
+    in_range = np.bincount(of_bucket[of_bucket >= 0], examples[of_bucket >= 0], RANGES)
     in_range = in_range.astype(np.int64)
-    quota = kept - (in_range[::-1].cumsum()[::-1] - in_range)
+    quota = retained - (in_range[::-1].cumsum()[::-1] - in_range)
     return Ranges(of_bucket, quota, int(counts[0].sum()), int(counts[1].sum()))
 
 
-def into_ranges(sessions: Sessions, span: Span, ranges: Ranges) -> Iterator[tuple[int, Sessions]]:
-    """Yields each range's sessions; those before the first range are dropped."""
-    place = ranges.of_bucket[buckets(sessions.dates, span)]
-    for number in np.unique(place[place >= 0]):
-        yield int(number), select(sessions, place == number)
+def split_into_ranges(
+    sessions: SessionColumns, span: Span, ranges: Ranges
+) -> Iterator[tuple[int, SessionColumns]]:
+    """Yield the index and the sessions of each range, without those before the first range."""
+    of_session = ranges.of_bucket[buckets(sessions.dates, span)]
+    for index in np.unique(of_session[of_session >= 0]):
+        yield int(index), select(sessions, of_session == index)
 
 
-def keep_latest(sessions: Sessions, samples: int) -> Sessions:
-    """Keeps the last `samples` samples of sessions that are in order.
+def select_latest_examples(sessions: SessionColumns, examples: int) -> SessionColumns:
+    """Cut sessions that are in order down to their last `examples` examples.
 
-    The samples of a session stand longest prefix first, so what is left of a
-    session in which the cut falls are its shortest prefixes: its first clicks.
+    The examples of a session are ordered from the longest prefix to the shortest, so a
+    session in which the cut falls retains its shortest prefixes: its first clicks.
     """
     of_session = sessions.lengths - 1
     after = of_session[::-1].cumsum()[::-1] - of_session
-    left = np.clip(samples - after, 0, of_session)
-    place = np.arange(sessions.clicks) - np.repeat(sessions.offsets[:-1], sessions.lengths)
-    shortened = select_clicks(sessions, place <= np.repeat(left, sessions.lengths))
-    return select(shortened, left > 0)
+    retained = np.clip(examples - after, 0, of_session)
+    position = np.arange(sessions.clicks) - np.repeat(sessions.offsets[:-1], sessions.lengths)
+    shortened = select_clicks(sessions, position <= np.repeat(retained, sessions.lengths))
+    return select(shortened, retained > 0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Ranks:
-    """Where the sessions of each range stand in the order, and how it is cut.
+    """The ranks of sessions in order of date, and the cuts into splits and shards.
 
     Attributes:
-      first: Rank of each range's first session, by (part, range).
+      first: Rank of the first session of each (part, range).
       train: Number of train sessions before the validation part begins.
       sessions: Number of sessions of each split.
       shards: Number of files of each split.
@@ -190,20 +200,20 @@ class Ranks:
 
 
 def rank(counts: Iterable[tuple[tuple[str, int], int]], validation: Fraction, shards: int) -> Ranks:
-    """Ranks sessions from the number of sessions of each (part, range).
+    """Rank sessions by the number of sessions of each (part, range).
 
     Raises:
       HlnError: No session is left to train on or to test.
     """
     total = {"train": 0, "test": 0}
     first = {}
-    for (part, number), count in sorted(counts):
-        first[part, number] = total[part]
+    for (part, index), count in sorted(counts):
+        first[part, index] = total[part]
         total[part] += count
-    held_out = int(total["train"] * validation)
+    validation_sessions = int(total["train"] * validation)
     sessions = {
-        "train": total["train"] - held_out,
-        "validation": held_out,
+        "train": total["train"] - validation_sessions,
+        "validation": validation_sessions,
         "test": total["test"],
     }
     remedies = {
@@ -218,16 +228,16 @@ def rank(counts: Iterable[tuple[tuple[str, int], int]], validation: Fraction, sh
     return Ranks(first, sessions["train"], sessions, files)
 
 
-def into_shards(
-    part: str, number: int, sessions: Sessions, ranks: Ranks
-) -> Iterator[tuple[str, int, int, Sessions]]:
-    """Cuts the sessions of a range, in order, into pieces of shards of equal size.
+def split_into_shards(
+    part: str, index: int, sessions: SessionColumns, ranks: Ranks
+) -> Iterator[tuple[str, int, int, SessionColumns]]:
+    """Cut the sessions of a range, in order, into pieces of shards of equal size.
 
     Yields:
       Split, shard, rank of the piece's first session within the split, and
       the piece.
     """
-    start = ranks.first[part, number]
+    start = ranks.first[part, index]
     end = start + len(sessions)
     if part == "train":
         pieces = [("train", 0), ("validation", ranks.train)]
@@ -239,9 +249,9 @@ def into_shards(
             low = max(start, base + count * shard // shards)
             high = min(end, base + count * (shard + 1) // shards)
             if low < high:
-                yield split, shard, low - base, rows(sessions, low - start, high - start)
+                yield split, shard, low - base, slice_sessions(sessions, low - start, high - start)
 
 
 def day(seconds: int) -> str:
-    """The day of a time, for messages."""
+    """Format the day of a time, for messages."""
     return str(datetime.datetime.fromtimestamp(seconds, datetime.UTC).date())

@@ -1,4 +1,4 @@
-"""What a run counted: warnings, stats.json, and why nothing is left."""
+"""The counts of a run: warnings, stats.json, and the error where no session is left."""
 
 import collections
 import dataclasses
@@ -23,7 +23,7 @@ _NEARLY_EMPTY = 0.1  # of the median day's clicks
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """The rows of all files.
+    """The counts of the rows of all files.
 
     Attributes:
       read: Number of rows.
@@ -41,7 +41,7 @@ class Rows:
 
 
 def check_rows(tallies: Sequence[Tally], files: Sequence[LogFile], settings: Settings) -> Rows:
-    """Adds up what the blocks held.
+    """Add up the counts of the blocks.
 
     Raises:
       HlnError: Too many rows are malformed.
@@ -62,7 +62,7 @@ def check_rows(tallies: Sequence[Tally], files: Sequence[LogFile], settings: Set
         )
         if malformed > settings.max_malformed * read:
             raise HlnError(
-                f"{message}; mend the file, or raise --max_malformed "
+                f"{message}; fix the file, or raise --max_malformed "
                 f"(now {settings.max_malformed}) to leave them out"
             )
         warnings.append(f"left out: {message}")
@@ -72,7 +72,7 @@ def check_rows(tallies: Sequence[Tally], files: Sequence[LogFile], settings: Set
 
 
 def _nearly_empty_days(tallies: Sequence[Tally], settings: Settings) -> list[str]:
-    """Warns when the window's last days hold next to nothing: they would be the test part."""
+    """Warn when the window's last days, which become the test part, are nearly empty."""
     window = settings.window()
     clicks: collections.Counter[int] = collections.Counter()
     for tally in tallies:
@@ -92,22 +92,22 @@ def _nearly_empty_days(tallies: Sequence[Tally], settings: Settings) -> list[str
     ]
 
 
-def explain_nothing_left(left: Mapping[str, int]) -> str:
-    """One sentence on which filter took how much.
+def explain_nothing_left(clicks_left: Mapping[str, int]) -> str:
+    """Describe in one sentence how many clicks each filter removed.
 
     Args:
-      left: Clicks that each filter left, in the order of the filters.
+      clicks_left: Clicks that each filter left, in the order of the filters.
     """
-    steps = ", ".join(f"{clicks:,} {step}" for step, clicks in left.items())
+    steps = ", ".join(f"{clicks:,} {step}" for step, clicks in clicks_left.items())
     return (
         f"no session of the input is left after the filters; clicks left: {steps}; "
         "give a longer log, or lower --min_item_count or --min_session_length"
     )
 
 
-def write_vocabulary(directory: str, ids: pa.StringArray, numbers: np.ndarray) -> None:
-    """Writes the ids of the items in order of their numbers (int32 [ids]; 0: none)."""
-    order = np.argsort(numbers, kind="stable")[np.count_nonzero(numbers == 0) :]
+def write_vocabulary(directory: str, ids: pa.StringArray, indices: np.ndarray) -> None:
+    """Write the item ids in order of their item indices (int32 [ids]; 0: none)."""
+    order = np.argsort(indices, kind="stable")[np.count_nonzero(indices == 0) :]
     with atomic_write(Path(directory) / VOCABULARY) as temporary:
         text = "".join(f"{item}\n" for item in ids.take(pa.array(order)).to_pylist())
         temporary.write_bytes(text.encode())
@@ -117,12 +117,12 @@ def write_stats(
     directory: str,
     settings: Settings,
     rows: Rows,
-    left: Mapping[str, int],
+    clicks_left: Mapping[str, int],
     ranges: Mapping[str, Ranges],
     items: int,
     shards: Iterable[Shard],
 ) -> None:
-    """Writes stats.json: the counts of every part and all settings."""
+    """Write stats.json: the counts of every part and all settings."""
     by_split: dict[str, list[Shard]] = {split: [] for split in SPLITS}
     for shard in sorted(shards, key=lambda shard: shard.file):
         by_split[shard.split].append(shard)
@@ -138,7 +138,7 @@ def write_stats(
         "rows": rows.read,
         "malformed_rows": rows.malformed,
         "first_malformed_row": rows.first_malformed,
-        "clicks_left": dict(left),
+        "clicks_left": dict(clicks_left),
         "full_train": {
             "sessions": full.sessions,
             "clicks": full.clicks,
@@ -168,7 +168,7 @@ def _counts(shards: Sequence[Shard]) -> dict[str, int]:
 
 
 def table(stats: Mapping[str, Any]) -> str:
-    """The counts of stats.json as a short table."""
+    """Format the counts of stats.json as a short table."""
     lines = [f"{'':<12}{'sessions':>12}{'clicks':>12}{'prefixes':>12}{'items':>10}"]
     names = {
         "full_train": "train, full",

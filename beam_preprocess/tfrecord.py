@@ -1,7 +1,7 @@
 """TFRecord files of `tf.train.Example`s, written without TensorFlow.
 
-TensorFlow takes seconds to load and half a gigabyte of memory, in each worker;
-what it would write here are numbers in a few bytes each, which NumPy can do.
+TensorFlow takes seconds to load and half a gigabyte of memory, in each worker; here
+it would only encode integers, which NumPy can do.
 """
 
 import struct
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def write_record(file: BinaryIO, data: bytes) -> None:
-    """Writes one record with its length and checksums."""
+    """Write one record with its length and checksums."""
     length = struct.pack("<Q", len(data))
     file.write(length + _masked_crc(length))
     file.write(data)
@@ -21,7 +21,7 @@ def write_record(file: BinaryIO, data: bytes) -> None:
 
 
 def example(features: Mapping[str, bytes]) -> bytes:
-    """A serialized `tf.train.Example`.
+    """Serialize a `tf.train.Example`.
 
     Args:
       features: The values of each feature as `varints`.
@@ -38,26 +38,26 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def varints(values: np.ndarray) -> tuple[bytes, np.ndarray]:
-    """Integers in the variable length that protocol buffers give them.
+    """Encode integers in the variable length of protocol buffers.
 
     Args:
       values: int64 or narrower [values].
 
     Returns:
-      The bytes of all values, and where in them each begins and the last one
-      ends, int64 [values + 1].
+      The bytes of all values, and the offset at which each begins and the last
+      one ends, int64 [values + 1].
     """
-    left = values.astype(np.int64).view(np.uint64)
+    remaining = values.astype(np.int64).view(np.uint64)
     sizes = np.ones(len(values), np.int64)
     columns = []
     while True:
-        more = left >= 128
-        columns.append((left & np.uint64(127)).astype(np.uint8) | (more.view(np.uint8) << 7))
+        more = remaining >= 128
+        columns.append((remaining & np.uint64(127)).astype(np.uint8) | (more.view(np.uint8) << 7))
         if not more.any():
             break
         sizes += more
-        left = left >> np.uint64(7)
-    # A value that is done goes on as zeros, which are left out.
+        remaining = remaining >> np.uint64(7)
+    # The columns after a value's last byte are zeros, which are left out.
     used = np.arange(len(columns)) < sizes[:, None]
     data = np.stack(columns, axis=1)[used].tobytes()
     return data, np.concatenate([[0], np.cumsum(sizes)])

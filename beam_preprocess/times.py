@@ -1,4 +1,4 @@
-"""Times in raw logs to microseconds since 1970 UTC, with Arrow."""
+"""Parsing of times in raw logs into microseconds since 1970 UTC, with Arrow."""
 
 import re
 
@@ -13,12 +13,12 @@ _REST = re.compile(
 )
 _NUMBER = r"^\d+(\.\d+)?$"
 # Microseconds of one unit, the smallest number and the first one too large: from 1970 (1973) to
-# the year 5138, so that the one unit is not taken for the other.
+# the year 5138, so that one unit is not mistaken for the other.
 _UNITS = {"seconds": (SECOND, 0, 1e11), "milliseconds": (1_000, 1e11, 1e14)}
 
 
 def parse_times(text: pa.StringArray, time_format: str) -> pa.Int64Array:
-    """Microseconds since 1970 UTC; what is no time in the format becomes null.
+    """Parse times into microseconds since 1970 UTC; text that is no time in the format is null.
 
     Args:
       text: Times as a log has them.
@@ -33,10 +33,10 @@ def parse_times(text: pa.StringArray, time_format: str) -> pa.Int64Array:
 
 
 def from_numbers(numbers: pa.Array, time_format: str) -> pa.Int64Array:
-    """Microseconds of seconds or milliseconds since 1970; null where out of any sense."""
+    """Convert seconds or milliseconds since 1970 to microseconds; implausible ones are null."""
     unit, least, end = _UNITS[time_format]
-    sensible = pc.and_(pc.greater_equal(numbers, least), pc.less(numbers, end))
-    numbers = pc.if_else(sensible, numbers, pa.scalar(None, numbers.type))
+    plausible = pc.and_(pc.greater_equal(numbers, least), pc.less(numbers, end))
+    numbers = pc.if_else(plausible, numbers, pa.scalar(None, numbers.type))
     return pc.round(pc.multiply(numbers.cast(pa.float64()), float(unit))).cast(pa.int64())
 
 
@@ -62,7 +62,7 @@ def _parse_whole(text: pa.StringScalar) -> int | None:
 
 
 def _parse_rest(text: str) -> int | None:
-    """Microseconds that the fraction adds and the offset takes away."""
+    """Parse fraction and offset into the microseconds to add to the whole seconds."""
     found = _REST.fullmatch(text)
     assert found
     fraction = int((found["fraction"] or "0")[:6].ljust(6, "0"))
@@ -76,5 +76,5 @@ def _parse_rest(text: str) -> int | None:
 
 
 def whole_seconds(microseconds: np.ndarray) -> np.ndarray:
-    """Seconds, the fraction dropped (towards the past), int64."""
+    """Round microseconds down to seconds, int64."""
     return microseconds // SECOND

@@ -1,4 +1,4 @@
-"""Session shards as TFRecord files."""
+"""Writing of session shards as TFRecord files."""
 
 import contextlib
 import dataclasses
@@ -9,18 +9,18 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from beam_preprocess.sessions import Sessions, concatenated, rows
+from beam_preprocess.sessions import SessionColumns, concatenate, slice_sessions
 from beam_preprocess.spill import unwritable
 from beam_preprocess.tfrecord import example, varints, write_record
 from hln_tf.common.files import atomic_write
 from hln_tf.data.layout import COMPRESSED_SUFFIX, SESSIONS_PER_RECORD, record_compression
 
-_ENCODED = 64 * SESSIONS_PER_RECORD  # sessions whose numbers are packed at once
+_ENCODED = 64 * SESSIONS_PER_RECORD  # sessions encoded at a time
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """What a written shard holds.
+    """The content of a shard that was written.
 
     Attributes:
       split: One of `hln_tf.data.layout.SPLITS`.
@@ -28,7 +28,7 @@ class Shard:
       sessions: Number of sessions.
       clicks: Number of clicks.
       items: The items that occur, sorted, int32 [items].
-      targets: How often each of `items` is the target of a sample, int64 [items].
+      targets: How often each of `items` is the target of an example, int64 [items].
     """
 
     split: str
@@ -45,14 +45,14 @@ def write_shard(
     shard: int,
     shards: int,
     compression: str,
-    pieces: Iterable[tuple[int, Sessions]],
+    pieces: Iterable[tuple[int, SessionColumns]],
 ) -> Shard:
-    """Writes one file.
+    """Write one file.
 
     Args:
       directory: The data set directory.
       split: One of `hln_tf.data.layout.SPLITS`.
-      shard: Number of the shard.
+      shard: Index of the shard.
       shards: Number of shards of the split.
       compression: `none` or `gzip`.
       pieces: Sessions, each piece with the rank of its first one.
@@ -61,7 +61,7 @@ def write_shard(
       HlnError: The file cannot be written.
     """
     ordered = [piece for _, piece in sorted(pieces, key=lambda piece: piece[0])]
-    sessions = concatenated(ordered)
+    sessions = concatenate(ordered)
     file = f"{split}/{shard:05d}-of-{shards:05d}.tfrecord"
     if compression == "gzip":
         file += COMPRESSED_SUFFIX
@@ -73,13 +73,13 @@ def write_shard(
     return Shard(split, file, len(sessions), sessions.clicks, items, targets)
 
 
-def _write_records(path: Path, sessions: Sessions) -> None:
+def _write_records(path: Path, sessions: SessionColumns) -> None:
     opened: Any = _gzip if record_compression(path.name) else open
     try:
         with atomic_write(path) as temporary, opened(temporary, "wb") as file:
             for start in range(0, len(sessions), _ENCODED):
                 end = min(start + _ENCODED, len(sessions))
-                for record in _records(rows(sessions, start, end)):
+                for record in _records(slice_sessions(sessions, start, end)):
                     write_record(file, record)
     except OSError as error:
         raise unwritable(f"{path.parent.name}/{path.name} of the data set", error) from None
@@ -87,23 +87,23 @@ def _write_records(path: Path, sessions: Sessions) -> None:
 
 @contextlib.contextmanager
 def _gzip(path: Path, mode: str) -> Iterator[BinaryIO]:
-    # Without name and time, so that equal sessions give equal files.
-    with open(path, mode) as file, gzip.GzipFile("", mode, fileobj=file, mtime=0) as packed:
-        yield packed  # type: ignore[misc]
+    # Without name and time in the header, so that equal sessions give equal files.
+    with open(path, mode) as file, gzip.GzipFile("", mode, fileobj=file, mtime=0) as stream:
+        yield stream  # type: ignore[misc]
 
 
-def _records(sessions: Sessions) -> Iterator[bytes]:
-    places = np.arange(len(sessions) + 1)
+def _records(sessions: SessionColumns) -> Iterator[bytes]:
+    each = np.arange(len(sessions) + 1)
     columns = {
-        "lengths": (*varints(sessions.lengths), places),
-        "dates": (*varints(sessions.dates), places),
+        "lengths": (*varints(sessions.lengths), each),
+        "dates": (*varints(sessions.dates), each),
         "items": (*varints(sessions.items), sessions.offsets),
     }
     for start in range(0, len(sessions), SESSIONS_PER_RECORD):
         end = min(start + SESSIONS_PER_RECORD, len(sessions))
         yield example(
             {
-                name: text[bounds[place[start]] : bounds[place[end]]]
-                for name, (text, bounds, place) in columns.items()
+                name: text[bounds[first[start]] : bounds[first[end]]]
+                for name, (text, bounds, first) in columns.items()
             }
         )

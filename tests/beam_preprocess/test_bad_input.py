@@ -1,4 +1,4 @@
-"""What a log of one's own may get wrong, in each format."""
+"""Errors in custom logs, in each format."""
 
 import gzip
 import json
@@ -27,7 +27,7 @@ def opened(path, content, log=CSV):
 
 
 def clicks(file, block_bytes=1 << 20):
-    """All clicks as lists, and all counts of malformed rows with their places."""
+    """Read all clicks as lists, and the malformed rows of each block with its offset."""
     found, malformed = [], []
     for part in cut([file], block_bytes):
         for offset, table, wrong in _parsed(part, block_bytes):
@@ -72,7 +72,7 @@ def refused(path, content, log, words):
         ("s,t,i\n", {"format": "parquet"}, ["Parquet", "format in the spec"]),
     ],
 )
-def test_wrong_beginnings_are_refused(tmp_path, content, changes, words):
+def test_first_rows_in_another_format_are_refused(tmp_path, content, changes, words):
     refused(tmp_path / "log", content, LogFormat(**LOG, **changes), words)
 
 
@@ -97,7 +97,7 @@ def test_wrong_parquet_is_refused(tmp_path, content, words):
     refused(tmp_path / "log", content, LogFormat(format="parquet", **LOG), words)
 
 
-def test_parquet_taken_for_csv_is_refused(tmp_path):
+def test_parquet_read_as_csv_is_refused(tmp_path):
     content = parquet_bytes(s=["a"], t=[TIME], i=["x"])
     refused(tmp_path / "log", content, CSV, ["is a Parquet file", "format: parquet"])
 
@@ -141,7 +141,7 @@ def test_quoted_commas_and_line_breaks(tmp_path, compressed, size):
     assert b"".join(r.encode() for r in rows[:1]) == b"note,i,t,s"
 
 
-def test_place_of_a_malformed_row_counts_lines(tmp_path):
+def test_line_of_a_malformed_row(tmp_path):
     file = opened(tmp_path / "log", f's,t,i,n\na,{TIME},x,"1\n2\n3"\nb,{TIME}\n')
     _, [(offset, malformed)] = clicks(file)
     assert (offset, malformed.line) == (8, 3)  # lines after the header, which ends at byte 8
@@ -204,16 +204,16 @@ def test_mixed_time_formats_stop_the_run(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
 
-def test_nothing_left_says_which_filter_took_how_much(tmp_path):
+def test_where_nothing_is_left_the_clicks_after_each_filter_are_reported(tmp_path):
     rows = [f"{n // 2},{TIME},{n}\n" for n in range(10)] + [f"single,{TIME},1\n"]
     (tmp_path / "log").write_text("s,t,i\n" + "".join(rows))
     with pytest.raises(HlnError) as caught:
         prepare([tmp_path / "log"], tmp_path / "out", config(), Work(workers=1))
-    left = "11 read, 10 in sessions of 2 or more clicks, 0 of frequent items"
-    assert left in str(caught.value)
+    counts = "11 read, 10 in sessions of 2 or more clicks, 0 of frequent items"
+    assert counts in str(caught.value)
 
 
-def test_several_fractions_do_not_stand_in_a_data_set(tmp_path):
+def test_several_fractions_are_not_written_into_a_data_set(tmp_path):
     from beam_preprocess.preparation import outputs
 
     (tmp_path / "manifest.json").touch()
@@ -222,7 +222,7 @@ def test_several_fractions_do_not_stand_in_a_data_set(tmp_path):
         outputs(tmp_path, several)
 
 
-def test_own_directory_of_a_fraction_is_not_taken(tmp_path):
+def test_other_files_in_the_directory_of_a_fraction_are_refused(tmp_path):
     from beam_preprocess.preparation import outputs, prepare_all
 
     (tmp_path / "log").write_text(f"s,t,i\na,{TIME},x\n")

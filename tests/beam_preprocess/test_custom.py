@@ -1,4 +1,4 @@
-"""Logs of one's own, in each format, against the protocol on lists."""
+"""Custom logs, in each format, against the protocol on lists."""
 
 import csv
 import datetime
@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import random
+import types
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,53 +27,53 @@ HOUR = datetime.timezone(datetime.timedelta(hours=-3, minutes=-30))
 NOTE = 'a "note", with\na line of its own'
 
 
-def draw_rows(seed):
-    """Rows (session, user, microseconds since `MIDNIGHT`, item), in no order of time."""
-    drawn = random.Random(seed)
+def random_rows(seed):
+    """Make rows (session, user, microseconds since `MIDNIGHT`, item), in no order of time."""
+    rng = random.Random(seed)
     return [
         (
-            f"s{drawn.randrange(30)}",
-            f"ü{drawn.randrange(8)}",
-            drawn.randrange(3 * 24 * 60) * 60_000_000 + drawn.choice([0, 1000, 500_000, 999_000]),
-            str(drawn.randrange(100, 108)),
+            f"s{rng.randrange(30)}",
+            f"ü{rng.randrange(8)}",
+            rng.randrange(3 * 24 * 60) * 60_000_000 + rng.choice([0, 1000, 500_000, 999_000]),
+            str(rng.randrange(100, 108)),
         )
-        for _ in range(drawn.randint(60, 150))
+        for _ in range(rng.randint(60, 150))
     ]
 
 
-def iso(time, drawn):
-    """The time in one of the ways of ISO 8601."""
+def iso(time, rng):
+    """Write a time in one of the forms of ISO 8601."""
     moment = MIDNIGHT + datetime.timedelta(microseconds=time)
-    fraction = "milliseconds" if moment.microsecond else drawn.choice(["seconds", "microseconds"])
-    how = drawn.randrange(4)
-    if how == 0:
+    fraction = "milliseconds" if moment.microsecond else rng.choice(["seconds", "microseconds"])
+    form = rng.randrange(4)
+    if form == 0:
         return moment.astimezone(HOUR).isoformat(timespec=fraction)
-    text = moment.replace(tzinfo=None).isoformat(sep=drawn.choice("T "), timespec=fraction)
-    return text + ("Z" if how == 1 else "")
+    text = moment.replace(tzinfo=None).isoformat(sep=rng.choice("T "), timespec=fraction)
+    return text + ("Z" if form == 1 else "")
 
 
-def stamps(times, time_format, drawn):
+def stamps(times, time_format, rng):
     start = int(MIDNIGHT.timestamp()) * 1_000_000
     if time_format == "iso":
-        return [iso(time, drawn) for time in times]
+        return [iso(time, rng) for time in times]
     if time_format == "seconds":
         return [f"{(start + time) / 1e6:.3f}" for time in times]
     return [str((start + time) // 1000) for time in times]
 
 
-def write_csv(path, rows, times, drawn, header=True, delimiter=","):
+def write_csv(path, rows, times, rng, header=True, delimiter=","):
     buffer = io.StringIO()
-    writer = csv.writer(buffer, delimiter=delimiter, lineterminator=drawn.choice(["\n", "\r\n"]))
+    writer = csv.writer(buffer, delimiter=delimiter, lineterminator=rng.choice(["\n", "\r\n"]))
     if header:
         writer.writerow(["item", "a note", "time", "user", "session"])
     for (session, user, _, item), time in zip(rows, times, strict=True):
-        writer.writerow([item, drawn.choice(["", NOTE, ","]), time, user, session])
-    mark = "\ufeff" if header and drawn.random() < 0.5 else ""
+        writer.writerow([item, rng.choice(["", NOTE, ","]), time, user, session])
+    mark = "\ufeff" if header and rng.random() < 0.5 else ""
     content = f"{mark}{buffer.getvalue()}".encode()
-    path.write_bytes(gzip.compress(content) if drawn.random() < 0.3 else content)
+    path.write_bytes(gzip.compress(content) if rng.random() < 0.3 else content)
 
 
-def write_tsv(path, rows, times, drawn):
+def write_tsv(path, rows, times, rng):
     lines = (
         f'{item}\t"\t{time}\t{user}\t{session}\n'
         for (session, user, _, item), time in zip(rows, times, strict=True)
@@ -80,20 +81,20 @@ def write_tsv(path, rows, times, drawn):
     path.write_bytes("".join(lines).encode())
 
 
-def write_jsonl(path, rows, times, drawn):
+def write_jsonl(path, rows, times, rng):
     lines = []
     for (session, user, _, item), time in zip(rows, times, strict=True):
         row = {"session": session, "user": user, "more": {"note": NOTE}}
-        row["item"] = int(item) if drawn.random() < 0.5 else item
+        row["item"] = int(item) if rng.random() < 0.5 else item
         row["time"] = float(time) if time.replace(".", "").isdigit() else time
         if time.isdigit():
             row["time"] = int(time)
-        lines.append(json.dumps(row, ensure_ascii=drawn.random() < 0.5))
+        lines.append(json.dumps(row, ensure_ascii=rng.random() < 0.5))
     content = "\n".join([*lines, ""]).encode()
-    path.write_bytes(gzip.compress(content) if drawn.random() < 0.3 else content)
+    path.write_bytes(gzip.compress(content) if rng.random() < 0.3 else content)
 
 
-def write_parquet(path, rows, times, drawn):
+def write_parquet(path, rows, times, rng):
     sessions, users, moments, items = zip(*rows, strict=True)
     stamp = pa.array([MIDNIGHT + datetime.timedelta(microseconds=time) for time in moments])
     kinds = [stamp, stamp.cast(pa.timestamp("ns")), stamp.cast(pa.timestamp("ms", "UTC"))]
@@ -105,9 +106,9 @@ def write_parquet(path, rows, times, drawn):
     table = pa.table(
         {
             "session": pa.array(sessions).dictionary_encode(),
-            "time": drawn.choice(kinds),
+            "time": rng.choice(kinds),
             "user": users,
-            "item": drawn.choice([item, item.cast(pa.int64()), item.cast(pa.large_string())]),
+            "item": rng.choice([item, item.cast(pa.int64()), item.cast(pa.large_string())]),
         }
     )
     pq.write_table(table, path, row_group_size=20)
@@ -125,14 +126,19 @@ KEYS = {
 }
 
 
-def write_log(directory, form, rows, time_format, drawn):
-    """Writes the rows to two files; sessions go on in the second one."""
+def with_gap(config):
+    """Name the session timeout as the reference does."""
+    return types.SimpleNamespace(**vars(config), gap=config.session_timeout)
+
+
+def write_log(directory, form, rows, time_format, rng):
+    """Write the rows to two files; sessions go on in the second one."""
     directory.mkdir()
     half = len(rows) // 2
     paths = [directory / f"b.{form}", directory / f"a.{form}"]
     for path, part in zip(paths, (rows[half:], rows[:half]), strict=True):
-        times = stamps([row[2] for row in part], time_format, drawn)
-        WRITERS[form](path, part, times, drawn)
+        times = stamps([row[2] for row in part], time_format, rng)
+        WRITERS[form](path, part, times, rng)
     return paths
 
 
@@ -151,22 +157,22 @@ def test_as_in_the_protocol(
     tmp_path_factory, form, seed, by_user, time_format, split, fraction, work, shards
 ):
     directory = tmp_path_factory.mktemp("custom")
-    drawn, rows = random.Random(seed), draw_rows(seed)
-    paths = write_log(directory / "raw", form, rows, time_format, drawn)
+    rng, rows = random.Random(seed), random_rows(seed)
+    paths = write_log(directory / "raw", form, rows, time_format, rng)
     key = "user" if by_user else "session"
     log = LogFormat(format=form, time_format=time_format, **COLUMNS[form], **{key: KEYS[form][key]})
     config = Settings(
         dataset="custom",
         log=log,
         order="time",
-        gap=21_600 if by_user else 0,
+        session_timeout=21_600 if by_user else 0,
         min_item_count=9,
         train_fraction=fraction,
         shards=shards,
         **split,
     )
     keyed = [(user if by_user else session, t, item) for session, user, t, item in rows]
-    expected = reference_custom(keyed, config)
+    expected = reference_custom(keyed, with_gap(config))
     if expected is None:
         with pytest.raises(HlnError, match="empty"):
             prepare(paths, directory / "data", config, work)
@@ -176,7 +182,7 @@ def test_as_in_the_protocol(
 
 
 def test_several_fractions_and_compression(tmp_path, capsys):
-    rows = draw_rows(1)
+    rows = random_rows(1)
     paths = write_log(tmp_path / "raw", "csv", rows, "iso", random.Random(1))
     log = LogFormat(session="session", **NAMED)
     configs = [
@@ -202,7 +208,7 @@ def test_several_fractions_and_compression(tmp_path, capsys):
     expected_rows = [(session, t, item) for session, _, t, item in rows]
     tests = []
     for path, config in targets.items():
-        expected = reference_custom(expected_rows, config)
+        expected = reference_custom(expected_rows, with_gap(config))
         assert read(path) == expected
         assert Manifest.read(path).settings["train_fraction"] == config.train_fraction
         for split, sessions in expected[0].items():

@@ -1,8 +1,10 @@
-"""The pipeline against the protocols."""
+"""The pipeline against a plain implementation of the protocols."""
 
 import gzip
 import itertools
 import json
+import shutil
+import types
 from random import Random
 
 import pytest
@@ -16,7 +18,7 @@ from hln_tf.common.errors import HlnError
 
 
 def write_files(directory, lines, cuts):
-    """Writes the lines to files cut at the places `cuts`; every other file is gzip."""
+    """Write the lines to files cut before the lines `cuts`; every other file is gzip."""
     directory.mkdir()
     paths = []
     bounds = [0, *sorted(cut for cut in set(cuts) if 0 < cut < len(lines)), len(lines)]
@@ -32,7 +34,7 @@ def write_files(directory, lines, cuts):
     return paths[::-1]
 
 
-work = st.builds(
+works = st.builds(
     Work,
     workers=st.sampled_from([1, 2]),
     partitions=st.sampled_from([1, 3]),
@@ -42,7 +44,10 @@ fractions = st.sampled_from(["1/64", "1/5", "1/3", "1/2", "3/4", "1"])
 
 
 def item_rows(keys, times, items):
-    """Logs drawn evenly, which says more in few examples than small ones: (key, time, item)."""
+    """Make a strategy of uniformly sampled logs (key, time, item).
+
+    Few of them cover more cases than Hypothesis' own lists, most of which are short.
+    """
 
     def draw(seed):
         random = Random(seed)
@@ -55,15 +60,15 @@ def item_rows(keys, times, items):
     return st.integers(0, 2**32).map(draw)
 
 
-def check(tmp_path_factory, log, config, cut_up, cuts, expected):
+def check(tmp_path_factory, log, config, work, cuts, expected):
     directory = tmp_path_factory.mktemp("log")
     paths = write_files(directory / "raw", log, cuts)
     if expected is None:
         with pytest.raises(HlnError, match=r"empty|left"):
-            prepare(paths, directory / "data", config, cut_up)
+            prepare(paths, directory / "data", config, work)
         assert [path.name for path in directory.iterdir()] == ["raw"]
         return
-    prepare(paths, directory / "data", config, cut_up)
+    prepare(paths, directory / "data", config, work)
     assert read(directory / "data") == expected
 
 
@@ -71,7 +76,7 @@ def check(tmp_path_factory, log, config, cut_up, cuts, expected):
 @given(
     rows=item_rows(keys=30, times=1800, items=8),
     cuts=st.lists(st.integers(1, 80), max_size=2),
-    cut_up=work,
+    work=works,
     config=st.builds(
         Settings,
         dataset=st.just("yoochoose64"),
@@ -82,10 +87,10 @@ def check(tmp_path_factory, log, config, cut_up, cuts, expected):
         shards=st.integers(1, 3),
     ),
 )
-def test_yoochoose_as_in_the_protocol(tmp_path_factory, rows, cuts, cut_up, config):
+def test_yoochoose_as_in_the_protocol(tmp_path_factory, rows, cuts, work, config):
     log = [f"{session},{stamp(time, '.999')},{item},S" for session, time, item in rows]
     expected = reference_yoochoose([(s, t, str(i)) for s, t, i in rows], config)
-    check(tmp_path_factory, log, config, cut_up, cuts, expected)
+    check(tmp_path_factory, log, config, work, cuts, expected)
 
 
 @FEW
@@ -93,7 +98,7 @@ def test_yoochoose_as_in_the_protocol(tmp_path_factory, rows, cuts, cut_up, conf
     rows=item_rows(keys=9, times=14_400, items=5),
     outside=st.lists(st.sampled_from([-1, -86_400 * 40, 86_400 * 40]), max_size=3),
     cuts=st.lists(st.integers(1, 80), max_size=1),
-    cut_up=work,
+    work=works,
     config=st.builds(
         lambda **changed: Settings(**{**DATASETS["lastfm"].defaults, **changed}),
         dataset=st.just("lastfm"),
@@ -106,12 +111,15 @@ def test_yoochoose_as_in_the_protocol(tmp_path_factory, rows, cuts, cut_up, conf
         shards=st.integers(1, 3),
     ),
 )
-def test_lastfm_as_in_the_protocol(tmp_path_factory, rows, outside, cuts, cut_up, config):
+def test_lastfm_as_in_the_protocol(tmp_path_factory, rows, outside, cuts, work, config):
     names = {1: 'A "x', 2: "A y", 3: "Ä z", 4: "B, x", 5: "b"}
     log = [f"user_{user}\t{stamp(time)}\t\t{names[i]}\t\tt{i}" for user, time, i in rows]
     log += [f"user_9\t{stamp(time)}\ta\tx\tt\ty" for time in outside]
-    expected = reference_lastfm([(u, t, f"{names[i]} / t{i}") for u, t, i in rows], config)
-    check(tmp_path_factory, log, config, cut_up, cuts, expected)
+    plays = [(user, time, f"{names[i]} / t{i}") for user, time, i in rows]
+    # The reference has the older name of the session timeout.
+    reference = types.SimpleNamespace(**vars(config), gap=config.session_timeout)
+    expected = reference_lastfm(plays, reference)
+    check(tmp_path_factory, log, config, work, cuts, expected)
 
 
 HAND = """\
@@ -131,7 +139,7 @@ e,2014-04-07T00:00:30.000Z,2,0
 
 @pytest.fixture(scope="module")
 def hand(tmp_path_factory):
-    """A case worked by hand.
+    """Prepare a case with a result computed by hand.
 
     a and b both have the date 3 and b appears first; c has one click; e lies
     exactly on the boundary; 8 is unknown to train.
@@ -142,7 +150,7 @@ def hand(tmp_path_factory):
     return directory, config, prepare([directory / "log"], directory / "data", config)
 
 
-def test_hand_computed(hand):
+def test_results_computed_by_hand(hand):
     directory, _, manifest = hand
     split, vocabulary = read(directory / "data")
     assert vocabulary == ["2", "1", "3"]
@@ -164,10 +172,10 @@ def test_hand_computed(hand):
     assert stats["settings"]["validation_fraction"] == "1/2"
 
 
-def test_finished_directory_is_left_alone(hand, capsys):
+def test_finished_directory_is_not_changed(hand, capsys):
     directory, config, manifest = hand
     before = {path: path.stat().st_mtime_ns for path in directory.rglob("*")}
-    (directory / "log").rename(directory / "renamed")  # the content decides, not the name
+    (directory / "log").rename(directory / "renamed")  # the name does not matter
     assert prepare([directory / "renamed"], directory / "data", config, Work(workers=1)) == manifest
     (directory / "renamed").rename(directory / "log")
     assert "nothing to do" in capsys.readouterr().err
@@ -175,6 +183,24 @@ def test_finished_directory_is_left_alone(hand, capsys):
     with pytest.raises(HlnError, match="--overwrite"):
         prepare([directory / "log"], directory / "data", other)
     assert before == {path: path.stat().st_mtime_ns for path in directory.rglob("*")}
+
+
+def test_data_set_with_the_older_name_of_the_session_timeout_is_recognised(hand, tmp_path, capsys):
+    directory, config, _ = hand
+    shutil.copytree(directory / "data", tmp_path / "data")
+    path = tmp_path / "data" / "manifest.json"
+    content = json.loads(path.read_text())
+    content["settings"]["gap"] = content["settings"].pop("session_timeout")
+    path.write_text(json.dumps(content))
+    manifest = prepare([directory / "log"], tmp_path / "data", config)
+    assert manifest.settings["gap"] == 0
+    printed = capsys.readouterr().err
+    assert f"{path} has the setting 'gap', which is now called 'session_timeout'" in printed
+    assert "nothing to do" in printed
+    content["settings"]["gap"] = 60
+    path.write_text(json.dumps(content))
+    with pytest.raises(HlnError, match="data set of other settings"):
+        prepare([directory / "log"], tmp_path / "data", config)
 
 
 def test_overwrite_replaces_another_data_set(tmp_path):

@@ -1,4 +1,4 @@
-"""Whole raw logs, which are not shipped: name them in the environment.
+"""Complete public logs, which are not in the repository: name them in the environment.
 
 `HLN_TF_YOOCHOOSE=yoochoose-clicks.dat python -m pytest -m benchmark tests/beam_preprocess`
 """
@@ -42,7 +42,7 @@ def test_published_counts(dataset, tmp_path):
 
 @pytest.mark.parametrize(("workers", "shards"), [(1, 1), (2, 7)])
 @pytest.mark.parametrize("fraction", ["1", "1/2", "1/128"])
-def test_sessions_are_the_references(fraction, workers, shards, tmp_path):
+def test_sessions_equal_those_of_the_reference(fraction, workers, shards, tmp_path):
     raw = raw_log("HLN_TF_CLICKS")
     few = int(os.environ.get("HLN_TF_MIN_ITEM_COUNT", "5"))
     settings = Settings(
@@ -73,7 +73,7 @@ def counts(directory):
 
 
 def rows(raw):
-    """(session, seconds after the reference's midnight, item) in file order."""
+    """Yield (session, seconds after the reference's midnight, item) in file order."""
     with (gzip.open if raw.suffix == ".gz" else open)(raw, "rt", newline="") as file:
         for session, time, item, _ in csv.reader(file, quoting=csv.QUOTE_NONE):
             moment = datetime.strptime(time[:19] + "+0000", "%Y-%m-%dT%H:%M:%S%z")

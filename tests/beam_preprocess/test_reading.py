@@ -1,3 +1,5 @@
+"""Parsing of rows and times, and reading of raw files in blocks."""
+
 import calendar
 import dataclasses
 import gzip
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from beam_preprocess.datasets import LASTFM, YOOCHOOSE
 from beam_preprocess.read import LogFile, cut_text, find_files, line_number, read_blocks
-from beam_preprocess.rows import parse, partitioned, stable_hash
+from beam_preprocess.rows import parse, partition_sessions, stable_hash
 from beam_preprocess.schema import Schema
 from beam_preprocess.times import parse_times
 from hln_tf.common.errors import HlnError, UsageError
@@ -25,12 +27,12 @@ text = st.text(string.printable.replace("\n", "").replace("\r", "") + "äé坂",
 
 
 def opened(path, log=YOOCHOOSE_ROWS):
-    """The only file, as one of that format."""
+    """Open the file as one of that format."""
     return LogFile(**dataclasses.asdict(find_files([path])[0]), schema=log)
 
 
 def microseconds(value):
-    """The time by the standard library, or None."""
+    """Parse a time with the standard library; None where it is none."""
     found = re.fullmatch(r"(.{10})[T ](.{8})(\.[0-9]+)?(Z|([+-]\d\d):?(\d\d)?)?", value, re.ASCII)
     if not found or found[2][-2:] > "59":  # strptime takes leap seconds
         return None
@@ -136,7 +138,7 @@ def test_rows_against_a_parser_of_single_lines(lines):
         assert (malformed.line, malformed.text) == bad[0]
 
 
-def test_songs_keep_quotes_and_need_both_names():
+def test_quotes_in_songs_are_unchanged_and_both_names_are_needed():
     rows = [
         f'u\t{GOOD}\t\tThe "A"\t\t"b',
         f"u\t{GOOD}\tid\t坂本龍一\tid\ta, b\r",
@@ -173,7 +175,7 @@ def test_blocks_are_the_lines_of_the_file(tmp_path_factory, lines, size, compres
         assert line_number(block.file, block.offset) == content[: block.offset].count(b"\n") + 1
 
 
-def test_files_stand_in_order_of_name(tmp_path):
+def test_files_are_in_order_of_name(tmp_path):
     (tmp_path / "z").mkdir()
     for name in ("b", "z/a"):
         (tmp_path / name).write_text("1")
@@ -185,11 +187,11 @@ def test_files_stand_in_order_of_name(tmp_path):
 
 def test_damaged_gzip_is_named(tmp_path):
     path = tmp_path / "log.gz"
-    sound = gzip.compress(bytes(range(256)) * 40)
+    intact = gzip.compress(bytes(range(256)) * 40)
     for content, reason in (
-        (sound[:-20], "truncated"),
-        (sound[:-8] + b"\0" * 8, "damaged"),
-        (sound + b"more", "damaged"),
+        (intact[:-20], "truncated"),
+        (intact[:-8] + b"\0" * 8, "damaged"),
+        (intact + b"more", "damaged"),
     ):
         path.write_bytes(content)
         with pytest.raises(HlnError, match=reason):
@@ -197,7 +199,7 @@ def test_damaged_gzip_is_named(tmp_path):
 
 
 @given(st.lists(st.tuples(st.text("ab1é", min_size=1, max_size=4), st.text(max_size=2))))
-def test_partitions_hold_whole_sessions_in_file_order(pairs):
+def test_partitions_have_complete_sessions_in_file_order(pairs):
     sessions, items = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     table = pa.table(
         {
@@ -206,19 +208,19 @@ def test_partitions_hold_whole_sessions_in_file_order(pairs):
             "position": pa.array(range(len(pairs)), pa.int64()),
         }
     )
-    pieces = partitioned(table, 3)
+    pieces = partition_sessions(table, 3)
     assert len({number for number, _ in pieces}) == len(pieces)
     assert sorted(p for _, piece in pieces for p in piece["position"].to_pylist()) == list(
         range(len(pairs))
     )
-    home = {}
+    partition_of = {}
     for number, piece in pieces:
         positions = piece["position"].to_pylist()
         assert positions == sorted(positions)
         assert piece["session"].to_pylist() == [sessions[p] for p in positions]
         assert piece["item"].to_pylist() == [items[p] for p in positions]
         for session in piece["session"].to_pylist():
-            assert home.setdefault(session, number) == number
+            assert partition_of.setdefault(session, number) == number
 
 
 def test_hash_is_stable_and_even():

@@ -1,4 +1,4 @@
-"""The same data set, byte by byte, whatever runs the pipeline."""
+"""Equality of the data sets, byte by byte, that different runners write."""
 
 import hashlib
 import pickle
@@ -12,7 +12,7 @@ from beam_preprocess.spill import Spill, peek, take
 from hln_tf.common.errors import HlnError, UsageError
 
 CONFIG = Settings(train_fraction="1/2", validation_fraction="0.2")
-CUT_UP = Work(workers=2, partitions=3, block_bytes=200_000)
+WORK = Work(workers=2, partitions=3, block_bytes=200_000)
 
 
 def digests(directory):
@@ -25,7 +25,7 @@ def digests(directory):
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
-    """A log of several blocks, and the digests of its data set from one thread."""
+    """Generate a log of several blocks, and digests of its data set from one thread."""
     directory = tmp_path_factory.mktemp("runners")
     generate(LogSettings(output=str(directory / "log"), clicks=20_000))
     prepare([directory / "log"], directory / "data", CONFIG, Work(workers=1, partitions=1))
@@ -47,7 +47,7 @@ def log(tmp_path_factory):
 )
 def test_same_bytes(log, tmp_path, flags):
     path, expected = log
-    prepare([path], tmp_path / "data", CONFIG, CUT_UP, flags)
+    prepare([path], tmp_path / "data", CONFIG, WORK, flags)
     assert digests(tmp_path / "data") == expected
     assert [entry.name for entry in tmp_path.iterdir()] == ["data"]
     assert not [entry.name for entry in (tmp_path / "data").iterdir() if entry.name[0] == "."]
@@ -55,11 +55,11 @@ def test_same_bytes(log, tmp_path, flags):
 
 def test_unknown_runner(log, tmp_path):
     with pytest.raises(UsageError, match="'Nimbus' is not a runner that Beam has"):
-        prepare([log[0]], tmp_path / "data", CONFIG, CUT_UP, ["--runner", "Nimbus"])
+        prepare([log[0]], tmp_path / "data", CONFIG, WORK, ["--runner", "Nimbus"])
 
 
 def test_beam_flushes_from_one_thread_only():
-    """A second one would lose elements; Beam must still look at the number that we set."""
+    """A second one would lose elements; this fails when Beam no longer reads the number we set."""
     from apache_beam.runners.portability.fn_api_runner import worker_handlers
     from apache_beam.runners.worker import data_plane
 
@@ -71,13 +71,13 @@ def test_beam_flushes_from_one_thread_only():
     assert not isinstance(stream, data_plane.TimeBasedBufferingClosableOutputStream)
 
 
-def test_large_values_stand_in_files_until_they_are_taken(tmp_path):
+def test_large_values_are_stored_in_files_until_they_are_taken(tmp_path):
     large, spill = np.arange(10_000), Spill(str(tmp_path))
-    held = spill.put(large)
+    spilled = spill.put(large)
     assert len(list(tmp_path.iterdir())) == 1
-    assert len(pickle.dumps(held)) < 1000
-    assert np.array_equal(peek(held), large)
-    assert np.array_equal(take(held), large)
+    assert len(pickle.dumps(spilled)) < 1000
+    assert np.array_equal(peek(spilled), large)
+    assert np.array_equal(take(spilled), large)
     assert not list(tmp_path.iterdir())
     assert spill.put("small") == peek("small") == take("small") == "small"
     assert Spill().put(large) is large

@@ -1,4 +1,4 @@
-"""Each step on columns against the same step on lists."""
+"""Each step on columns compared with the same step on lists."""
 
 from fractions import Fraction
 
@@ -8,16 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_preprocess import Settings, sessions
-from beam_preprocess import splits as order
-from beam_preprocess.sessions import Sessions
+from beam_preprocess import Settings, sessions, splits
+from beam_preprocess.sessions import SessionColumns
 from hln_tf.common.errors import HlnError, UsageError
 
 
 def columns(rows, times=None):
-    """Sessions from (date, order, items)."""
+    """Make columns of sessions (date, order, items)."""
     lengths = [len(items) for _, _, items in rows]
-    return Sessions(
+    return SessionColumns(
         items=np.array([item for row in rows for item in row[2]], np.int32),
         offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
         dates=np.array([date for date, _, _ in rows], np.int64),
@@ -43,24 +42,24 @@ def logs(min_length=2, min_size=0):
 
 @given(logs(min_length=0), st.integers(0, 3), st.integers(0, 5))
 def test_lengths(rows, shortest, longest):
-    kept = sessions.select_lengths(columns(rows), shortest, longest)
-    assert listed(kept) == [
+    selected = sessions.select_lengths(columns(rows), shortest, longest)
+    assert listed(selected) == [
         row for row in rows if shortest <= len(row[2]) and (not longest or len(row[2]) <= longest)
     ]
 
 
 @given(logs(), st.randoms())
-def test_by_date_is_stable_in_first_appearance(rows, random):
+def test_sessions_of_equal_dates_are_in_order_of_first_appearance(rows, random):
     shuffled = rows[:]
     random.shuffle(shuffled)
-    assert listed(sessions.by_date(columns(shuffled))) == sorted(rows)
+    assert listed(sessions.sort_by_date(columns(shuffled))) == sorted(rows)
 
 
 @given(logs(), st.lists(st.integers(0, 3), min_size=6, max_size=6))
-def test_renumber_drops_unknown_items(rows, numbers):
-    found = sessions.renumber(columns(rows), np.array(numbers, np.int32), nothing=0)
+def test_items_without_an_index_are_dropped(rows, indices):
+    found = sessions.map_items(columns(rows), np.array(indices, np.int32), missing=0)
     assert listed(found) == [
-        (d, o, [numbers[i] for i in items if numbers[i]]) for d, o, items in rows
+        (d, o, [indices[i] for i in items if indices[i]]) for d, o, items in rows
     ]
 
 
@@ -74,7 +73,7 @@ def test_repeats_collapse(rows):
 
 
 @given(logs(min_length=0), st.data())
-def test_gaps_cut_only_where_longer(rows, data):
+def test_sessions_end_only_after_more_than_the_session_timeout(rows, data):
     times, expected = [], []
     for _, place, items in rows:
         now, current = data.draw(st.integers(0, 50)), []
@@ -88,56 +87,57 @@ def test_gaps_cut_only_where_longer(rows, data):
             times.append(now)
         if current:
             expected.append((times[-1], place, current))
-    found = sessions.split_at_gaps(columns(rows, np.array(times, np.int64) * 1_000_000), 10)
+    found = sessions.split_at_timeouts(columns(rows, np.array(times, np.int64) * 1_000_000), 10)
     assert listed(found) == expected
 
 
 @given(logs(), st.integers(0, 80))
-def test_latest_samples(rows, count):
-    """The samples of each session stand longest first; the last ones are kept."""
-    samples = [(n, length) for n, row in enumerate(rows) for length in range(len(row[2]), 1, -1)]
+def test_latest_examples(rows, count):
+    """The examples of each session are in order from long to short; the last are retained."""
+    examples = [(n, length) for n, row in enumerate(rows) for length in range(len(row[2]), 1, -1)]
     longest = {}
-    for place, length in samples[max(0, len(samples) - count) :]:
-        longest[place] = max(length, longest.get(place, 0))
+    for n, length in examples[max(0, len(examples) - count) :]:
+        longest[n] = max(length, longest.get(n, 0))
     expected = [(rows[n][0], rows[n][1], rows[n][2][:length]) for n, length in longest.items()]
-    kept = order.keep_latest(columns(rows), count)
-    assert listed(kept) == expected
-    assert kept.prefixes == min(count, len(samples))
+    latest = splits.select_latest_examples(columns(rows), count)
+    assert listed(latest) == expected
+    assert latest.clicks - len(latest) == min(count, len(examples))
 
 
 @given(
     logs(min_size=1), st.fractions(0, 1), st.fractions(0, "9/10"), st.integers(1, 4), st.randoms()
 )
 def test_cuts_do_not_depend_on_ranges_and_parts(rows, fraction, validation, shards, random):
-    span = order.Span(0, 30, 31, 31)
+    span = splits.Span(0, 30, 31, 31)
     halves = [rows[::2], rows[1::2]]
     random.shuffle(halves)
     parts = [columns(half) for half in halves]
-    ranges = order.plan_ranges(sum(order.histogram(part, span) for part in parts), fraction)
-    kept = {}
+    ranges = splits.plan_ranges(sum(splits.histogram(part, span) for part in parts), fraction)
+    by_range = {}
     for part in parts:
-        for number, piece in order.into_ranges(part, span, ranges):
-            kept.setdefault(number, []).append(piece)
-    kept = {
-        number: order.keep_latest(
-            sessions.by_date(sessions.concatenated(pieces)), int(ranges.quota[number])
+        for index, piece in splits.split_into_ranges(part, span, ranges):
+            by_range.setdefault(index, []).append(piece)
+    by_range = {
+        index: splits.select_latest_examples(
+            sessions.sort_by_date(sessions.concatenate(pieces)), int(ranges.quota[index])
         )
-        for number, pieces in kept.items()
+        for index, pieces in by_range.items()
     }
-    everything = columns(sorted(rows))
-    expected = listed(order.keep_latest(everything, int(everything.prefixes * fraction)))
-    assert [row for number in sorted(kept) for row in listed(kept[number])] == expected
-    counts = [(("train", number), len(part)) for number, part in kept.items()]
+    whole = columns(sorted(rows))
+    examples = int((whole.clicks - len(whole)) * fraction)
+    expected = listed(splits.select_latest_examples(whole, examples))
+    assert [row for index in sorted(by_range) for row in listed(by_range[index])] == expected
+    counts = [(("train", index), len(part)) for index, part in by_range.items()]
     held_out = int(len(expected) * validation)
     if held_out == len(expected):
         with pytest.raises(HlnError, match="train part is empty"):
-            order.rank([*counts, (("test", 0), 1)], validation, shards)
+            splits.rank([*counts, (("test", 0), 1)], validation, shards)
         return
-    ranks = order.rank([*counts, (("test", 0), 1)], validation, shards)
+    ranks = splits.rank([*counts, (("test", 0), 1)], validation, shards)
     pieces = [
         (split, shard, first, listed(piece))
-        for number, part in kept.items()
-        for split, shard, first, piece in order.into_shards("train", number, part, ranks)
+        for index, part in by_range.items()
+        for split, shard, first, piece in splits.split_into_shards("train", index, part, ranks)
     ]
     for split, wanted in (
         ("train", expected[: len(expected) - held_out]),
@@ -151,17 +151,17 @@ def test_cuts_do_not_depend_on_ranges_and_parts(rows, fraction, validation, shar
 
 
 @given(logs(min_size=1), st.integers(1, 3))
-def test_items_are_numbered_in_order_of_first_appearance(rows, parts):
+def test_item_indices_are_in_order_of_first_appearance(rows, parts):
     expected = {}
     for _, _, items in sorted(rows):
         for item in items:
             expected.setdefault(item, len(expected) + 1)
-    seen = [order.first_appearances(columns(rows[part::parts])) for part in range(parts)]
-    numbers = order.number_items(seen, 6)
-    assert numbers.tolist() == [expected.get(item, 0) for item in range(6)]
+    seen = [splits.first_appearances(columns(rows[part::parts])) for part in range(parts)]
+    indices = splits.assign_item_indices(seen, 6)
+    assert indices.tolist() == [expected.get(item, 0) for item in range(6)]
 
 
-def test_frequent_items_ties_go_to_the_smaller_id():
+def test_of_equally_frequent_items_the_smaller_ids_are_retained():
     counts = [
         pa.table({"item": ["é", "b", "10"], "count": [2, 1, 3]}),
         pa.table({"item": ["b", "a", "9", "z"], "count": [1, 2, 2, 1]}),
@@ -192,7 +192,7 @@ def test_wrong_settings_are_named(wrong):
         Settings(**wrong)
 
 
-def test_equal_settings_are_the_same_however_written():
+def test_settings_are_equal_in_any_notation():
     assert Settings(train_fraction="0.5") == Settings(train_fraction="1/2")
     assert Settings(separator="\\t").separator == "\t"
     assert Fraction(Settings(train_fraction="1/64").train_fraction) == Fraction(1, 64)

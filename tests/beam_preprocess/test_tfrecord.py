@@ -1,4 +1,4 @@
-"""Records against TensorFlow's own."""
+"""Records compared with those that TensorFlow writes."""
 
 import numpy as np
 

@@ -1,6 +1,7 @@
-"""The real command in a process of its own: exit codes, one sentence, nothing left behind."""
+"""The command in its own process: exit codes, errors of one sentence, no abandoned files."""
 
 import gzip
+import json
 import os
 import resource
 import signal
@@ -10,6 +11,7 @@ import time
 
 import pytest
 
+MIDNIGHT = 1_396_828_800  # 2014-04-07
 GOOD = "1,2014-09-24T09:58:32.124Z,2,0\n1,2014-09-24T09:58:33Z,3,0\n"
 
 
@@ -81,7 +83,7 @@ def test_wrong_usage(tmp_path, flags, words):
     refused(tmp_path, 2, words, *flags, "--input", "raw", "--output", "out")
 
 
-def test_a_directory_of_others_is_not_touched(tmp_path):
+def test_a_directory_with_other_files_is_not_changed(tmp_path):
     (tmp_path / "raw").write_text(GOOD)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis").write_text("")
@@ -89,18 +91,62 @@ def test_a_directory_of_others_is_not_touched(tmp_path):
     refused(tmp_path, 1, ["out holds other files"], *arguments)
 
 
-def test_help_answers_at_once(tmp_path):
-    started = time.monotonic()
+@pytest.mark.parametrize(
+    ("module", "flags", "code"),
+    [
+        ("beam_preprocess", ["--help"], 0),
+        ("beam_preprocess", [], 2),
+        ("beam_preprocess", ["--input", "raw", "--output", "out"], 2),
+        ("beam_preprocess", ["--dataset", "sample", "--input", "none", "--output", "out"], 1),
+        ("beam_preprocess.report", ["--help"], 0),
+        ("beam_preprocess.report", [], 2),
+    ],
+)
+def test_help_and_errors_of_usage_import_no_heavy_library(tmp_path, module, flags, code):
+    command = [sys.executable, "-X", "importtime", "-m", module, *flags]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    rows = (line for line in done.stderr.splitlines() if line.startswith("import time:"))
+    imported = {row.rpartition("|")[2].strip() for row in rows}
+    assert "beam_preprocess" in imported
+    assert not {"apache_beam", "matplotlib", "pyarrow", "tensorflow"} & imported
+
+
+def test_help_lists_the_settings(tmp_path):
     done = run(tmp_path, "--help")
     assert done.returncode == 0
     assert "--train_fraction" in done.stdout
-    code = "import beam_preprocess.__main__, beam_preprocess.report, sys; print(*sys.modules)"
-    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
-    assert not {"apache_beam", "matplotlib", "pyarrow", "tensorflow"} & set(loaded)
-    assert time.monotonic() - started < 20  # a machine under load; alone it takes 0.1 s
+    assert "--session_timeout" in done.stdout
+    assert "--gap" not in done.stdout
 
 
-def long_log(path):
+def test_the_older_flag_of_the_session_timeout_is_accepted_with_a_notice(tmp_path):
+    rows = [
+        f"u{user},{MIDNIGHT + day * 86_400 + minute * 60},{minute % 2}"
+        for user in range(9)
+        for day in range(3)
+        for minute in range(9)
+    ]
+    (tmp_path / "raw").write_text("\n".join(["user,time,item", *rows, ""]))
+    columns = ["--user", "user", "--time", "time", "--time_format", "seconds", "--item", "item"]
+    arguments = ["--dataset", "custom", *columns, "--input", "raw", "--output"]
+    older = run(tmp_path, *arguments, "older", "--gap", "1800")
+    assert older.returncode == 0, older.stderr
+    assert older.stderr.startswith("note: the flag --gap was given, which is now called --session_")
+    current = run(tmp_path, *arguments, "current", "--session_timeout", "1800")
+    assert current.returncode == 0, current.stderr
+    assert current.stderr == ""
+    for name in ("manifest.json", "stats.json"):
+        content = (tmp_path / "older" / name).read_text()
+        assert content == (tmp_path / "current" / name).read_text()
+        assert json.loads(content)["settings"]["session_timeout"] == 1800
+        assert "gap" not in json.loads(content)["settings"]
+    again = run(tmp_path, *arguments, "older", "--gap=60")
+    assert again.returncode == 1
+    assert "data set of other settings" in again.stderr
+
+
+def write_long_log(path):
     rows = (
         f"{n // 3},2014-04-{1 + n // 1000:02d}T10:00:{n % 60:02d}Z,{n % 50},0"
         for n in range(20_000)
@@ -109,8 +155,8 @@ def long_log(path):
 
 
 def test_full_disk(tmp_path):
-    """A limit on the size of files stands for a full disk."""
-    long_log(tmp_path / "raw")
+    """A full disk is simulated by a limit on the size of files."""
+    write_long_log(tmp_path / "raw")
     limit = (4096, 4096)
     arguments = ["--dataset", "sample", "--input", "raw", "--output", "out"]
     refused(
@@ -122,8 +168,8 @@ def test_full_disk(tmp_path):
     )
 
 
-def test_killed_in_the_middle(tmp_path):
-    long_log(tmp_path / "raw")
+def test_a_killed_run_leaves_no_output_and_can_be_repeated(tmp_path):
+    write_long_log(tmp_path / "raw")
     command = [sys.executable, "-m", "beam_preprocess", "--dataset", "sample"]
     command += ["--input", "raw", "--output", "out", "--block_bytes", "2000"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)

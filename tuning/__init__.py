@@ -1,1 +1,1 @@
-"""Search for settings with KerasTuner."""
+"""Hyperparameter search with KerasTuner."""

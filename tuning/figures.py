@@ -1,4 +1,4 @@
-"""The picture of a search: which hyperparameters mattered, and which values did well."""
+"""Figure of a search: hyperparameter importance, and the score of each value that was tried."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,48 +8,48 @@ import matplotlib
 import matplotlib.ticker
 import numpy as np
 
-from hln_tf.analysis.pictures import new_figure, save_picture
+from hln_tf.analysis import new_figure, save_picture
 from hln_tf.common.settings import Range
-from tuning.importance import Importance, measure
+from tuning.importance import Importance, measure_importance
 from tuning.plan import Plan
 from tuning.space import Hyperparameter
-from tuning.trial_result import Outcome
+from tuning.trial_result import TrialResult
 
 _COLUMNS = 3
-_TRIALS_TO_TELL = 10  # for each hyperparameter
+_MIN_TRIALS_PER_HYPERPARAMETER = 10
 _WIDTH = 10.0
-_DARK, _LIGHT = "#4C9BD1", "#DCE6ED"  # apart in greyscale too
+_DARK, _LIGHT = "#4C9BD1", "#DCE6ED"  # distinguishable in greyscale too
 _STYLE: dict[Any, Any] = {"font.size": 11, "axes.axisbelow": True}
 
 
-def draw(plan: Plan, trials: Sequence[Outcome], failed: int, path: Path) -> None:
-    """Draws the picture of a search.
+def draw(plan: Plan, trials: Sequence[TrialResult], failed: int, path: Path) -> None:
+    """Draw the figure of a search.
 
     Args:
       plan: The search.
       trials: The trials that have a score, best first.
-      failed: How many others have failed.
-      path: The picture's name, without `.png` and `.svg`.
+      failed: Number of trials that have failed.
+      path: Path of the figure without `.png` and `.svg`.
     """
     searched = {each.name: each for each in plan.space.hyperparameters}
-    told = measure(
+    importances = measure_importance(
         plan.space.hyperparameters,
         [each.values for each in trials],
         [each.score or 0.0 for each in trials],
         [each.epochs for each in trials],
     )
-    rows = -(-len(told) // _COLUMNS)
-    heights = [1.5 + 0.33 * len(told), 2.4 * rows + 0.4]
+    rows = -(-len(importances) // _COLUMNS)
+    heights = [1.5 + 0.33 * len(importances), 2.4 * rows + 0.4]
     with matplotlib.rc_context(_STYLE):
-        title = _title(plan, len(trials), failed, len(told))
+        title = _title(plan, len(trials), failed, len(importances))
         figure = new_figure(_WIDTH, 1.0 + sum(heights), title)
         parts: Any = figure.subfigures(2, 1, height_ratios=heights)
         above, below = parts
-        _draw_shares(above.subplots(), told)
+        _draw_importances(above.subplots(), importances)
         panels = below.subplots(rows, _COLUMNS, squeeze=False, sharey=True)
-        for axes in panels.flat[len(told) :]:
+        for axes in panels.flat[len(importances) :]:
             axes.set_axis_off()
-        for axes, importance in zip(panels.flat, told, strict=False):
+        for axes, importance in zip(panels.flat, importances, strict=False):
             _draw_values(axes, searched[importance.name], trials)
         below.supylabel("validation MRR@20 (%)", fontsize=11)
         handles, labels = panels[0, 0].get_legend_handles_labels()
@@ -59,49 +59,49 @@ def draw(plan: Plan, trials: Sequence[Outcome], failed: int, path: Path) -> None
 
 def _title(plan: Plan, completed: int, failed: int, hyperparameters: int) -> str:
     trials = "1 trial" if completed == 1 else f"{completed} trials"
-    data = plan.base.data.dataset
-    text = f"What mattered: {plan.base.model} on {data}, {trials} of {plan.tuner} search"
+    search = f"{plan.base.model} on {plan.base.data.dataset}, {trials} of {plan.tuner} search"
+    notes = []
     if failed:
-        text += f"; {failed} that failed left out"
-    if completed < _TRIALS_TO_TELL * hyperparameters:
-        text += f"\n{trials} for {hyperparameters} hyperparameters are few: a hint, no proof"
-    return text
+        notes.append(f"{failed} failed left out")
+    if completed < _MIN_TRIALS_PER_HYPERPARAMETER * hyperparameters:
+        notes.append(f"{trials} for {hyperparameters} hyperparameters are few: not conclusive")
+    return "\n".join([f"Hyperparameter importance: {search}", *notes])
 
 
-def _draw_shares(axes: Any, told: Sequence[Importance]) -> None:
-    places = np.arange(len(told))[::-1]
-    beyond = [each.share > each.chance for each in told]
+def _draw_importances(axes: Any, importances: Sequence[Importance]) -> None:
+    positions = np.arange(len(importances))[::-1]
+    significant = [each.explained_variance > each.threshold for each in importances]
     axes.barh(
-        places,
-        [100 * each.share for each in told],
+        positions,
+        [100 * each.explained_variance for each in importances],
         height=0.62,
-        color=[_DARK if it else _LIGHT for it in beyond],
+        color=[_DARK if it else _LIGHT for it in significant],
         edgecolor="black",
         linewidth=0.8,
     )
     axes.plot(
-        [100 * each.chance for each in told],
-        places,
+        [100 * each.threshold for each in importances],
+        positions,
         linestyle="none",
         marker="|",
         markersize=17,
         markeredgewidth=2.2,
         color="black",
-        label="reached by chance in 1 of 20 cases: a bar that ends before it proves nothing",
+        label="95th percentile under random permutation: a shorter bar is not significant",
     )
-    axes.set_yticks(places, [each.name for each in told])
+    axes.set_yticks(positions, [each.name for each in importances])
     axes.set_xlim(0, 104)
-    axes.set_xlabel("share of the variance of the trials' ranks that it explains alone (%)")
+    axes.set_xlabel("variance of the trials' ranks explained by the hyperparameter alone (%)")
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), frameon=False, fontsize=10)
 
 
-def _draw_values(axes: Any, searched: Hyperparameter, trials: Sequence[Outcome]) -> None:
+def _draw_values(axes: Any, searched: Hyperparameter, trials: Sequence[TrialResult]) -> None:
     values = [each.values[searched.name] for each in trials]
-    is_range = isinstance(searched.search, Range)
+    is_range = isinstance(searched.domain, Range)
     names = [str(each) for each in ([] if is_range else searched.choices)]
-    places = values if is_range else [names.index(str(value)) for value in values]
+    positions = values if is_range else [names.index(str(value)) for value in values]
     scores = [100 * (each.score or 0.0) for each in trials]
     default = [each.number == 0 for each in trials]
     for label, shown, style in (
@@ -113,18 +113,18 @@ def _draw_values(axes: Any, searched: Hyperparameter, trials: Sequence[Outcome])
         ),
         ("the best", [n == 0 for n in range(len(trials))], {"marker": "*", "s": 130, "c": "black"}),
     ):
-        x = [place for place, it in zip(places, shown, strict=True) if it]
+        x = [position for position, it in zip(positions, shown, strict=True) if it]
         y = [score for score, it in zip(scores, shown, strict=True) if it]
         axes.scatter(x, y, label=label, edgecolors="black", **style)
     axes.set_xlabel(searched.name)
     axes.margins(0.12)
     axes.grid(alpha=0.3)
-    if not isinstance(searched.search, Range):
+    if not isinstance(searched.domain, Range):
         axes.set_xticks(range(len(names)), names)
         axes.set_xlim(-0.5, len(names) - 0.5)
         return
-    ends = [*places, searched.search.low, searched.search.high]
-    if searched.search.log:
+    ends = [*positions, searched.domain.low, searched.domain.high]
+    if searched.domain.log:
         axes.set_xscale("log")
         axes.set_xlim(min(ends) / 1.2, max(ends) * 1.2)
         axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
@@ -132,7 +132,7 @@ def _draw_values(axes: Any, searched: Hyperparameter, trials: Sequence[Outcome])
         axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
         axes.tick_params(axis="x", labelsize=9)
     else:
-        room = 0.08 * (max(ends) - min(ends))
-        axes.set_xlim(min(ends) - room, max(ends) + room)
+        margin = 0.08 * (max(ends) - min(ends))
+        axes.set_xlim(min(ends) - margin, max(ends) + margin)
         is_whole = isinstance(searched.default, int)
         axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5, integer=is_whole))

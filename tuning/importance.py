@@ -1,4 +1,4 @@
-"""How much of the trials' order each hyperparameter explains by itself."""
+"""Importance of each hyperparameter: the variance of the trials' ranks that it explains."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -16,35 +16,37 @@ QUANTILE = 0.95
 
 @dataclasses.dataclass(frozen=True)
 class Importance:
-    """What a hyperparameter explains.
+    """Importance of one hyperparameter on its own.
 
     Attributes:
       name: The hyperparameter.
-      share: Share of the variance of the trials' ranks that it explains, from 0 to 1.
-      chance: The share that the same values reach in no more than one case in
-        20 where the ranks are dealt out at random.
+      explained_variance: Share of the variance of the trials' ranks that it
+        explains, from 0 to 1.
+      threshold: 95th percentile of this share under random permutations of the
+        ranks.
     """
 
     name: str
-    share: float
-    chance: float
+    explained_variance: float
+    threshold: float
 
 
-def measure(
+def measure_importance(
     hyperparameters: Sequence[Hyperparameter],
     values: Sequence[dict[str, Any]],
     scores: Sequence[float],
     epochs: Sequence[int],
 ) -> list[Importance]:
-    """Measures each hyperparameter by itself, the most important first.
+    """Measure the importance of each hyperparameter on its own, the most important first.
 
-    A numeric one by the parabola of its value (of its logarithm where it is
-    drawn so), another one by the mean of each value. Ranks keep a trial that
-    diverged from deciding; trials are ranked among those of as many epochs.
-    What two hyperparameters do together only is not seen.
+    The ranks are fitted by a quadratic function of a numeric hyperparameter (of
+    its logarithm if it is sampled on a logarithmic scale) and by the mean of each
+    value of a categorical one. Ranks limit the influence of a trial that
+    diverged; a trial is ranked among those with the same number of epochs. Joint
+    effects of several hyperparameters are not measured.
 
     Args:
-      hyperparameters: What was searched.
+      hyperparameters: The search space.
       values: The values of each trial by name.
       scores: The score of each trial.
       epochs: The epochs of each trial.
@@ -56,24 +58,22 @@ def measure(
         rank = rankdata(np.asarray(scores)[members])
         rank = (rank - rank.mean()) / len(rank)
         ranks[0, members] = rank
-        dealt = np.tile(rank, [PERMUTATIONS, 1])
-        ranks[1:, members] = random.permuted(dealt, axis=1)
+        ranks[1:, members] = random.permuted(np.tile(rank, [PERMUTATIONS, 1]), axis=1)
     variance = max(float(ranks[0] @ ranks[0]), 1e-12)
-    told = []
+    importances = []
     for each in hyperparameters:
         basis = _basis(each, [trial[each.name] for trial in values])
         shares = np.square(ranks @ basis).sum(1) / variance
-        told.append(
-            Importance(each.name, float(shares[0]), float(np.quantile(shares[1:], QUANTILE)))
-        )
-    return sorted(told, key=lambda importance: -importance.share)
+        threshold = float(np.quantile(shares[1:], QUANTILE))
+        importances.append(Importance(each.name, float(shares[0]), threshold))
+    return sorted(importances, key=lambda importance: -importance.explained_variance)
 
 
 def _basis(hyperparameter: Hyperparameter, values: Sequence[Any]) -> np.ndarray:
-    """An orthonormal basis of what functions of the value can tell, [trials, functions]."""
-    if isinstance(hyperparameter.search, Range):
+    """Return an orthonormal basis of the fitted functions of the value, [trials, functions]."""
+    if isinstance(hyperparameter.domain, Range):
         x = np.asarray(values, float)
-        x = np.log(x) if hyperparameter.search.log else x
+        x = np.log(x) if hyperparameter.domain.log else x
         x = (x - x.mean()) / (x.std() or 1.0)
         columns = np.stack([x, np.square(x)], 1)
     else:

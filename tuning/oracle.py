@@ -12,32 +12,33 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from sklearn.exceptions import ConvergenceWarning
 
 from hln_tf.common import files
-from hln_tf.training.trainer import OBJECTIVE
+from hln_tf.training import OBJECTIVE
 from tuning.plan import Plan
 
 
 class SearchOracle(keras_tuner.Oracle):
-    """What the oracles of a search share.
+    """Base class of the oracles of a search.
 
-    The first trial has the defaults; with Hyperband it is the first of the first
-    bracket, which begins with few epochs and goes on if it is good.
+    The first trial has the default values; with Hyperband it is the first of the
+    first bracket, which starts with few epochs and is promoted if its score is
+    good.
 
-    All that is known is in one file, which is replaced as a whole: KerasTuner's
-    own files, one for each trial and one for the oracle, are rewritten in place
-    and may disagree after a kill.
+    The whole state is in one file, which is written atomically: KerasTuner's own
+    files, one for each trial and one for the oracle, are overwritten one by one
+    and may be inconsistent after a kill.
 
     Attributes:
-      planned: Number of trials at most.
-      has_ended: Whether it has told a worker that nothing is left to do.
-      broken: The error that kept it from answering a worker, or None. It holds
-        KerasTuner's lock from then on.
+      planned_trials: Maximum number of trials.
+      has_stopped: Whether it has answered a worker that no trial is left.
+      error: The exception that prevented an answer to a worker, or None. From
+        then on KerasTuner's lock is never released.
       on_end: Called with each trial that has ended.
     """
 
-    planned: int
+    planned_trials: int
     ongoing_trials: dict[str, Trial]
-    has_ended = False
-    broken: Exception | None = None
+    has_stopped = False
+    error: Exception | None = None
     on_end: Callable[[Trial], None]
 
     @property
@@ -47,36 +48,36 @@ class SearchOracle(keras_tuner.Oracle):
 
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Trial:
-        """The next trial, or that under way at the worker of this id.
+        """Return the next trial, or the running trial of the worker with this id.
 
-        Where nothing is left to begin, workers wait for the trials under way:
-        one of them may be given up and left to others.
+        If no new trial is left, workers stay idle until the running trials have
+        ended: one of them may be requeued.
         """
-        with self._breaking():
+        with self._recorded_error():
             trial = super().create_trial(tuner_id)
         if trial.status == TrialStatus.STOPPED:
             if self.ongoing_trials:
                 trial.status = TrialStatus.IDLE
             else:
-                self.has_ended = True
+                self.has_stopped = True
         return trial
 
     @keras_tuner.synchronized
     def end_trial(self, trial: Trial) -> None:
-        """Takes down how a trial ended."""
-        with self._breaking():
+        """Record the end of a trial."""
+        with self._recorded_error():
             known = self.trials[trial.trial_id]
-            # What comes from another process was rounded on its way.
+            # The values that another process sends were rounded to 32-bit floats.
             trial.hyperparameters = known.hyperparameters
             super().end_trial(trial)
-            # A worker that was given up may come back and end the trial that waits for another.
+            # A worker that was lost may return and end a trial that has been requeued.
             with contextlib.suppress(ValueError):
                 self._retry_queue.remove(trial.trial_id)
             self.on_end(known)
 
     @keras_tuner.synchronized
-    def put_back(self, tuner_id: str) -> Trial | None:
-        """Leaves the trial that is under way at a worker to others; returns it."""
+    def requeue(self, tuner_id: str) -> Trial | None:
+        """Move the running trial of a worker to the retry queue and return it."""
         self.tuner_ids.discard(tuner_id)
         trial = self.ongoing_trials.pop(tuner_id, None)
         if trial is not None:
@@ -85,18 +86,18 @@ class SearchOracle(keras_tuner.Oracle):
         return trial
 
     @contextlib.contextmanager
-    def _breaking(self) -> Iterator[None]:
+    def _recorded_error(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            self.broken = error
+            self.error = error
             raise
 
     @property
     def is_complete(self) -> bool:
-        """Whether all trials that are planned have ended."""
-        waiting = self.ongoing_trials or self._retry_queue
-        return not waiting and len(self.trials) >= self.planned
+        """True if all planned trials have ended."""
+        remaining = self.ongoing_trials or self._retry_queue
+        return not remaining and len(self.trials) >= self.planned_trials
 
     def _random_values(self) -> dict[str, Any] | None:
         if not self.trials:
@@ -104,15 +105,15 @@ class SearchOracle(keras_tuner.Oracle):
         return super()._random_values()
 
     def get_state(self) -> dict[str, Any]:
-        """The oracle's state with its trials."""
+        """Return the state of the oracle and its trials."""
         trials = {name: trial.get_state() for name, trial in self.trials.items()}
         return {**super().get_state(), "trials": trials}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Takes up what `get_state` gave."""
+        """Restore a state that `get_state` returned."""
         self.trials = {name: Trial.from_state(each) for name, each in state["trials"].items()}
         super().set_state(state)
-        # KerasTuner saves before it forgets that an ended trial was under way.
+        # KerasTuner saves the state before it removes a trial that has ended from the ongoing ones.
         self.ongoing_trials = {
             tuner_id: trial
             for tuner_id, trial in self.ongoing_trials.items()
@@ -120,21 +121,21 @@ class SearchOracle(keras_tuner.Oracle):
         }
 
     def save(self) -> None:
-        """Saves the state, whole or not at all."""
+        """Write the state atomically."""
         files.write_json(self.path, self.get_state())
 
     def reload(self) -> None:
-        """Takes up the saved state, where there is one; trials under way stay so.
+        """Restore the state from its file if there is one; running trials stay assigned.
 
         Raises:
-          HlnError: It is damaged.
+          HlnError: The file is damaged.
         """
         if self.path.is_file():
             remedy = "choose another --workdir"
             self.set_state(files.read_json(self.path, remedy))
 
     def _save_trial(self, trial: Trial) -> None:
-        """Nothing to do: `save` follows wherever it matters."""
+        """Do nothing: the state that `save` writes includes the trials."""
 
 
 class RandomOracle(SearchOracle, keras_tuner.oracles.RandomSearchOracle):
@@ -142,41 +143,42 @@ class RandomOracle(SearchOracle, keras_tuner.oracles.RandomSearchOracle):
 
 
 class BayesianOracle(SearchOracle, keras_tuner.oracles.BayesianOptimizationOracle):
-    """A Gaussian process that says where the most is to be hoped for."""
+    """Bayesian optimisation with a Gaussian process."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Chooses a trial; what the process says of its own fit is of no use to the user."""
+        """Sample the values of a trial, without the warnings of the Gaussian process' fit."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             return super().populate_space(trial_id)
 
 
 class HyperbandOracle(SearchOracle, keras_tuner.oracles.HyperbandOracle):
-    """Many trials of few epochs, of which the best go on."""
+    """Hyperband: many trials of few epochs, of which the best are promoted to more epochs."""
 
     @property
-    def planned(self) -> int:  # type: ignore[override]
-        """Trials of all rounds of all brackets."""
+    def planned_trials(self) -> int:  # type: ignore[override]
+        """Number of trials in all rounds of all brackets."""
         brackets = range(self._get_num_brackets())
         rounds = [(bracket, each) for bracket in brackets for each in range(bracket + 1)]
         return self.hyperband_iterations * sum(self._get_size(*each) for each in rounds)
 
 
-def create(plan: Plan, on_end: Callable[[Trial], None] = lambda trial: None) -> SearchOracle:
-    """The oracle of a search, as its saved state left it.
+def create_oracle(plan: Plan, on_end: Callable[[Trial], None] = lambda trial: None) -> SearchOracle:
+    """Create the oracle of a search and restore its state if there is one.
 
     Args:
       plan: The search.
       on_end: Called with each trial that has ended.
 
     Raises:
-      HlnError: The saved state is damaged.
+      HlnError: The file of the state is damaged.
     """
     options: dict[str, Any] = {
         "objective": keras_tuner.Objective(OBJECTIVE, "max"),
         "hyperparameters": plan.space.declare(),
-        "seed": plan.base.training.seed or 2**32 - 1,  # KerasTuner draws one in place of 0.
-        # A search goes on however many trials fail.
+        # KerasTuner replaces a seed of 0 by a random one.
+        "seed": plan.base.training.seed or 2**32 - 1,
+        # Failed trials never end a search.
         "max_consecutive_failed_trials": math.inf,
     }
     oracle: SearchOracle
@@ -191,12 +193,12 @@ def create(plan: Plan, on_end: Callable[[Trial], None] = lambda trial: None) -> 
         assert plan.max_trials is not None
         options["max_trials"] = plan.max_trials
         if plan.tuner == "bayesian":
-            # KerasTuner's own 3 for each hyperparameter would leave small searches no other.
+            # KerasTuner's default of 3 per hyperparameter would make a small search purely random.
             random_trials = min(3 * len(plan.space.hyperparameters), max(3, plan.max_trials // 3))
             oracle = BayesianOracle(num_initial_points=random_trials, **options)
         else:
             oracle = RandomOracle(**options)
-        oracle.planned = plan.max_trials
+        oracle.planned_trials = plan.max_trials
     oracle.on_end = on_end
     oracle.verbose = 0
     oracle._set_project_dir(str(plan.workdir.parent), plan.workdir.name)

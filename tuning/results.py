@@ -1,4 +1,4 @@
-"""What came of a search: a table, `best_config.json`, `trials.csv` and a picture."""
+"""Results of a search: a table, `best_config.json`, `trials.csv` and a figure."""
 
 import csv
 import dataclasses
@@ -9,48 +9,47 @@ from typing import Any
 
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from hln_tf.analysis.comparison import markdown
+from hln_tf.analysis import markdown
 from hln_tf.common import files
 from hln_tf.common.errors import HlnError
-from hln_tf.training.trainer import OBJECTIVE
+from hln_tf.training import OBJECTIVE
 from tuning.figures import draw
 from tuning.oracle import SearchOracle
 from tuning.plan import Plan
-from tuning.trial_result import Outcome
+from tuning.trial_result import TrialResult
 
-BEST, TRIALS, PICTURE = "best_config.json", "trials.csv", "importance"
+BEST, TRIALS, FIGURE = "best_config.json", "trials.csv", "importance"
 
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """The trials of a search.
+    """Results of the trials of a search.
 
     Attributes:
       plan: The search.
-      completed: Trials that have a score, best first; of equals the first.
-      failed: The others that have ended.
+      completed: Trials that have a score, best first; ties by number.
+      failed: Trials that have failed.
     """
 
     plan: Plan
-    completed: Sequence[Outcome]
-    failed: Sequence[Outcome]
+    completed: Sequence[TrialResult]
+    failed: Sequence[TrialResult]
 
     @classmethod
     def from_search(cls, plan: Plan, oracle: SearchOracle) -> "Results":
-        """What is known so far."""
+        """Collect the results of the trials that have ended."""
         ended = [TrialStatus.COMPLETED, TrialStatus.FAILED]
-        outcomes = [
-            Outcome.from_trial(plan, t) for t in list(oracle.trials.values()) if t.status in ended
-        ]
-        completed = [each for each in outcomes if each.score is not None]
+        trials = [trial for trial in list(oracle.trials.values()) if trial.status in ended]
+        results = [TrialResult.from_trial(plan, trial) for trial in trials]
+        completed = [each for each in results if each.score is not None]
         completed.sort(key=lambda each: (-(each.score or 0.0), each.number))
-        return cls(plan, completed, [each for each in outcomes if each.score is None])
+        return cls(plan, completed, [each for each in results if each.score is None])
 
     def write(self) -> None:
-        """Writes the trials, the best settings and the picture.
+        """Write the trials, the best settings and the figure.
 
         Raises:
-          HlnError: No trial has a score; the trials are written even so.
+          HlnError: No trial has a score; the trials are written nevertheless.
         """
         workdir = self.plan.workdir
         with files.atomic_write(workdir / TRIALS) as temporary:
@@ -63,19 +62,20 @@ class Results:
                 f"({len(self.failed)} failed{first if self.failed else ''}): see {TRIALS} and the "
                 f"trials' failure.txt there, and search with other settings in another --workdir"
             )
-        files.write_json(workdir / BEST, self.plan.config(self.completed[0].drawn).to_dict())
-        draw(self.plan, self.completed, len(self.failed), workdir / PICTURE)
+        best_config = self.plan.config(self.completed[0].hyperparameters)
+        files.write_json(workdir / BEST, best_config.to_dict())
+        draw(self.plan, self.completed, len(self.failed), workdir / FIGURE)
 
     def describe(self) -> str:
-        """The table of trials, and what to do with the best."""
+        """Return the table of trials, and the commands for the next steps."""
         plan, best = self.plan, self.completed[0]
         names = [each.name for each in plan.space.hyperparameters]
         header = ["trial", *names, "epochs", "MRR@20"]
         if plan.tuner == "hyperband":
-            header.insert(1, "goes on from")
+            header.insert(1, "parent")
         rows = [header]
         for each in (*self.completed, *self.failed):
-            row = [str(each.number), *(_told(each.values[name]) for name in names)]
+            row = [str(each.number), *(_format(each.values[name]) for name in names)]
             row += [str(each.epochs), "failed" if each.score is None else _percent(each.score)]
             if plan.tuner == "hyperband":
                 row.insert(1, "" if each.parent is None else str(each.parent))
@@ -85,15 +85,15 @@ class Results:
         lines += [f"trial {each.number} failed: {each.reason}" for each in self.failed]
         config = shlex.quote(str(plan.workdir / BEST))
         lines += [
-            f"best: trial {best.number}{self._gain()}",
+            f"best: trial {best.number}{self._improvement()}",
             f"train it: python -m hln_tf.train --config {config}",
             f"compare the trials: tensorboard --logdir {shlex.quote(str(plan.workdir))}",
-            f"written: {BEST}, {TRIALS}, {PICTURE}.png and .svg in {plan.workdir}",
+            f"written: {BEST}, {TRIALS}, {FIGURE}.png and .svg in {plan.workdir}",
         ]
         return "\n".join(lines)
 
-    def _gain(self) -> str:
-        """What the best has over the default settings, as trained for the most epochs."""
+    def _improvement(self) -> str:
+        """Describe the improvement over the default settings, trained for the most epochs."""
         best, default = self.completed[0], self.plan.space.defaults()
         trials = [each for each in self.completed if each.values == default]
         if not trials:
@@ -101,13 +101,13 @@ class Results:
         longest = max(trials, key=lambda each: each.epochs)
         if best.values == default:
             return ", the default settings"
-        gain = 100 * ((best.score or 0.0) - (longest.score or 0.0))
-        return f", {gain:.2f} points above trial {longest.number}, the default settings"
+        difference = 100 * ((best.score or 0.0) - (longest.score or 0.0))
+        return f", {difference:.2f} points above trial {longest.number}, the default settings"
 
     def _csv_rows(self) -> list[list[Any]]:
         names = [each.name for each in self.plan.space.hyperparameters]
         rows: list[list[Any]] = [
-            ["trial", "status", OBJECTIVE, "epochs", "goes_on_from", *names, "reason"]
+            ["trial", "status", OBJECTIVE, "epochs", "parent", *names, "reason"]
         ]
         for each in sorted((*self.completed, *self.failed), key=lambda each: each.number):
             status = "failed" if each.score is None else "completed"
@@ -118,17 +118,17 @@ class Results:
         return rows
 
 
-def report_end(plan: Plan, oracle: SearchOracle, trial: Trial) -> None:
-    """Prints a line for a trial that has ended."""
-    results, ended = Results.from_search(plan, oracle), Outcome.from_trial(plan, trial)
+def print_progress(plan: Plan, oracle: SearchOracle, trial: Trial) -> None:
+    """Print a line for a trial that has ended."""
+    results, ended = Results.from_search(plan, oracle), TrialResult.from_trial(plan, trial)
     count = len(results.completed) + len(results.failed)
-    told = f"failed: {ended.reason}" if ended.score is None else f"MRR@20 {_percent(ended.score)} %"
+    text = f"failed: {ended.reason}" if ended.score is None else f"MRR@20 {_percent(ended.score)} %"
     if results.completed:
         best = results.completed[0]
-        told += f", best {_percent(best.score)} % in trial {best.number}"
-    values = ", ".join(f"{name} {_told(value)}" for name, value in ended.values.items())
+        text += f", best {_percent(best.score)} % in trial {best.number}"
+    values = ", ".join(f"{name} {_format(value)}" for name, value in ended.values.items())
     print(
-        f"{count} of {oracle.planned} trials: trial {ended.number} ({values}): {told}",
+        f"{count} of {oracle.planned_trials} trials: trial {ended.number} ({values}): {text}",
         file=sys.stderr,
     )
 
@@ -137,5 +137,5 @@ def _percent(score: float | None) -> str:
     return "" if score is None else f"{100 * score:.2f}"
 
 
-def _told(value: Any) -> str:
+def _format(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,8 +1,8 @@
-"""Searches settings by validation MRR@20: `python -m tuning.search --dataset sample`.
+"""Search hyperparameters by validation MRR@20: `python -m tuning.search --dataset sample`.
 
-KerasTuner chooses the trials from ranges that the settings declare. The first
-trial has the settings that the flags say. Run again with the same flags, a
-search goes on where it stopped.
+KerasTuner chooses the trials from the search space that the settings declare.
+The first trial has the settings that the flags give. A search that was
+interrupted resumes when it is started again with the same flags.
 """
 
 import argparse
@@ -17,15 +17,19 @@ from hln_tf.common import cli
 from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.data.layout import MANIFEST
-from hln_tf.models.registry import model_entry
-from hln_tf.training.cluster import VARIABLE, Cluster
-from hln_tf.training.run_directory import RunDirectory
-from hln_tf.training.run_flags import parse
-from hln_tf.training.settings import DataDescription, RunConfig, TensorBoardSettings
+from hln_tf.models import model_entry
+from hln_tf.training import (
+    Cluster,
+    DataDescription,
+    RunConfig,
+    RunDirectory,
+    TensorBoardSettings,
+    parse,
+)
 from tuning.plan import TUNERS, Plan
 from tuning.space import Space
-from tuning.trial import Train
-from tuning.workers import Chief, Role, follow, lead, present
+from tuning.trial import TrainFunction
+from tuning.workers import Role, WorkerMonitor, connect_to_chief, heartbeat, serve_oracle
 
 MAX_TRIALS, FACTOR, ITERATIONS = 10, 3, 1
 HYPERBAND = ("max_epochs", "factor", "iterations")
@@ -35,7 +39,7 @@ EXAMPLES = """examples:
   python -m tuning.search --dataset yoochoose64 --tuner hyperband --max_epochs 9
   python -m tuning.search --dataset sample --search learning_rate,dropout --range dropout=0:0.3
 
-Several processes search together where the environment of each has KERASTUNER_ORACLE_IP and
+Several processes share a search if the environment of each has KERASTUNER_ORACLE_IP and
 KERASTUNER_ORACLE_PORT, the chief's address, and KERASTUNER_TUNER_ID, its own name: chief for the
 one that chooses the trials and trains none, other names for the workers. Start the same command in
 each; they share the data set and the workdir.
@@ -43,33 +47,33 @@ each; they share the data set and the workdir.
 
 
 def add_flags(parser: cli.Parser) -> None:
-    """Adds the search's own flags."""
+    """Add the search's own flags."""
     add = parser.add_argument_group("search").add_argument
     add(
         "--tuner",
         choices=TUNERS,
         default=TUNERS[0],
-        help="how trials are chosen (default: %(default)s)",
+        help="search algorithm (default: %(default)s)",
     )
-    text = f"trials to run, with bayesian and random (default: {MAX_TRIALS})"
+    text = f"number of trials, with bayesian and random (default: {MAX_TRIALS})"
     add("--max_trials", type=int, help=text)
     text = "epochs of the longest trials, with hyperband (default: --epochs of the preset)"
     add("--max_epochs", type=int, help=text)
-    text = f"of how many trials one goes on, with hyperband (default: {FACTOR})"
+    text = f"reduction factor: one in FACTOR trials is promoted, with hyperband (default: {FACTOR})"
     add("--factor", type=int, help=text)
-    text = f"how often all of hyperband is repeated (default: {ITERATIONS})"
+    text = f"repetitions of the whole hyperband algorithm (default: {ITERATIONS})"
     add("--iterations", type=int, help=text)
     text = "hyperparameters to search (default: all)"
     add("--search", metavar="NAME,NAME", help=text)
-    text = "range of a hyperparameter in place of its own; may be repeated"
+    text = "range of a hyperparameter, replaces the declared one; may be repeated"
     add("--range", action="append", default=[], metavar="NAME=LOW:HIGH", help=text)
-    text = "seconds after which a worker that shows no sign, or a chief that does not answer, is "
-    add("--worker_timeout", type=float, default=300.0, help=f"{text}gone (default: %(default)g)")
-    cli.add_settings(parser, TensorBoardSettings, "TensorBoard, of each trial")
+    text = "timeout in seconds of a worker's heartbeats and of the chief's answers "
+    add("--worker_timeout", type=float, default=300.0, help=f"{text}(default: %(default)g)")
+    cli.add_settings(parser, TensorBoardSettings, "TensorBoard, for each trial")
 
 
 def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
-    """Parses the command line and checks what needs no data.
+    """Parse the command line and check all that does not depend on the data.
 
     Args:
       arguments: The arguments after the program's name.
@@ -92,13 +96,13 @@ def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
         raise UsageError("--init_from and --separator do not apply to a search: leave them out")
     if Cluster.from_environment().is_several:
         raise UsageError(
-            f"{VARIABLE} names several workers of one training, but each trial of a search trains "
-            f"in one process: unset it"
+            "TF_CONFIG names several workers of one training, but each trial of a search trains "
+            "in one process: unset it"
         )
     is_hyperband = flags.tuner == "hyperband"
     if is_hyperband and not is_trained:
         raise UsageError(
-            f"--tuner hyperband shares out epochs, and --model {flags.model} has none: "
+            f"--tuner hyperband allocates epochs, and --model {flags.model} has none: "
             f"use bayesian or random"
         )
     for name in ("max_trials", "epochs") if is_hyperband else HYPERBAND:
@@ -127,7 +131,7 @@ def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Searches, and tells what came of it."""
+    """Run a search, or a worker of one, and report its results."""
     flags, model_settings, training = read_flags(arguments)
     role = Role.from_environment()
     data_dir = flags.data_dir or Path("data") / flags.dataset
@@ -152,95 +156,95 @@ def main(arguments: Sequence[str]) -> None:
         hyperband={name: getattr(flags, name) for name in HYPERBAND} if is_hyperband else {},
         max_trials=None if is_hyperband else flags.max_trials,
     )
-    told = cli.settings_from(TensorBoardSettings, flags)
+    tensorboard = cli.settings_from(TensorBoardSettings, flags)
     if role.is_worker:
-        work(plan, role, flags.worker_timeout, told)
+        run_worker(plan, role, flags.worker_timeout, tensorboard)
         return
     with plan.locked():
         cli.import_tensorflow()
-        search(plan, role, flags.worker_timeout, told)
+        search(plan, role, flags.worker_timeout, tensorboard)
 
 
-def search(plan: Plan, role: Role, worker_timeout: float, told: TensorBoardSettings) -> None:
-    """Searches alone or as the chief, and writes and prints the results.
+def search(plan: Plan, role: Role, worker_timeout: float, tensorboard: TensorBoardSettings) -> None:
+    """Search in this process or as the chief of several, and write and print the results.
 
     Args:
-      plan: The search, whose directory is held.
-      role: What this process is.
-      worker_timeout: Seconds after which a worker is gone.
-      told: What TensorBoard is told of each trial.
+      plan: The search, whose directory is locked.
+      role: Role of this process.
+      worker_timeout: Seconds without a heartbeat after which a worker is lost.
+      tensorboard: TensorBoard settings of each trial.
     """
-    from tuning import oracle as oracles
-    from tuning.results import Results, report_end
+    from tuning.oracle import create_oracle
+    from tuning.results import Results, print_progress
     from tuning.tuner import Tuner
 
-    oracle = oracles.create(plan, on_end=lambda trial: report_end(plan, oracle, trial))
+    oracle = create_oracle(plan, on_end=lambda trial: print_progress(plan, oracle, trial))
     with StopOnSignal() as stop:
         if not oracle.is_complete:
             if role.is_chief:
-                chief = Chief(oracle, plan.workers, worker_timeout)
-                lead(Tuner(plan, oracle, None, stop), chief, role.address, stop.check)
+                monitor = WorkerMonitor(oracle, plan.heartbeats, worker_timeout)
+                serve_oracle(Tuner(plan, oracle, None, stop), monitor, role.address, stop.check)
             else:
                 for worker in list(oracle.ongoing_trials):
-                    oracle.put_back(worker)
-                Tuner(plan, oracle, trainer(plan, stop, told), stop).search(verbose=0)
-    if len(oracle.trials) < oracle.planned:
-        trials = f"{len(oracle.trials)} of {oracle.planned} trials"
-        print(f"ended after {trials}: nothing else is left to try", file=sys.stderr)
+                    oracle.requeue(worker)
+                Tuner(plan, oracle, trainer(plan, stop, tensorboard), stop).search(verbose=0)
+    if len(oracle.trials) < oracle.planned_trials:
+        trials = f"{len(oracle.trials)} of {oracle.planned_trials} trials"
+        print(f"ended after {trials}: the search space is exhausted", file=sys.stderr)
     results = Results.from_search(plan, oracle)
     results.write()
     print(results.describe())
 
 
-def work(plan: Plan, role: Role, timeout: float, told: TensorBoardSettings) -> None:
-    """Runs trials for a chief until nothing is left to do.
+def run_worker(plan: Plan, role: Role, timeout: float, tensorboard: TensorBoardSettings) -> None:
+    """Run trials for a chief until no trial is left.
 
     Args:
       plan: The search.
-      role: What this process is.
-      timeout: Seconds to wait for the chief.
-      told: What TensorBoard is told of each trial.
+      role: Role of this process.
+      timeout: Seconds to wait for an answer of the chief.
+      tensorboard: TensorBoard settings of each trial.
     """
     cli.import_tensorflow()
-    from tuning import oracle as oracles
+    from tuning.oracle import create_oracle
     from tuning.tuner import Tuner
 
     with StopOnSignal() as stop:
-        tuner = Tuner(plan, oracles.create(plan), trainer(plan, stop, told), stop)
-        follow(tuner.oracle, role.address, timeout)
-        tuner.oracle.get_space()  # The chief has begun the search when it answers.
+        tuner = Tuner(plan, create_oracle(plan), trainer(plan, stop, tensorboard), stop)
+        connect_to_chief(tuner.oracle, role.address, timeout)
+        tuner.oracle.get_space()  # An answer implies that the chief has written search.json.
         plan.check_same()
-        with present(plan.workers, role.name):
+        with heartbeat(plan.heartbeats, role.name):
             tuner.search()
-    print(f"the search in {plan.workdir} has ended; the chief tells what came of it")
+    print(f"the search in {plan.workdir} has ended; the chief reports the results")
 
 
-def trainer(plan: Plan, stop: StopOnSignal, told: TensorBoardSettings) -> Train:
-    """What trains a run of the search and returns its validation MRR@20.
+def trainer(plan: Plan, stop: StopOnSignal, tensorboard: TensorBoardSettings) -> TrainFunction:
+    """Return a function that trains a run of the search and returns its validation MRR@20.
 
     Args:
       plan: The search.
-      stop: Says when to stop.
-      told: What TensorBoard is told of each run.
+      stop: Interrupts the training at a signal.
+      tensorboard: TensorBoard settings of each run.
     """
     import tensorflow as tf
     import tf_keras as keras
 
     from hln_tf.data.sessions import read_sessions
+    from hln_tf.training import OBJECTIVE
     from hln_tf.training.run import select
-    from hln_tf.training.trainer import OBJECTIVE
 
-    tf.get_logger().setLevel("ERROR")  # Else it warns that each trial has graphs of its own.
+    tf.get_logger().setLevel("ERROR")  # Otherwise it warns of the retracing in each trial.
     if plan.base.training.deterministic:
         tf.config.experimental.enable_op_determinism()
     train, validation = (read_sessions(plan.data_dir, split) for split in ("train", "validation"))
 
     def train_run(config: RunConfig, run: RunDirectory) -> float:
         try:
-            _, results = select(config, run, train, validation, stop, told=told)
+            _, results = select(config, run, train, validation, stop, None, tensorboard)
             return results["validation"][OBJECTIVE]
         finally:
-            # A trial's model and its graphs leave before the next one's come.
+            # Free the trial's model and graphs before those of the next trial are built.
             keras.backend.clear_session()
             gc.collect()
 

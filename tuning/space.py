@@ -1,4 +1,4 @@
-"""The search space, read off the settings' own declarations."""
+"""Search space, derived from the fields of the settings dataclasses."""
 
 import dataclasses
 import math
@@ -8,7 +8,7 @@ from typing import Any
 from hln_tf.common.errors import UsageError
 from hln_tf.common.settings import Range, value_type
 
-# KerasTuner's messages between processes hold 32-bit floats, which keep 6 digits whole.
+# KerasTuner's messages between processes have 32-bit floats, precise to 6 decimal digits.
 DIGITS = 6
 
 
@@ -17,47 +17,47 @@ class Hyperparameter:
     """A setting that is searched.
 
     Attributes:
-      name: The setting.
-      search: What it is drawn from.
-      default: Its value in the first trial, which may lie outside of `search`.
+      name: Name of the setting.
+      domain: The range or the choices that its values are sampled from.
+      default: Its value in the first trial, which may lie outside of `domain`.
     """
 
     name: str
-    search: Range | tuple[Any, ...]
+    domain: Range | tuple[Any, ...]
     default: Any
 
     @property
     def choices(self) -> list[Any]:
-        """The values to choose from where `search` is no range, the default among them."""
-        assert isinstance(self.search, tuple)
-        return [*self.search, *({self.default} - set(self.search))]
+        """The values of a categorical hyperparameter, the default included."""
+        assert isinstance(self.domain, tuple)
+        return [*self.domain, *({self.default} - set(self.domain))]
 
     def declare(self, hyperparameters: Any) -> None:
-        """Adds it to a `keras_tuner.HyperParameters`."""
-        if not isinstance(self.search, Range):
+        """Add it to a `keras_tuner.HyperParameters`."""
+        if not isinstance(self.domain, Range):
             hyperparameters.Choice(self.name, self.choices, default=self.default)
             return
         add = hyperparameters.Int if isinstance(self.default, int) else hyperparameters.Float
-        sampling = "log" if self.search.log else "linear"
-        add(self.name, self.search.low, self.search.high, sampling=sampling, default=self.default)
+        sampling = "log" if self.domain.log else "linear"
+        add(self.name, self.domain.low, self.domain.high, sampling=sampling, default=self.default)
 
-    def value(self, drawn: Any) -> Any:
-        """The setting's value for a drawn one: the default to the last digit, or rounded."""
-        if not isinstance(self.search, Range) or drawn == self.default:
-            return drawn
-        if isinstance(drawn, float):
-            drawn = _rounded(drawn)
-            if drawn == _rounded(self.default):
+    def value(self, sampled: Any) -> Any:
+        """Return the setting's value for a sampled one: the exact default, or a rounded value."""
+        if not isinstance(self.domain, Range) or sampled == self.default:
+            return sampled
+        if isinstance(sampled, float):
+            sampled = _rounded(sampled)
+            if sampled == _rounded(self.default):
                 return self.default
-        # The draw may end one above a range of integers.
-        return type(self.default)(min(max(drawn, self.search.low), self.search.high))
+        # KerasTuner may sample an integer one above its range.
+        return type(self.default)(min(max(sampled, self.domain.low), self.domain.high))
 
 
 class Space:
-    """The hyperparameters of a search.
+    """Search space.
 
     Args:
-      hyperparameters: What is searched.
+      hyperparameters: Its hyperparameters.
     """
 
     def __init__(self, hyperparameters: Sequence[Hyperparameter]) -> None:
@@ -70,17 +70,17 @@ class Space:
         names: Sequence[str] | None = None,
         ranges: Sequence[str] = (),
     ) -> "Space":
-        """The space that settings declare.
+        """Create the search space that settings declare.
 
         Args:
-          settings: Settings dataclasses, whose fields name their `search`
+          settings: Settings dataclasses, whose fields declare their `search`
             ranges; the first trial has their values.
-          names: The hyperparameters to search; all that are declared by default.
-          ranges: Ranges in place of declared ones, as `name=low:high`.
+          names: The hyperparameters to search; by default all that are declared.
+          ranges: Ranges that replace the declared ones, as `name=low:high`.
 
         Raises:
-          UsageError: A name or a range is not allowed; the message lists those
-            that are.
+          UsageError: A name or a range is not allowed; the message lists the
+            allowed ones.
         """
         declared = {
             field.name: (part, field)
@@ -104,7 +104,7 @@ class Space:
             [
                 Hyperparameter(
                     name,
-                    replaced.get(name) or _around(field.metadata["search"], getattr(part, name)),
+                    replaced.get(name) or _centred(field.metadata["search"], getattr(part, name)),
                     getattr(part, name),
                 )
                 for name, (part, field) in declared.items()
@@ -113,7 +113,7 @@ class Space:
         )
 
     def declare(self) -> Any:
-        """The space as `keras_tuner.HyperParameters`."""
+        """Return the space as `keras_tuner.HyperParameters`."""
         import keras_tuner
 
         hyperparameters = keras_tuner.HyperParameters()
@@ -121,43 +121,43 @@ class Space:
             hyperparameter.declare(hyperparameters)
         return hyperparameters
 
-    def values(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of the settings for KerasTuner's, which may have others among them."""
-        return {each.name: each.value(drawn[each.name]) for each in self.hyperparameters}
+    def values(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of the settings for KerasTuner's, which may include other entries."""
+        return {each.name: each.value(sampled[each.name]) for each in self.hyperparameters}
 
-    def apply(self, drawn: Mapping[str, Any], settings: Any) -> Any:
-        """Settings with the drawn values in place of their own."""
+    def apply(self, sampled: Mapping[str, Any], settings: Any) -> Any:
+        """Return the settings with the sampled values."""
         own = {field.name for field in dataclasses.fields(settings)}
-        values = {name: value for name, value in self.values(drawn).items() if name in own}
+        values = {name: value for name, value in self.values(sampled).items() if name in own}
         return dataclasses.replace(settings, **values)
 
     def defaults(self) -> dict[str, Any]:
-        """The values of the first trial."""
+        """Return the values of the first trial."""
         return {each.name: each.default for each in self.hyperparameters}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Convert to plain values for JSON."""
         return {
-            each.name: dataclasses.asdict(each.search)
-            if isinstance(each.search, Range)
-            else list(each.search)
+            each.name: dataclasses.asdict(each.domain)
+            if isinstance(each.domain, Range)
+            else list(each.domain)
             for each in self.hyperparameters
         }
 
 
-def _around(search: Range | tuple[Any, ...], default: Any) -> Range | tuple[Any, ...]:
-    """A logarithmic range that leaves the default out, moved to have it in its middle.
+def _centred(domain: Range | tuple[Any, ...], default: Any) -> Range | tuple[Any, ...]:
+    """Centre a logarithmic range on the default if the default lies outside of it.
 
-    Presets differ by orders of magnitude: what is a fine learning rate for one
-    model moves another nowhere.
+    Presets differ by orders of magnitude: a good learning rate for one model is
+    far too small for another.
     """
-    if not isinstance(search, Range) or not search.log or search.low <= default <= search.high:
-        return search
-    factor = default / math.sqrt(search.low * search.high)
-    low, high = search.low * factor, search.high * factor
+    if not isinstance(domain, Range) or not domain.log or domain.low <= default <= domain.high:
+        return domain
+    factor = default / math.sqrt(domain.low * domain.high)
+    low, high = domain.low * factor, domain.high * factor
     if isinstance(default, int):
         low, high = max(1, round(low)), round(high)
-    return dataclasses.replace(search, low=low, high=high)
+    return dataclasses.replace(domain, low=low, high=high)
 
 
 def _rounded(value: float) -> float:
@@ -167,7 +167,7 @@ def _rounded(value: float) -> float:
 def _check_known(flag: str, name: str, declared: Mapping[str, Any]) -> None:
     if name not in declared:
         raise UsageError(
-            f"{flag} has {name!r}, which is no hyperparameter; there are: {', '.join(declared)}"
+            f"{flag} has {name!r}, which is no hyperparameter; available: {', '.join(declared)}"
         )
 
 
@@ -175,7 +175,7 @@ def _read_range(text: str, settings: Any, field: dataclasses.Field[Any]) -> Rang
     name, declared = field.name, field.metadata["search"]
     if not isinstance(declared, Range):
         values = ", ".join(map(str, declared))
-        raise UsageError(f"--range has {name!r}, which takes no range but one of: {values}")
+        raise UsageError(f"--range has {name!r}, which has no range but is one of: {values}")
     number, _ = value_type(field, type(settings))
     kind = "whole numbers" if number is int else "numbers"
     try:
@@ -192,5 +192,5 @@ def _read_range(text: str, settings: Any, field: dataclasses.Field[Any]) -> Rang
         except UsageError as error:
             raise UsageError(f"--range {text} is not allowed: {error}") from None
     if declared.log and not low > 0:
-        raise UsageError(f"--range {text} is drawn by its logarithm: expected LOW above 0")
+        raise UsageError(f"--range {text} is sampled on a logarithmic scale: expected LOW above 0")
     return Range(low, high, declared.log)

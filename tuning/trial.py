@@ -1,4 +1,4 @@
-"""One trial: a run of its own that goes on where it stopped, or fails for itself."""
+"""A trial: a run that resumes after an interruption, and whose failure does not end the search."""
 
 import contextlib
 import shutil
@@ -10,62 +10,63 @@ from typing import Any
 
 from hln_tf.common import files
 from hln_tf.common.errors import HlnError
-from hln_tf.training.run_directory import RunDirectory
-from hln_tf.training.settings import RunConfig
+from hln_tf.training import RunConfig, RunDirectory
 from tuning.plan import PARENT, Plan
 
 CRASHES, FAILURE = "crashes", "failure.txt"
 MAX_CRASHES = 2
 
-# Trains a run in its workdir and returns its objective.
-Train = Callable[[RunConfig, RunDirectory], float]
+# Trains a run in its run directory and returns its objective.
+TrainFunction = Callable[[RunConfig, RunDirectory], float]
 
 
 class TrialError(HlnError):
-    """A trial has failed; its workdir says why."""
+    """Failure of a trial; its run directory has the reason."""
 
 
-def run_trial(plan: Plan, trial_id: str, drawn: Mapping[str, Any], train: Train) -> float:
-    """Runs a trial, or what is left of it.
+def run_trial(
+    plan: Plan, trial_id: str, hyperparameters: Mapping[str, Any], train: TrainFunction
+) -> float:
+    """Run a trial, or resume it.
 
     Args:
       plan: The search.
-      trial_id: The trial.
-      drawn: Its hyperparameters. Where Hyperband names a trial to go on from,
-        this one starts from a copy of its state.
-      train: Trains a run in its workdir.
+      trial_id: Id of the trial.
+      hyperparameters: Its hyperparameters. If they name a parent trial, as
+        Hyperband's do, the trial starts from a copy of its parent's checkpoints.
+      train: Trains a run in its run directory.
 
     Returns:
       The objective.
 
     Raises:
-      TrialError: The training raised an exception, or the process died too
-        often in it.
-      HlnError: Another process is at this trial, or the data set or the
-        trial's workdir is unusable, which is no fault of the trial's.
-      OSError: The trial's workdir cannot be written.
+      TrialError: The training raised an exception, or the process died in it
+        too often.
+      HlnError: Another process runs this trial, or the data set or the run
+        directory is unusable: not a failure of the trial.
+      OSError: The run directory cannot be written.
     """
-    run = plan.run(trial_id)
+    run = plan.run_directory(trial_id)
     with run.locked():
-        config = plan.config(drawn)
+        config = plan.config(hyperparameters)
         run.begin(config, plan.vocabulary)
         try:
-            if PARENT in drawn:
-                _copy_state(plan.run(drawn[PARENT]), run)
-            with _crashes_counted(run.path / CRASHES):
+            if PARENT in hyperparameters:
+                _copy_state(plan.run_directory(hyperparameters[PARENT]), run)
+            with _counted_crashes(run.path / CRASHES):
                 return train(config, run)
         except Exception as error:
             reason = str(error)
             if not isinstance(error, HlnError):
-                reason = f"{type(error).__name__}: {reason or 'without a message'}"
+                reason = f"{type(error).__name__}: {reason or 'no message'}"
                 reason += f"\n\n{traceback.format_exc()}"
             with files.atomic_write(run.path / FAILURE) as temporary:
                 temporary.write_text(f"{reason.rstrip()}\n", "utf-8")
             raise TrialError(reason.partition("\n")[0]) from None
 
 
-def failure(run: RunDirectory) -> str:
-    """Why a trial failed, in one line; empty where its workdir does not say."""
+def failure_reason(run: RunDirectory) -> str:
+    """Return the reason of a trial's failure in one line; empty if none is recorded."""
     path = run.path / FAILURE
     return path.read_text("utf-8").partition("\n")[0] if path.is_file() else ""
 
@@ -78,13 +79,15 @@ def _copy_state(parent: RunDirectory, run: RunDirectory) -> None:
 
 
 @contextlib.contextmanager
-def _crashes_counted(path: Path) -> Iterator[None]:
-    """Counts how often the process dies inside; any other end takes the count back."""
+def _counted_crashes(path: Path) -> Iterator[None]:
+    """Count the times that the process dies in the block; any other exit is not counted."""
     crashes = int(path.read_text()) if path.is_file() else 0
     if crashes >= MAX_CRASHES:
-        raise HlnError(f"its process died {crashes} times in it")
+        raise HlnError(f"its process died {crashes} times during the trial")
     if crashes:
-        print(f"{path.parent.name}: its process died in it, it goes on", file=sys.stderr)
+        print(
+            f"{path.parent.name}: its process died during the trial, resuming it", file=sys.stderr
+        )
     with files.atomic_write(path) as temporary:
         temporary.write_text(f"{crashes + 1}\n")
     try:

@@ -1,4 +1,4 @@
-"""How a trial ended."""
+"""Result of a trial."""
 
 import dataclasses
 from typing import Any
@@ -6,25 +6,25 @@ from typing import Any
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tuning.plan import EPOCHS, PARENT, Plan
-from tuning.trial import failure
+from tuning.trial import failure_reason
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
-    """How a trial ended.
+class TrialResult:
+    """Result of a trial.
 
     Attributes:
-      number: The trial, from 0.
-      drawn: Its hyperparameters as KerasTuner has them.
-      values: The settings that were searched.
-      epochs: Epochs that it was allowed in all.
-      parent: The trial that it went on from, or None.
-      score: Its validation MRR@20; None where it failed.
-      reason: Why it failed, or "".
+      number: Number of the trial, from 0.
+      hyperparameters: Its hyperparameters as KerasTuner stores them.
+      values: The values of the settings that are searched.
+      epochs: Maximum number of epochs, those of its parent included.
+      parent: Number of the trial that it was promoted from, or None.
+      score: Its validation MRR@20; None if it failed.
+      reason: Reason of its failure, or "".
     """
 
     number: int
-    drawn: dict[str, Any]
+    hyperparameters: dict[str, Any]
     values: dict[str, Any]
     epochs: int
     parent: int | None
@@ -32,17 +32,18 @@ class Outcome:
     reason: str
 
     @classmethod
-    def from_trial(cls, plan: Plan, trial: Trial) -> "Outcome":
-        """The outcome of a trial that has ended."""
-        drawn = dict(trial.hyperparameters.values)
+    def from_trial(cls, plan: Plan, trial: Trial) -> "TrialResult":
+        """Create the result of a trial that has ended."""
+        hyperparameters = dict(trial.hyperparameters.values)
         completed = trial.status == TrialStatus.COMPLETED
-        parent = drawn.get(PARENT)
+        parent = hyperparameters.get(PARENT)
+        run = plan.run_directory(trial.trial_id)
         return cls(
             number=int(trial.trial_id),
-            drawn=drawn,
-            values=plan.space.values(drawn),
-            epochs=drawn.get(EPOCHS, plan.base.training.epochs),
+            hyperparameters=hyperparameters,
+            values=plan.space.values(hyperparameters),
+            epochs=hyperparameters.get(EPOCHS, plan.base.training.epochs),
             parent=None if parent is None else int(parent),
             score=float(trial.score) if completed else None,
-            reason="" if completed else failure(plan.run(trial.trial_id)) or "no reason is known",
+            reason="" if completed else failure_reason(run) or "the reason is unknown",
         )

@@ -1,9 +1,9 @@
-"""Several processes on one search: KerasTuner's chief and its workers.
+"""Distributed search: KerasTuner's chief and its workers.
 
-The chief holds the oracle and serves it over gRPC; each worker asks it for
-trials and trains them. The environment says which of them a process is. Beside
-KerasTuner's own messages, each worker touches a file in the search's directory
-while it lives, so that the chief knows when one has gone.
+The chief serves the oracle over gRPC; each worker requests trials from it and
+trains them. The environment gives the role of a process. In addition to
+KerasTuner's messages, each worker touches a heartbeat file in the search's
+directory periodically, so that the chief detects the loss of a worker.
 """
 
 import contextlib
@@ -22,17 +22,18 @@ from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.periodic import periodic
 
 ID, HOST, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
-SECONDS_BETWEEN_BEATS = 2.0
-SECONDS_BETWEEN_LOOKS = 0.5
+HEARTBEAT_SECONDS = 2.0
+POLL_SECONDS = 0.5
+MAX_BACKOFF_MS = 2_000
 
 
 @dataclasses.dataclass(frozen=True)
 class Role:
-    """What this process is in a search.
+    """Role of this process in a search.
 
     Attributes:
-      name: Its name among the processes; "" where it is alone.
-      address: The chief's `host:port`; "" where it is alone.
+      name: Its name among the processes; "" for a search by one process.
+      address: The chief's `host:port`; "" for a search by one process.
     """
 
     name: str = ""
@@ -40,24 +41,24 @@ class Role:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process chooses the trials for others."""
+        """True if this process serves the oracle."""
         return "chief" in self.name  # KerasTuner's rule
 
     @property
     def is_worker(self) -> bool:
-        """Whether this process asks a chief for trials."""
+        """True if this process requests trials from a chief."""
         return bool(self.name) and not self.is_chief
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Role":
-        """Reads KerasTuner's variables; without an address this process is alone.
+        """Read KerasTuner's variables; without an address the search is by one process.
 
         Raises:
-          UsageError: Some of them are missing, or the port is no port.
+          UsageError: Some of them are missing, or the port is invalid.
         """
         given = {name: environment.get(name, "").strip() for name in (ID, HOST, PORT)}
         missing = [name for name, value in given.items() if not value]
-        # KerasTuner takes a host that is set, but empty, for a chief's.
+        # KerasTuner treats a host that is set, but empty, as the address of a chief.
         if HOST not in environment and not given[PORT]:
             return cls()
         if missing:
@@ -71,37 +72,37 @@ class Role:
 
 
 @contextlib.contextmanager
-def present(directory: Path, worker: str) -> Iterator[None]:
-    """Shows that a worker is there: touches its file, and removes it at the end.
+def heartbeat(directory: Path, worker: str) -> Iterator[None]:
+    """Touch a worker's heartbeat file periodically, and remove it at the end.
 
-    The file of a worker that was killed stays.
+    The file of a worker that was killed remains.
 
     Raises:
-      HlnError: A worker of the same name is there.
+      HlnError: Another worker has the same name.
     """
     path = directory / urllib.parse.quote(worker, safe="")
 
     def beat() -> None:
-        with contextlib.suppress(OSError):  # such as a network that is away for a moment
+        with contextlib.suppress(OSError):  # such as a short outage of a network file system
             os.utime(path)
 
     with files.process_lock(path, f"the name {worker}", f"give each worker a {ID} of its own"):
         os.utime(path)
         try:
-            with periodic(beat, SECONDS_BETWEEN_BEATS):
+            with periodic(beat, HEARTBEAT_SECONDS):
                 yield
         finally:
             path.unlink(missing_ok=True)
 
 
-class Chief:
-    """Watches over a search's workers.
+class WorkerMonitor:
+    """Monitor of the workers' heartbeats, which runs in the chief.
 
     Args:
       oracle: The search's oracle (`tuning.oracle.SearchOracle`).
-      directory: Where workers show that they are there.
-      timeout: Seconds without a sign after which a worker is gone.
-      clock: Seconds that pass.
+      directory: Directory of the heartbeat files.
+      timeout: Seconds without a heartbeat after which a worker is lost.
+      clock: Monotonic clock in seconds.
     """
 
     def __init__(
@@ -115,78 +116,81 @@ class Chief:
         self._directory = directory
         self._timeout = timeout
         self._clock = clock
-        self._beats = self._read_beats()
-        self._heard: dict[str, float] = {}
-        self._started = self._lonely_since = clock()
+        self._heartbeats = self._read_heartbeats()
+        self._last_seen: dict[str, float] = {}
+        self._started = self._last_with_workers = clock()
 
-    def has_finished(self) -> bool:
-        """Looks at the workers once.
+    def check(self) -> bool:
+        """Check the workers once and requeue the trials of those that have left.
 
-        A worker that has left of its own accord, or whose trial is from an
-        earlier life of the chief and that never comes back, leaves its trial to
-        the others.
+        A trial that was assigned before the chief restarted is also requeued if
+        its worker does not return within the timeout.
 
         Returns:
-          Whether the search has ended and its workers have left.
+          True if the search has ended and its workers have left.
 
         Raises:
-          HlnError: A worker has been gone for too long, or none has ever come.
+          HlnError: A worker is lost, or no worker has connected.
         """
         now = self._clock()
-        # Before the files are looked at: a worker that comes meanwhile is no worker that left.
+        # Read before the files: a worker that starts in between has not left.
         busy = list(self._oracle.ongoing_trials)
-        beats = self._read_beats()
-        self._heard |= {name: now for name in beats if beats[name] != self._beats.get(name)}
-        self._beats = beats
-        for name in set(self._heard) - set(beats):
-            del self._heard[name]
-        silent = [name for name, heard in self._heard.items() if now - heard > self._timeout]
-        if self._oracle.has_ended or self._oracle.is_complete:
-            return len(silent) == len(self._heard)
+        heartbeats = self._read_heartbeats()
+        for name, modified in heartbeats.items():
+            if modified != self._heartbeats.get(name):
+                self._last_seen[name] = now
+        self._heartbeats = heartbeats
+        for name in set(self._last_seen) - set(heartbeats):
+            del self._last_seen[name]
+        lost = [name for name, seen in self._last_seen.items() if now - seen > self._timeout]
+        if self._oracle.has_stopped or self._oracle.is_complete:
+            return len(lost) == len(self._last_seen)
         for name in busy:
-            never_came = name not in self._heard and now - self._started > self._timeout
-            if name not in beats or name in silent or never_came:
-                self._put_back(name)
-        if silent:
+            never_seen = name not in self._last_seen and now - self._started > self._timeout
+            if name not in heartbeats or name in lost or never_seen:
+                self._requeue(name)
+        if lost:
             raise HlnError(
-                f"the worker {silent[0]} has been gone for {self._timeout:g} s: start it again, "
-                f"and the chief; its trial goes on where it was"
+                f"no heartbeat of the worker {lost[0]} for {self._timeout:g} s: restart it and the "
+                f"chief; its trial resumes from its checkpoint"
             )
-        if self._heard:
-            self._lonely_since = now
-        if now - self._lonely_since > self._timeout:
+        if self._last_seen:
+            self._last_with_workers = now
+        if now - self._last_with_workers > self._timeout:
             raise HlnError(
-                f"no worker has been there for {self._timeout:g} s: start the same command with "
-                f"another {ID} in the environment, and the chief again"
+                f"no heartbeat of any worker for {self._timeout:g} s: start the same command with "
+                f"another {ID} in the environment, and restart the chief"
             )
         return False
 
-    def _put_back(self, name: str) -> None:
-        trial = self._oracle.put_back(name)
+    def _requeue(self, name: str) -> None:
+        trial = self._oracle.requeue(name)
         if trial is not None:
-            print(f"trial {int(trial.trial_id)} of {name} waits for a worker", file=sys.stderr)
+            print(f"trial {int(trial.trial_id)} of {name} is requeued", file=sys.stderr)
 
-    def _read_beats(self) -> dict[str, int]:
-        """When each worker's file was last touched, by its own clock."""
-        beats = {}
+    def _read_heartbeats(self) -> dict[str, int]:
+        """Return the time of each worker's last heartbeat, by the worker's own clock."""
+        heartbeats = {}
         for path in self._directory.glob("*"):
             with contextlib.suppress(FileNotFoundError):
-                beats[urllib.parse.unquote(path.name)] = path.stat().st_mtime_ns
-        return beats
+                heartbeats[urllib.parse.unquote(path.name)] = path.stat().st_mtime_ns
+        return heartbeats
 
 
-def lead(tuner: Any, chief: Chief, address: str, check_stop: Callable[[], None]) -> None:
-    """Serves a search's oracle until the search has ended.
+def serve_oracle(
+    tuner: Any, monitor: WorkerMonitor, address: str, check_stop: Callable[[], None]
+) -> None:
+    """Serve a search's oracle until the search has ended.
 
     Args:
       tuner: The chief's tuner.
-      chief: Watches over the workers.
-      address: Where the oracle is served.
-      check_stop: Raises an exception where the process is to stop.
+      monitor: Monitors the workers.
+      address: Address at which the oracle is served.
+      check_stop: Raises an exception if the process is to stop.
 
     Raises:
-      HlnError: The address cannot be served, or a worker has gone.
-      Exception: The oracle could not answer a worker, such as an `OSError` where
+      HlnError: The address cannot be served, or a worker is lost.
+      Exception: The oracle could not answer a worker, such as an `OSError` if
         the search's state cannot be saved.
     """
     failures: list[Exception] = []
@@ -197,43 +201,43 @@ def lead(tuner: Any, chief: Chief, address: str, check_stop: Callable[[], None])
         except Exception as error:
             failures.append(error)
 
-    # Its server would end once the workers that have asked lately are told to stop, and leave the
-    # others without an answer. An id that never asks keeps it going.
+    # KerasTuner's server ends as soon as every worker with a recent request has received the
+    # status STOPPED; it no longer answers the others. An id without requests prevents that.
     tuner.oracle.tuner_ids.add(address)
-    # KerasTuner's server never looks whether its workers live, so it does not get the main thread.
+    # The server does not detect lost workers, so the main thread is left to the monitor.
     threading.Thread(target=serve, daemon=True).start()
     print(f"waiting for workers at {address}", file=sys.stderr)
     while True:
         check_stop()
         if failures:
             raise HlnError(f"{address} cannot be served ({failures[0]}): choose another {PORT}")
-        if tuner.oracle.broken:
-            raise tuner.oracle.broken
-        if chief.has_finished():
+        if tuner.oracle.error:
+            raise tuner.oracle.error
+        if monitor.check():
             return
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+        time.sleep(POLL_SECONDS)
 
 
-def follow(oracle_client: Any, address: str, timeout: float) -> None:
-    """Makes a worker end with a clear message where its chief does not answer.
+def connect_to_chief(oracle_client: Any, address: str, timeout: float) -> None:
+    """Connect a worker to its chief with a timeout and a clear error message.
 
-    KerasTuner waits for an hour, and looks for a chief that was away more and
-    more seldom.
+    KerasTuner's own timeout is an hour, and gRPC's exponential backoff grows to two
+    minutes between attempts to reconnect.
 
     Args:
       oracle_client: KerasTuner's client, whose connection is replaced.
-      address: Where the chief is.
+      address: Address of the chief.
       timeout: Seconds to wait for an answer.
     """
     import grpc
 
-    options = [("grpc.max_reconnect_backoff_ms", 2_000)]
+    options = [("grpc.max_reconnect_backoff_ms", MAX_BACKOFF_MS)]
     channel = grpc.insecure_channel(address, options)
     oracle_client.stub = _Stub(type(oracle_client.stub)(channel), address, timeout)
 
 
 class _Stub:
-    """KerasTuner's remote calls, with errors that a user can mend."""
+    """KerasTuner's remote calls, with a timeout and an error that names the remedy."""
 
     def __init__(self, stub: Any, address: str, timeout: float) -> None:
         self._stub = stub
@@ -253,8 +257,8 @@ class _Stub:
             except grpc.RpcError as error:
                 raise FatalError(
                     f"the chief at {self._address} does not answer ({error.code().name.lower()}, "
-                    f"waited up to {self._timeout:g} s): unless the search has ended, start it, "
-                    f"then this worker again; its trial goes on where it was"
+                    f"timeout {self._timeout:g} s): unless the search has ended, start the chief, "
+                    f"then this worker again; its trial resumes from its checkpoint"
                 ) from None
 
         return call

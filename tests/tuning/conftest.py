@@ -1,21 +1,21 @@
 import dataclasses
 import json
-from pathlib import Path
+from collections.abc import Collection
 
 import numpy as np
 import pytest
 from toy import write_dataset
 
 from hln_tf.data.layout import Manifest
-from hln_tf.models.settings import HLNSettings
-from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
+from hln_tf.models import HLNSettings
+from hln_tf.training import DataDescription, RunConfig, TrainingSettings
 from tuning.plan import Plan
 from tuning.space import Space
 
 
 @pytest.fixture(scope="session")
 def chains(tmp_path_factory):
-    """Sessions that count upwards; the next item is certain."""
+    """A data set whose sessions count upwards: the next item is certain."""
     directory = tmp_path_factory.mktemp("chains") / "data"
     random = np.random.default_rng(0)
     sessions = [[int(start + i) % 12 + 1 for i in range(5)] for start in random.integers(0, 12, 60)]
@@ -26,7 +26,7 @@ def chains(tmp_path_factory):
 
 @pytest.fixture
 def make_plan(chains, tmp_path):
-    """Makes a small search of two hyperparameters in a new directory, or in a named one."""
+    """A function that creates a small search of two hyperparameters."""
 
     def make(tuner="random", workdir=None, max_trials=4, names=("learning_rate", "aggregation")):
         hyperband = {"max_epochs": 4, "factor": 2, "iterations": 1}
@@ -47,16 +47,12 @@ def make_plan(chains, tmp_path):
 
 
 @dataclasses.dataclass
-class Trials:
-    """Stands for the training: remembers what it ran, and scores a rate near 0.003 best."""
+class FakeTraining:
+    """Fake training that records its trials; a learning rate near 0.003 has the best score."""
 
-    ran: list
-    failing: frozenset = frozenset()
-    dying: frozenset = frozenset()
-
-    @classmethod
-    def new(cls, failing=(), dying=()):
-        return cls([], frozenset(failing), frozenset(dying))
+    failing: Collection[int] = ()
+    interrupted: Collection[int] = ()
+    ran: list = dataclasses.field(default_factory=list)
 
     def __call__(self, config, run):
         number = int(run.path.name.removeprefix("trial_"))
@@ -64,7 +60,7 @@ class Trials:
         (run.path / "selection").mkdir(exist_ok=True)
         with open(run.path / "selection" / "epochs", "a") as file:
             file.write(f"{number}:{config.training.epochs} ")
-        if number in self.dying:
+        if number in self.interrupted:
             raise KeyboardInterrupt
         if number in self.failing:
             raise ValueError(f"trial {number} is bad")
@@ -72,14 +68,15 @@ class Trials:
 
 
 @pytest.fixture
-def trials():
-    return Trials.new
-
-
-def read_config(plan, number):
-    return json.loads((Path(plan.run(str(number)).path) / "config.json").read_text())
+def fake_training():
+    return FakeTraining
 
 
 @pytest.fixture
-def config_of():
-    return read_config
+def read_config():
+    """A function that reads the configuration of a trial's run."""
+
+    def read(plan, number):
+        return json.loads((plan.run_directory(str(number)).path / "config.json").read_text())
+
+    return read

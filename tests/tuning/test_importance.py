@@ -5,10 +5,10 @@ import pytest
 from matplotlib import image
 
 from hln_tf.common.settings import Range
-from tuning.importance import measure
+from tuning.importance import measure_importance
 from tuning.results import Results
 from tuning.space import Hyperparameter
-from tuning.trial_result import Outcome
+from tuning.trial_result import TrialResult
 
 RATE = Hyperparameter("rate", Range(0.001, 1.0, log=True), 0.01)
 BIAS = Hyperparameter("bias", Range(-1.0, 1.0), 0.0)
@@ -17,74 +17,73 @@ KIND = Hyperparameter("kind", ("a", "b"), "a")
 
 def importance(hyperparameter, values, scores, epochs=None):
     named = [{hyperparameter.name: value} for value in values]
-    (told,) = measure([hyperparameter], named, scores, epochs or [1] * len(scores))
-    return told
+    (result,) = measure_importance([hyperparameter], named, scores, epochs or [1] * len(scores))
+    return result
 
 
-def test_a_line_of_ranks_is_explained_whole_whatever_the_scores():
-    assert importance(RATE, [0.01, 0.1, 1.0, 0.001], [2.0, 3.0, 99.0, 1.0]).share == pytest.approx(
-        1
-    )
+def test_a_monotonic_effect_is_fully_explained_whatever_the_scores():
+    result = importance(RATE, [0.01, 0.1, 1.0, 0.001], [2.0, 3.0, 99.0, 1.0])
+    assert result.explained_variance == pytest.approx(1)
 
 
-def test_a_best_value_in_the_middle_is_seen():
+def test_an_optimum_in_the_middle_of_a_range_is_detected():
     values, scores = np.linspace(-1, 1, 21), -np.square(np.linspace(-1, 1, 21))
-    told = importance(BIAS, values, scores)
-    assert told.share > 0.9 > told.chance
+    result = importance(BIAS, values, scores)
+    assert result.explained_variance > 0.9 > result.threshold
 
 
-def test_choices_explain_the_variance_between_their_means():
+def test_a_categorical_hyperparameter_explains_the_variance_between_its_means():
     # Ranks 1, 2 and 5 of a, 3 and 4 of b: means 8/3 and 7/2 around 3, by 3 * 1/9 + 2 * 1/4 of 10.
-    told = importance(KIND, ["a", "a", "b", "b", "a"], [1.0, 2.0, 3.0, 4.0, 5.0])
-    assert told.share == pytest.approx((3 / 9 + 2 / 4) / 10)
+    result = importance(KIND, ["a", "a", "b", "b", "a"], [1.0, 2.0, 3.0, 4.0, 5.0])
+    assert result.explained_variance == pytest.approx((3 / 9 + 2 / 4) / 10)
 
 
-def test_what_does_not_matter_stays_below_chance_and_two_trials_tell_nothing():
+def test_an_irrelevant_hyperparameter_is_not_significant_nor_are_two_trials():
     random = np.random.default_rng(3)
-    told = importance(BIAS, random.uniform(-1, 1, 40), random.uniform(0, 1, 40))
-    assert told.share < told.chance < 0.3
+    result = importance(BIAS, random.uniform(-1, 1, 40), random.uniform(0, 1, 40))
+    assert result.explained_variance < result.threshold < 0.3
     few = importance(BIAS, [0.1, 0.2], [1.0, 2.0])
-    assert few.chance == pytest.approx(1)
+    assert few.threshold == pytest.approx(1)
 
 
-def test_trials_are_compared_with_those_of_as_many_epochs():
+def test_trials_are_ranked_among_those_of_the_same_epochs():
     values, epochs = [0.1, 0.2, 0.3] * 2, [1] * 3 + [9] * 3
-    told = importance(BIAS, values, [1.0, 2.0, 3.0, 11.0, 12.0, 13.0], epochs)
-    assert told.share == pytest.approx(1)
+    result = importance(BIAS, values, [1.0, 2.0, 3.0, 11.0, 12.0, 13.0], epochs)
+    assert result.explained_variance == pytest.approx(1)
 
 
-def test_the_most_important_comes_first_and_what_never_changes_explains_nothing():
+def test_the_most_important_comes_first_and_a_constant_explains_nothing():
     values = [{"kind": "a", "bias": n / 10} for n in range(10)]
-    told = measure([KIND, BIAS], values, list(range(10)), [1] * 10)
-    assert [each.name for each in told] == ["bias", "kind"]
-    assert told[1].share == 0
+    importances = measure_importance([KIND, BIAS], values, list(range(10)), [1] * 10)
+    assert [each.name for each in importances] == ["bias", "kind"]
+    assert importances[1].explained_variance == 0
 
 
-def outcome(number, score, rate, aggregation="sum"):
+def trial_result(number, score, rate, aggregation="sum"):
     values = {"learning_rate": rate, "aggregation": aggregation}
     reason = "" if score is not None else "the loss is nan"
-    return Outcome(number, values, values, 3, None, score, reason)
+    return TrialResult(number, values, values, 3, None, score, reason)
 
 
 @pytest.mark.parametrize("count", [1, 2, 30])
-def test_the_picture_is_whole_for_few_trials_and_many(make_plan, count):
+def test_the_figure_is_complete_for_few_trials_and_many(make_plan, count):
     plan = make_plan()
     rates = np.geomspace(3e-4, 1e-2, count)
-    completed = [outcome(n, 0.3 - n / 100, rate) for n, rate in enumerate(rates)]
-    Results(plan, completed, [outcome(99, None, 0.001)]).write()
+    completed = [trial_result(n, 0.3 - n / 100, rate) for n, rate in enumerate(rates)]
+    Results(plan, completed, [trial_result(99, None, 0.001)]).write()
     pixels = image.imread(plan.workdir / "importance.png")[..., :3]
     assert pixels.min() < 0.5
     edges = [pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:]]
-    assert all((edge == 1).all() for edge in edges), "something is cut off"
-    drawing = (plan.workdir / "importance.svg").read_text()
-    assert drawing.count("<svg") == 1
-    assert ("for 2 hyperparameters are few" in drawing) == (count < 20)
+    assert all((edge == 1).all() for edge in edges), "the figure is cropped"
+    figure = (plan.workdir / "importance.svg").read_text()
+    assert figure.count("<svg") == 1
+    assert ("for 2 hyperparameters are few" in figure) == (count < 20)
 
 
-def test_the_table_and_the_file_tell_every_trial(make_plan):
+def test_the_table_and_the_file_list_every_trial(make_plan):
     plan = make_plan()
-    completed = [outcome(2, 0.31234, 0.002, "max"), outcome(0, 0.3, 0.001)]
-    results = Results(plan, completed, [outcome(1, None, 0.01)])
+    completed = [trial_result(2, 0.31234, 0.002, "max"), trial_result(0, 0.3, 0.001)]
+    results = Results(plan, completed, [trial_result(1, None, 0.01)])
     results.write()
     text = results.describe()
     rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("|")]
@@ -97,7 +96,7 @@ def test_the_table_and_the_file_tell_every_trial(make_plan):
     assert "best: trial 2, 1.23 points above trial 0, the default settings" in text
     assert f"tensorboard --logdir {plan.workdir}" in text
     with open(plan.workdir / "trials.csv", newline="") as file:
-        read = list(csv.DictReader(file))
-    assert [row["trial"] for row in read] == ["0", "1", "2"]
-    assert [row["mrr@20"] for row in read] == ["0.3", "", "0.31234"]
-    assert read[1]["reason"] == "the loss is nan"
+        written = list(csv.DictReader(file))
+    assert [row["trial"] for row in written] == ["0", "1", "2"]
+    assert [row["mrr@20"] for row in written] == ["0.3", "", "0.31234"]
+    assert written[1]["reason"] == "the loss is nan"

@@ -1,4 +1,4 @@
-"""The whole command: a chief and two workers, one of which is killed at a trial."""
+"""End-to-end tests: a chief and two workers, one of which is killed during a trial."""
 
 import csv
 import json
@@ -10,8 +10,7 @@ import time
 import pytest
 from commands import checkpoint_number, finish, run, start, tree
 
-from hln_tf.training.run_directory import RunDirectory
-from hln_tf.training.run_flags import parse
+from hln_tf.training import RunDirectory, parse
 
 TRIALS = 6
 
@@ -29,7 +28,7 @@ def flags(chains, tmp_path_factory):
 
 
 def wait_for(condition, *processes):
-    """Polls until a condition holds, or a process has ended."""
+    """Poll until a condition is true; fail if a process ends before."""
     deadline = time.monotonic() + 900
     while not condition():
         assert all(process.poll() is None for process in processes), finish(processes[0])
@@ -37,8 +36,8 @@ def wait_for(condition, *processes):
         time.sleep(0.005)
 
 
-def trial_of(worker, workdir):
-    """The directory of the trial that is under way at a worker, or None."""
+def running_trial(worker, workdir):
+    """Return the run directory of the trial that a worker runs, or None."""
     try:
         state = json.loads((workdir / "oracle.json").read_text())
         number = int(state["ongoing_trials"][worker])
@@ -49,7 +48,7 @@ def trial_of(worker, workdir):
 
 @pytest.fixture(scope="module")
 def searched(flags):
-    """The finished search: its directory, the killed trial, and what the processes did."""
+    """A finished search: its directory, the interrupted trial, and the processes' outcomes."""
     workdir = RunDirectory(flags[flags.index("--workdir") + 1]).path
     with pytest.MonkeyPatch.context() as patch, socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -58,24 +57,24 @@ def searched(flags):
         unused.close()
         processes = {}
 
-        def begin(name):
+        def start_process(name):
             patch.setenv("KERASTUNER_TUNER_ID", name)
             processes[name] = start("tuning.search", *flags)
 
         try:
             for name in ("chief", "w1", "w2"):
-                begin(name)
+                start_process(name)
 
-            def is_saved():
-                trial = trial_of("w1", workdir)
+            def has_checkpoint():
+                trial = running_trial("w1", workdir)
                 return trial and checkpoint_number(trial / "selection" / "latest")
 
-            wait_for(is_saved, processes["w1"], processes["chief"])
-            killed = trial_of("w1", workdir)
+            wait_for(has_checkpoint, processes["w1"], processes["chief"])
+            killed = running_trial("w1", workdir)
             processes["w1"].send_signal(signal.SIGKILL)
             outcomes = [("killed", finish(processes["w1"]))]
             assert (killed / "crashes").read_text() == "1\n"
-            begin("w1")
+            start_process("w1")
             outcomes += [(name, finish(process)) for name, process in processes.items()]
         finally:
             for process in processes.values():
@@ -88,7 +87,7 @@ def rows(workdir):
         return list(csv.DictReader(file))
 
 
-def test_a_search_ends_though_a_worker_is_killed(searched):
+def test_a_search_survives_the_kill_of_a_worker(searched):
     workdir, killed, outcomes = searched
     codes = {name: outcome.code for name, outcome in outcomes.items()}
     assert codes == {"killed": -signal.SIGKILL, "chief": 0, "w1": 0, "w2": 0}, outcomes
@@ -98,7 +97,7 @@ def test_a_search_ends_though_a_worker_is_killed(searched):
     assert len(list(workdir.glob("trial_*"))) == TRIALS
     assert not list(workdir.glob("workers/*"))
     assert all((workdir / f"importance.{ending}").stat().st_size for ending in ("png", "svg"))
-    assert f"{killed.name}: its process died in it, it goes on" in outcomes["w1"].err
+    assert f"{killed.name}: its process died during the trial, resuming it" in outcomes["w1"].err
     assert "resuming epoch" in outcomes["w1"].err
 
 
@@ -132,13 +131,15 @@ def test_trial_0_is_the_default_and_the_best_is_not_worse(searched, flags):
     assert f"{100 * max(scores):.2f}" in outcomes["chief"].out.splitlines()[4], "best first"
 
 
-def test_it_is_judged_by_validation_alone(searched):
+def test_the_objective_is_of_the_validation_split_only(searched):
     workdir, *_ = searched
     assert len(list(workdir.glob("trial_*/selection/best/checkpoint"))) == TRIALS
-    assert not list(workdir.rglob("metrics.json")), "only a finished run is tested"
+    assert not list(workdir.rglob("metrics.json")), (
+        "only a finished run is evaluated on the test split"
+    )
 
 
-def test_the_best_config_trains_as_it_is(searched, tmp_path):
+def test_a_run_of_the_best_config_has_the_score_of_its_trial(searched, tmp_path):
     workdir, *_ = searched
     path = tmp_path / "run"
     outcome = run("hln_tf.train", "--config", workdir / "best_config.json", "--workdir", path)
@@ -149,7 +150,7 @@ def test_the_best_config_trains_as_it_is(searched, tmp_path):
     assert validation == pytest.approx(max(float(row["mrr@20"]) for row in rows(workdir)), abs=1e-4)
 
 
-def test_a_finished_search_only_tells_its_results_again(searched, flags):
+def test_a_finished_search_only_reports_its_results_again(searched, flags):
     workdir, _, outcomes = searched
     before = tree(workdir)
     outcome = run("tuning.search", *flags)
@@ -169,12 +170,12 @@ def test_a_finished_search_only_tells_its_results_again(searched, flags):
         (["--range", "leap_bias=0:1"], ("another search", "space")),
     ],
 )
-def test_a_workdir_of_another_search(searched, flags, more, words):
+def test_the_workdir_of_another_search_is_rejected(searched, flags, more, words):
     sentence = run("tuning.search", *flags, *more).sentence()
     assert all(word in sentence for word in (*words, "--workdir")), sentence
 
 
-def test_a_workdir_of_something_else(searched, flags, tmp_path):
+def test_a_workdir_that_is_no_search_is_rejected(searched, flags, tmp_path):
     workdir, *_ = searched
     for path in (workdir / "trial_0000", workdir / "search.json"):
         sentence = run("tuning.search", *flags, "--workdir", path).sentence()
@@ -205,14 +206,14 @@ def test_a_workdir_of_something_else(searched, flags, tmp_path):
         (["--init_from", "older"], ("--init_from",)),
     ],
 )
-def test_bad_flags(tmp_path, more, words):
+def test_invalid_flags_are_rejected(tmp_path, more, words):
     workdir = tmp_path / "search"
     sentence = run("tuning.search", "--dataset", "sample", "--workdir", workdir, *more).sentence(2)
     assert all(word in sentence for word in words), sentence
     assert not workdir.exists()
 
 
-def test_a_model_that_counts_is_searched_by_its_own_settings(chains, tmp_path):
+def test_a_model_without_training_is_searched_by_its_own_settings(chains, tmp_path):
     where = ("--dataset", "sample", "--data_dir", chains, "--model", "sknn")
     search = ("--tuner", "random", "--max_trials", "2", "--workdir", tmp_path / "search")
     outcome = run("tuning.search", *where, *search)
@@ -226,14 +227,14 @@ def test_a_model_that_counts_is_searched_by_its_own_settings(chains, tmp_path):
     assert outcome.code == 0, outcome.err
 
 
-def test_several_workers_of_one_training_are_refused(monkeypatch):
+def test_a_cluster_of_one_training_is_rejected(monkeypatch):
     cluster = {"worker": ["a:1", "b:2"]}
     value = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 0}})
     monkeypatch.setenv("TF_CONFIG", value)
     assert "TF_CONFIG" in run("tuning.search", "--dataset", "sample").sentence(2)
 
 
-def test_a_worker_does_not_prepare_the_data(monkeypatch, tmp_path):
+def test_a_worker_does_not_prepare_the_data_set(monkeypatch, tmp_path):
     for name, value in (("TUNER_ID", "w1"), ("ORACLE_IP", "localhost"), ("ORACLE_PORT", "1")):
         monkeypatch.setenv(f"KERASTUNER_{name}", value)
     where = ("--data_dir", tmp_path / "none")
@@ -241,7 +242,7 @@ def test_a_worker_does_not_prepare_the_data(monkeypatch, tmp_path):
     assert "none is not a prepared data set" in sentence and "chief" in sentence
 
 
-def test_help_does_not_wait_for_tensorflow():
+def test_help_imports_no_tensorflow():
     code = """
 import sys
 from hln_tf.common import cli

@@ -7,16 +7,16 @@ import pytest
 
 from hln_tf.common.errors import UsageError
 from hln_tf.common.settings import Range
-from hln_tf.models.settings import HLNSettings
-from hln_tf.training.settings import TrainingSettings
+from hln_tf.models import HLNSettings
+from hln_tf.training import TrainingSettings
 from tuning.space import Hyperparameter, Space
 
 
 @pytest.mark.parametrize("settings", [HLNSettings(num_groups=7), TrainingSettings(batch_size=50)])
-def test_the_defaults_of_the_space_are_the_settings_themselves(settings):
+def test_the_defaults_of_the_space_are_the_settings(settings):
     space = Space.from_settings([settings])
-    drawn = {each.name: each.default for each in space.declare().space}
-    assert space.apply(drawn, settings) == settings
+    sampled = {each.name: each.default for each in space.declare().space}
+    assert space.apply(sampled, settings) == settings
 
 
 @pytest.mark.parametrize("settings", [HLNSettings(), TrainingSettings()])
@@ -28,7 +28,7 @@ def test_the_space_is_the_declared_search_fields(settings):
     } == declared
 
 
-def test_a_drawn_value_takes_its_place_and_the_others_stay():
+def test_a_sampled_value_replaces_its_setting_only():
     settings = HLNSettings(hidden_dim=9)
     space = Space.from_settings([settings], ["num_groups"])
     assert space.apply({"num_groups": 2, "tuner/epochs": 3}, settings) == HLNSettings(
@@ -36,39 +36,39 @@ def test_a_drawn_value_takes_its_place_and_the_others_stay():
     )
 
 
-def test_draws_keep_to_their_range_and_their_type():
+def test_sampled_values_have_the_range_and_type_of_their_setting():
     parts = [HLNSettings(), TrainingSettings()]
     space = Space.from_settings(parts, None, ["num_groups=2:9", "temperature=0.5:1"])
     random = np.random.default_rng(0)
     for _ in range(100):
-        drawn = {p.name: p.prob_to_value(random.random()) for p in space.declare().space}
-        values = space.values(drawn)
+        sampled = {p.name: p.prob_to_value(random.random()) for p in space.declare().space}
+        values = space.values(sampled)
         assert 2 <= values["num_groups"] <= 9 and isinstance(values["num_groups"], int)
         assert 0.5 <= values["temperature"] <= 1 and isinstance(values["temperature"], float)
-        [space.apply(drawn, part) for part in parts]
+        [space.apply(sampled, part) for part in parts]
 
 
-def test_the_end_of_a_range_of_integers_is_not_passed():
+def test_a_sampled_integer_does_not_exceed_its_range():
     batch_size = Hyperparameter("batch_size", Range(64, 512, log=True), 64)
     hyperparameters = keras_tuner.HyperParameters()
     batch_size.declare(hyperparameters)
-    assert hyperparameters.space[0].prob_to_value(1.0) == 513, "what an optimiser may draw"
+    assert hyperparameters.space[0].prob_to_value(1.0) == 513, "what KerasTuner may sample"
     assert batch_size.value(513) == 512
 
 
-def test_a_default_survives_a_message_of_32_bit_floats_to_the_last_digit():
+def test_a_default_survives_a_message_of_32_bit_floats_exactly():
     rate = Hyperparameter("learning_rate", Range(0.0001, 0.1, log=True), 0.00123456789)
     assert rate.value(float(np.float32(0.00123456789))) == 0.00123456789
     assert rate.value(float(np.float32(0.01))) == 0.01
     assert rate.value(0.2) == 0.1
 
 
-def test_a_logarithmic_range_moves_to_a_default_outside_of_it():
-    """Of presets whose steps are of another size."""
+def test_a_logarithmic_range_is_centred_on_a_default_outside_of_it():
+    """Presets have learning rates of different orders of magnitude."""
     training = TrainingSettings(learning_rate=0.5, batch_size=32)
     space = Space.from_settings([training], ["learning_rate", "batch_size"])
-    found = {each.name: each.search for each in space.hyperparameters}
-    # The declared ranges are 3e-4 to 1e-2 and 64 to 512: as wide, with the default in the middle.
+    found = {each.name: each.domain for each in space.hyperparameters}
+    # The declared ranges are 3e-4 to 1e-2 and 64 to 512; the ratio of their bounds is unchanged.
     assert found["learning_rate"].high / found["learning_rate"].low == pytest.approx(1e-2 / 3e-4)
     middle = math.sqrt(found["learning_rate"].low * found["learning_rate"].high)
     assert middle == pytest.approx(0.5)
@@ -76,7 +76,7 @@ def test_a_logarithmic_range_moves_to_a_default_outside_of_it():
     (given,) = Space.from_settings(
         [training], ["batch_size"], ["batch_size=64:128"]
     ).hyperparameters
-    assert (given.search.low, given.search.high) == (64, 128)
+    assert (given.domain.low, given.domain.high) == (64, 128)
 
 
 def test_a_default_outside_its_range_stays_the_default():
@@ -105,7 +105,7 @@ def test_a_default_outside_its_range_stays_the_default():
         (["num_groups"], ["dropout=0:0.1"], ["'dropout'", "--search leaves out"]),
     ],
 )
-def test_names_and_ranges_that_are_refused(names, ranges, words):
+def test_invalid_names_and_ranges_are_rejected(names, ranges, words):
     with pytest.raises(UsageError) as caught:
         Space.from_settings([HLNSettings(), TrainingSettings()], names, ranges)
     assert all(word in str(caught.value) for word in words), caught.value

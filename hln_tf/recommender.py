@@ -1,7 +1,8 @@
-"""Recommendations for sessions of raw item ids, from Python."""
+"""Recommendations for sessions of item ids, from Python."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 from hln_tf.analysis.explanation import Explanation
 from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.text import split_session
+from hln_tf.export.saved_model import export
 from hln_tf.models.base import SessionScorer
 from hln_tf.retrieval.recommendations import Recommendations, scored_items
 from hln_tf.retrieval.session_graph import ITEMS, K, SessionGraph
@@ -18,24 +20,25 @@ from hln_tf.training.run_directory import RunDirectory
 
 
 class Recommender:
-    """Recommends items by their raw ids; an export answers with the same graph.
+    """Recommends items for sessions of item ids, with the graph that an export contains.
 
     Args:
       model: A trained model.
-      vocabulary: Raw item ids; item i stands at index i - 1.
+      vocabulary: Item ids in order of their indices.
       max_length: Clicks of a session that are used.
-      separator: Joins item ids where a session is written as one string.
-      candidates: int [candidates], indices of the items that may be
-        recommended, in rising order; None for all.
-      settings: How candidates are searched, and how many items an export returns.
+      separator: Joins the item ids of a session that is written as one string.
+      candidates: int [candidates], the candidates' positions in the vocabulary,
+        from 0, in ascending order; None for all items.
+      settings: The search for the candidates, and the number of items that an
+        export returns.
 
     Attributes:
-      known: The raw ids that the model knows.
-      separator: As given.
-      graph: What answers, see `SessionGraph`.
+      known: The ids of the items that the model knows.
+      separator: The same.
+      graph: The graph, see `SessionGraph`.
 
     Raises:
-      HlnError: There is no such index for this model, or none here.
+      HlnError: The index does not support this model, or is not installed.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class Recommender:
     ) -> None:
         self.known = frozenset(vocabulary)
         self.separator = separator
-        self._vocabulary, self._model = vocabulary, model
+        self._model = model
         settings = settings or ServingSettings()
         self.graph = SessionGraph(model, vocabulary, max_length, separator, candidates, settings)
         self._groups = tf.function(self.graph.groups, input_signature=[ITEMS, K])
@@ -57,10 +60,14 @@ class Recommender:
 
     @classmethod
     def load(cls, workdir: RunDirectory | str | os.PathLike[str], **options: Any) -> "Recommender":
-        """The recommender of a finished run; `options` are the constructor's.
+        """Load the recommender of a finished run.
+
+        Args:
+          workdir: The run directory.
+          **options: `candidates` and `settings` of the constructor.
 
         Raises:
-          HlnError: The workdir holds no finished model.
+          HlnError: The directory contains no trained model.
         """
         if not isinstance(workdir, RunDirectory):
             workdir = RunDirectory(workdir)
@@ -68,25 +75,43 @@ class Recommender:
 
     @classmethod
     def from_run(cls, workdir: RunDirectory, model: SessionScorer, **options: Any) -> "Recommender":
-        """The recommender of a run whose model is at hand; `options` are the constructor's."""
+        """Make the recommender of a run whose model is loaded.
+
+        Args:
+          workdir: The run directory.
+          model: The run's model.
+          **options: `candidates` and `settings` of the constructor.
+        """
         config = workdir.config()
         max_length, separator = config.training.max_length, config.data.separator
         return cls(model, workdir.vocabulary(), max_length, separator, **options)
 
-    def popular_items(self) -> list[str]:
-        """The raw ids that the model knows, most popular first."""
-        order = np.argsort(-self._model.item_counts.numpy(), kind="stable")
-        return [self._vocabulary[row] for row in order]
-
-    def recommend(self, sessions: Sequence[Sequence[str]], k: int = 20) -> list[Recommendations]:
-        """Recommends items for sessions.
+    def export(self, base: Path, run: Mapping[str, Any], version: int | None = None) -> Path:
+        """Write a SavedModel for TensorFlow Serving; see `hln_tf.export.export`.
 
         Args:
-          sessions: Raw item ids of each session, oldest first.
+          base: The model's directory, in which the export is a version.
+          run: The description of the run for the model card, see
+            `hln_tf.export.describe_run`.
+          version: Number of the version; one more than the largest by default.
+
+        Returns:
+          The version's directory.
+
+        Raises:
+          HlnError: The version exists already, or `base` is no directory.
+        """
+        return export(self.graph, base, run, version)
+
+    def recommend(self, sessions: Sequence[Sequence[str]], k: int = 20) -> list[Recommendations]:
+        """Recommend items for sessions.
+
+        Args:
+          sessions: Item ids of each session, oldest first.
           k: Number of items for each.
 
         Returns:
-          One answer for each session.
+          The recommendations of each session.
         """
         if not sessions:
             return []
@@ -97,10 +122,10 @@ class Recommender:
         ]
 
     def explain(self, sessions: Sequence[Sequence[str]], k: int = 20) -> list[Explanation]:
-        """Tells what each preference group keeps of sessions, and what it is nearest to.
+        """Explain sessions by their preference groups.
 
         Args:
-          sessions: Raw item ids of each session, oldest first.
+          sessions: Item ids of each session, oldest first.
           k: Number of items for each group.
 
         Returns:
@@ -120,26 +145,29 @@ class Recommender:
         ):
             used = [click.decode() for click in clicks if click]
             nearest = [_pairs(*group) for group in zip(ids, scores, strict=True)]
-            kept = retention[:, : len(used)]
-            explanations.append(Explanation(used, kept, nearest, bool(is_fallback)))
+            explanations.append(
+                Explanation(used, retention[:, : len(used)], nearest, bool(is_fallback))
+            )
         return explanations
 
     def embed(self, sessions: Sequence[Sequence[str]]) -> np.ndarray:
-        """The query vectors of sessions, zero where a session tells the model nothing.
+        """Compute the query embeddings of sessions.
 
-        The score of an item is the dot product of its vector with the query.
+        The score of an item is the dot product of its embedding with the query
+        embedding.
 
         Args:
-          sessions: Raw item ids of each session, oldest first.
+          sessions: Item ids of each session, oldest first.
 
         Returns:
-          float32 [sessions, d].
+          float32 [sessions, d]; zero for a session without a known item, or of
+          which no preference group retains a click.
 
         Raises:
-          HlnError: The model has no query vectors.
+          HlnError: The model has no query embeddings.
         """
-        if not self.graph.has_vectors:
-            raise self._unable("query vectors", "embed")
+        if not self.graph.has_embeddings:
+            raise self._unable("query embeddings", "embed")
         return self._queries(_ragged(sessions)).numpy()
 
     def _unable(self, missing: str, verb: str) -> HlnError:
@@ -154,32 +182,33 @@ def explain(
     session: str | Sequence[str],
     k: int = 20,
 ) -> Explanation:
-    """Tells what each preference group keeps of a session, and what it is nearest to.
+    """Explain a session by its preference groups.
 
-    For many sessions, `Recommender.explain` takes them together.
+    `Recommender.explain` explains many sessions together.
 
     Args:
-      model: A `Recommender`, what `load_model` returns, or a workdir. The
-        latter two are made a recommender at each call, which takes some seconds.
-      session: Raw item ids, oldest first; as one string, joined by the data
-        set's separator. Unknown ones are skipped.
+      model: A `Recommender`, a model from `load_model`, or a run directory. The
+        latter two are converted to a recommender at each call, which takes some
+        seconds.
+      session: Item ids, oldest first; as one string, joined by the data set's
+        separator. Unknown ones are skipped.
       k: Number of items for each group.
 
     Returns:
-      The clicks that the model uses, the probability that each group keeps each
-      of them, and each group's own nearest items.
+      The clicks that the model uses, their retention in each group, and each
+      group's nearest items.
 
     Raises:
-      HlnError: The model has no preference groups, or the workdir no trained model.
-      UsageError: The model was not loaded from a workdir, or `k` is below 1.
+      HlnError: The model has no preference groups, or the run no trained model.
+      UsageError: The model was not loaded from a run directory, or `k` is below 1.
     """
     if k < 1:
         raise UsageError(f"`k` is {k}, expected at least 1")
     if isinstance(model, SessionScorer):
         if model.workdir is None:
             raise UsageError(
-                "the model was not loaded from a workdir, so its raw item ids are unknown: "
-                "hand over a Recommender, which has them"
+                "the model was not loaded from a workdir, so its item ids are unknown: "
+                "pass a Recommender, which has them"
             )
         model = Recommender.from_run(RunDirectory(model.workdir), model)
     elif not isinstance(model, Recommender):

@@ -1,4 +1,4 @@
-"""The model card of an export: what the model is and how it was made."""
+"""The model card of an export: the model, its data, training and metrics."""
 
 import datetime
 import subprocess
@@ -16,11 +16,11 @@ MODEL_CARD = "model_card.json"
 
 
 def describe_run(config: RunConfig, results: Mapping[str, Any]) -> dict[str, Any]:
-    """What the card says of a run.
+    """Describe a run for its model card.
 
     Args:
       config: The run's settings.
-      results: Its results, as `metrics.json` holds them.
+      results: Its results, the content of `metrics.json`.
     """
     counts = {"items": config.data.items, "parameters": results["parameters"]}
     return {
@@ -44,12 +44,12 @@ def describe_run(config: RunConfig, results: Mapping[str, Any]) -> dict[str, Any
 def model_card(
     graph: SessionGraph, signatures: Mapping[str, Any], run: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The content of `model_card.json`.
+    """Make the content of `model_card.json`.
 
     Args:
-      graph: What answers.
-      signatures: By name, see `hln_tf.export.signatures`.
-      run: What `describe_run` says, or nothing of a model without a run.
+      graph: The exported graph.
+      signatures: Its signatures by name, see `hln_tf.export.signatures`.
+      run: The description from `describe_run`; empty for a model without a run.
     """
     return {
         **run,
@@ -72,17 +72,18 @@ def model_card(
 
 
 def source_revision(package: Path = Path(__file__).parent) -> str | None:
-    """The git revision that a package runs from, with `-dirty` after it where files differ.
+    """Find the git revision of a package, followed by `-dirty` if files differ from it.
 
     Args:
       package: The package's directory.
 
     Returns:
-      None where it is not tracked by git, as once it is installed, or there is no git.
+      None if it is not tracked by git, such as when it is installed, or if there
+      is no git.
     """
     git = ["git", "-C", str(package)]
     try:
-        # An installed package may lie inside of somebody else's repository.
+        # An installed package may be in a directory of another repository.
         subprocess.run(
             [*git, "ls-files", "--error-unmatch", "."], check=True, capture_output=True, timeout=30
         )

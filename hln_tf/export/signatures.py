@@ -9,20 +9,20 @@ explain(sessions)                       -> clicks, retention, group_item_ids, gr
 embed(sessions)                         -> query
 ```
 
-Inputs: `items` string [batch, time], raw ids padded with ""; `sessions` string
-[batch], each one session, its raw ids joined by the separator; `k` int32
-[batch]; `exclude_seen` bool [batch]. Outputs: `item_ids` string and `scores`
-float32, [batch, k], with k_max columns from `sessions_k`; `query` float32
-[batch, d]; those of `explain` are `hln_tf.retrieval.session_graph.Groups`.
+Inputs: `items` string [batch, time], item ids padded with ""; `sessions` string
+[batch], each a session, its item ids joined by the separator; `k` int32 [batch];
+`exclude_seen` bool [batch]. Outputs: `item_ids` string and `scores` float32,
+[batch, k], with k_max columns from `sessions_k`; `query` float32 [batch, d];
+those of `explain` are `hln_tf.retrieval.session_graph.Groups`.
 
-Columns are as many as there are candidates where those are fewer. `explain` is
-there for models with preference groups, `embed` for those with query vectors.
+There are never more columns than candidates. Models with preference groups have
+`explain`, models with query embeddings have `embed`.
 
 A `k` below 1 or above k_max is an InvalidArgument error, not a row without items:
-such a row would look like a session for which no item is left, and clamping k
-would hide the mistake too. TensorFlow Serving answers every request that it has
+such a row would look like a session for which no candidate remains, and clamping
+k would hide the mistake too. TensorFlow Serving answers every request that it has
 merged into the same batch with the error, so clients should check k; the embedded
-server runs the others by themselves.
+server runs the other requests separately.
 """
 
 from collections.abc import Callable
@@ -36,10 +36,10 @@ SESSIONS = tf.TensorSpec([None], tf.string, name="sessions")
 
 
 def signatures(graph: SessionGraph) -> dict[str, Any]:
-    """The signatures that a model can answer, by name.
+    """Make the signatures that a model supports, by name.
 
     Args:
-      graph: What answers.
+      graph: The model's graph.
 
     Returns:
       A `tf.function` for each, whose input signature names its inputs.
@@ -86,7 +86,7 @@ def signatures(graph: SessionGraph) -> dict[str, Any]:
     }
     if graph.has_groups:
         inputs[explain] = [SESSIONS]
-    if graph.has_vectors:
+    if graph.has_embeddings:
         inputs[embed] = [SESSIONS]
     return {
         function.__name__: tf.function(function, input_signature=specs, autograph=False)
@@ -95,5 +95,5 @@ def signatures(graph: SessionGraph) -> dict[str, Any]:
 
 
 def _wide(columns: tf.Tensor, width: int) -> tf.Tensor:
-    """Tells the graph how wide the last axis is."""
+    """Set the static size of the last axis."""
     return tf.ensure_shape(columns, [*columns.shape[:-1], width])

@@ -1,4 +1,4 @@
-"""Search for the candidates that score highest, exact or approximate."""
+"""Top-k retrieval of candidates, by exact or approximate search."""
 
 import math
 from collections.abc import Callable
@@ -14,14 +14,14 @@ from hln_tf.models.base import SessionScorer
 from hln_tf.models.popularity import popularity_scores
 from hln_tf.retrieval.settings import ServingSettings
 
-# The score where there is no item: the lowest number that JSON can hold.
+# The score of an entry without an item: the lowest float32, since JSON has no infinity.
 LOWEST = tf.float32.min
 
-NUMBERS = tf.TensorSpec([None, None], tf.int32)
+INDICES = tf.TensorSpec([None, None], tf.int32)
 
-# Takes queries, float32 [batch, d], and k, int32 []; returns scores, float32 [batch, k], highest
-# first, and positions among the candidates, int32 [batch, k]. An approximate one may find fewer
-# than k, which then have the lowest score.
+# Takes query embeddings, float32 [batch, d], and k, int32 []; returns scores, float32 [batch, k],
+# highest first, and positions among the candidates, int32 [batch, k]. If an approximate index
+# finds fewer than k, the lowest score fills the rest.
 Index = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
@@ -30,9 +30,10 @@ class Ranked(NamedTuple):
 
     Attributes:
       scores: float32 [batch, k], highest first.
-      positions: int32 [batch, k], which candidates they are.
-      is_fallback: bool [batch], whether they are the most popular ones in place
-        of the model's, since the session tells the model nothing.
+      positions: int32 [batch, k], their positions among the candidates.
+      is_fallback: bool [batch], whether they are the most popular ones instead
+        of the model's: of a session without clicks, or for which all items score
+        the same.
     """
 
     scores: tf.Tensor
@@ -40,26 +41,27 @@ class Ranked(NamedTuple):
     is_fallback: tf.Tensor
 
 
-class Retrieval(tf.Module):
-    """Ranks the candidates for sessions of item numbers.
+class CandidateRanker(tf.Module):
+    """Ranks the candidates for sessions of item indices.
 
-    A model with query vectors searches an index of the candidates' vectors;
-    another scores all items, and the candidates' columns are ranked.
+    The query embeddings of a model search an index of the candidates'
+    embeddings; of a model without embeddings the scores of all items are ranked.
 
     Args:
       model: A trained model.
-      rows: int [candidates], indices of the items that may be recommended, in
-        rising order; None for all.
-      settings: Kind of the index, and how many items are asked for, to which an
-        approximate index is tuned.
+      rows: int [candidates], the candidates' rows in the item table, from 0, in
+        ascending order; None for all items.
+      settings: The kind of the index, and the largest k, for which an approximate
+        index is tuned.
 
     Attributes:
-      num_candidates: How many there are.
-      encode: Query vectors, float32 [batch, d], of item numbers, int32 [batch, time].
-      vectors: float32 [candidates, d]. Both are None where the model has none.
+      num_candidates: Number of candidates.
+      encode: Function of item indices, int32 [batch, time], to query embeddings,
+        float32 [batch, d]; None if the model has no embeddings.
+      embeddings: The candidates' embeddings, float32 [candidates, d], or None.
 
     Raises:
-      HlnError: There is no such index for this model, or none here.
+      HlnError: The index does not support this model, or is not installed.
     """
 
     def __init__(
@@ -67,11 +69,11 @@ class Retrieval(tf.Module):
     ) -> None:
         super().__init__()
         self._scores = model.scores
-        # Traced once, and not again for each signature.
+        # With an input signature it is traced once, not for each signature of an export.
         self.encode: Any = model.encode
         if model.encode is not None:
-            self.encode = tf.function(model.encode, input_signature=[NUMBERS])
-        self._rows, self.vectors = None, None
+            self.encode = tf.function(model.encode, input_signature=[INDICES])
+        self._rows, self.embeddings = None, None
         if rows is not None:
             self._rows = tf.Variable(rows.astype(np.int64), trainable=False, name="rows")
         popularity = popularity_scores(model.item_counts).numpy()
@@ -81,55 +83,58 @@ class Retrieval(tf.Module):
         self._popular = tf.Variable(order, trainable=False, name="popular")
         self._popularity = tf.Variable(popularity[order], trainable=False, name="popularity")
         if self.encode is not None:
-            self.vectors = model.candidates()
+            self.embeddings = model.candidates()
             if rows is not None:
-                self.vectors = tf.gather(self.vectors, rows)
-            if not isinstance(self.vectors, tf.Variable):
-                self.vectors = tf.Variable(self.vectors, trainable=False, name="item_vectors")
+                self.embeddings = tf.gather(self.embeddings, rows)
+            if not isinstance(self.embeddings, tf.Variable):
+                self.embeddings = tf.Variable(
+                    self.embeddings, trainable=False, name="item_embeddings"
+                )
             self._index: Index = (
-                ExactIndex(self.vectors)
+                ExactIndex(self.embeddings)
                 if settings.index == "exact"
-                else ScannIndex(self.vectors, max(settings.k, settings.k_max))
+                else ScannIndex(self.embeddings, max(settings.k, settings.k_max))
             )
         elif settings.index != "exact":
             raise HlnError(
-                f"--index {settings.index} searches by query vectors, which "
+                f"--index {settings.index} searches by query embeddings, which "
                 f"{type(model).__name__} has not: use --index exact"
             )
 
     def rank(self, items: tf.Tensor, k: tf.Tensor) -> Ranked:
-        """Ranks candidates.
+        """Rank candidates.
 
         Args:
-          items: int32 [batch, time], item numbers, padded with 0; time is at least 1.
-          k: int32 [], how many; all where there are fewer.
+          items: int32 [batch, time], item indices, padded with 0; time is at least 1.
+          k: int32 [], their number; all candidates if there are fewer.
         """
         k = tf.minimum(k, self.num_candidates)
         if self.encode is None:
             all_scores = self._scores(items)
-            silent = tf.reduce_max(all_scores, axis=1) == tf.reduce_min(all_scores, axis=1)
+            is_flat = tf.reduce_max(all_scores, axis=1) == tf.reduce_min(all_scores, axis=1)
             if self._rows is not None:
                 all_scores = tf.gather(all_scores, self._rows, axis=1)
             scores, positions = tf.math.top_k(all_scores, k)
         else:
             query = self.encode(items)
-            silent = is_zero(query)
+            is_flat = is_zero(query)
             scores, positions = self._index(query, k)
-        is_fallback = silent | ~has_clicks(items)
+        is_fallback = is_flat | ~has_clicks(items)
         scores = tf.where(is_fallback[:, None], self._popularity[:k], scores)
         positions = tf.where(is_fallback[:, None], self._popular[:k], positions)
         return Ranked(scores, positions, is_fallback)
 
     def rank_unseen(self, items: tf.Tensor, k: tf.Tensor, seen: tf.RaggedTensor) -> Ranked:
-        """Ranks the candidates that a session has not seen.
+        """Rank the candidates that a session has not seen.
 
         Args:
           items: As for `rank`.
           k: As for `rank`.
-          seen: int32 [batch, (seen)], numbers of the items to leave out.
+          seen: int32 [batch, (seen)], indices of the items to exclude.
 
         Returns:
-          The ranking; where fewer than k are left, the lowest score ends it.
+          The ranking; if fewer than k candidates remain, the lowest score fills
+          the rest.
         """
         batch, size = tf.shape(items, tf.int64)[0], tf.cast(self.num_candidates, tf.int64)
         rows, positions = seen.value_rowids(), tf.cast(seen.values, tf.int64) - 1
@@ -138,7 +143,7 @@ class Retrieval(tf.Module):
             is_candidate = _at(self._rows, at) == positions
             rows, positions = tf.boolean_mask(rows, is_candidate), tf.boolean_mask(at, is_candidate)
             positions = tf.cast(positions, tf.int64)
-        # One sorted key for each pair of session and item, so that a search tells membership.
+        # One sorted key for each pair of session and item: membership is a binary search.
         keys = tf.sort(tf.unique(rows * size + positions).y)
         most = tf.reduce_max(tf.math.bincount(tf.cast(keys // size, tf.int32), minlength=1))
         ranked = self.rank(items, k + most)
@@ -146,7 +151,7 @@ class Retrieval(tf.Module):
         found = tf.searchsorted(keys, tf.reshape(sought, [-1]))
         is_seen = tf.reshape(_at(keys, found), tf.shape(sought)) == sought
         scores = tf.where(is_seen, LOWEST, ranked.scores)
-        # A stable order puts those that are seen last and leaves the others as they are.
+        # A stable sort moves seen items to the end and preserves the order of the others.
         order = tf.argsort(tf.cast(is_seen, tf.int32), stable=True)[:, :k]
         return Ranked(
             tf.gather(scores, order, batch_dims=1),
@@ -155,60 +160,60 @@ class Retrieval(tf.Module):
         )
 
     def nearest(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The k candidates nearest to queries, float32 [batch, d]; see `Index`."""
+        """Find the k candidates nearest to query embeddings, float32 [batch, d]; see `Index`."""
         return self._index(queries, tf.minimum(k, self.num_candidates))
 
 
 def has_clicks(items: tf.Tensor) -> tf.Tensor:
-    """Whether a session has a click, bool [batch]; items int32 [batch, time], padded with 0."""
+    """Mark the sessions with a click, bool [batch]; items are int32 [batch, time]."""
     return tf.reduce_any(items > 0, axis=1)
 
 
 def is_zero(queries: tf.Tensor) -> tf.Tensor:
-    """Whether a query says nothing, bool [...]: it scores all items alike."""
+    """Mark query embeddings that are zero, bool [...]; with them all items score the same."""
     return tf.reduce_all(queries == 0, axis=-1)
 
 
 def _at(sorted_values: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    """Values at positions that `tf.searchsorted` found; -1 where that is past the end."""
+    """Gather values at positions from `tf.searchsorted`; -1 for a position past the end."""
     return tf.gather(tf.pad(sorted_values, [[0, 1]], constant_values=-1), positions)
 
 
 class ExactIndex(tf.Module):
-    """Dot products with all candidates, in chunks where they are many.
+    """Dot products with all candidates, in chunks if they are many.
 
     Args:
-      vectors: float32 [candidates, d].
+      embeddings: float32 [candidates, d].
     """
 
-    def __init__(self, vectors: tf.Variable) -> None:
+    def __init__(self, embeddings: tf.Variable) -> None:
         super().__init__()
-        self._vectors = vectors
+        self._embeddings = embeddings
 
     def __call__(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """See `Index`."""
-        return catalogue_top_k(queries, self._vectors, k)
+        """Search the index; see `Index`."""
+        return catalogue_top_k(queries, self._embeddings, k)
 
 
 class ScannIndex(tf.Module):
-    """TFRS's `ScaNN`, which searches the parts of the catalogue nearest to the query.
+    """TFRS's `ScaNN`, which searches the partitions of the candidates nearest to the query.
 
-    There are about sqrt(candidates) parts, of which a tenth, at least 10, are
-    searched; the best of what they hold is scored again exactly.
+    There are about sqrt(candidates) partitions, of which a tenth, at least 10,
+    are searched; the best of their candidates are rescored exactly.
 
     Args:
-      vectors: float32 [candidates, d].
-      k: Most results that are usually asked for.
+      embeddings: float32 [candidates, d].
+      k: The largest usual number of results.
 
     Raises:
-      HlnError: There are too few candidates, or no scann package here.
+      HlnError: There are too few candidates, or the package scann is not installed.
     """
 
-    MINIMUM = 16  # clusters of a block of its code book
+    MINIMUM = 16  # clusters in a block of its code book
 
-    def __init__(self, vectors: tf.Variable, k: int) -> None:
+    def __init__(self, embeddings: tf.Variable, k: int) -> None:
         super().__init__()
-        candidates = vectors.shape[0]
+        candidates = embeddings.shape[0]
         if candidates < self.MINIMUM:
             raise HlnError(
                 f"--index scann needs at least {self.MINIMUM} candidates, there are {candidates}: "
@@ -227,12 +232,12 @@ class ScannIndex(tf.Module):
                 f"--index scann needs the package scann for TensorFlow {tf.__version__}, which is "
                 f"not installed: pip install 'hln-tf[scann]', or use --index exact"
             ) from None
-        self._layer = layer.index(tf.convert_to_tensor(vectors))
+        self._layer = layer.index(tf.convert_to_tensor(embeddings))
 
     def __call__(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """See `Index`."""
+        """Search the index; see `Index`."""
         scores, positions = self._layer(queries, k)
-        # The parts that were searched may hold fewer than k.
+        # The searched partitions may contain fewer than k candidates.
         is_result = tf.math.is_finite(scores)
         missing = [[0, 0], [0, k - tf.shape(scores)[1]]]
         scores = tf.pad(tf.where(is_result, scores, LOWEST), missing, constant_values=LOWEST)

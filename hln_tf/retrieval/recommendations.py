@@ -1,15 +1,15 @@
-"""What a session gets, from Python and from a server alike. Imports no TensorFlow."""
+"""The recommendations for a session, from Python or from a server. Imports no TensorFlow."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 
 class Recommendations(NamedTuple):
-    """What a session gets.
+    """The recommendations for one session.
 
     Attributes:
-      items: Pairs of raw id and score, highest first.
-      is_fallback: Whether these are the most popular items in place of the model's.
+      items: Pairs of item id and score, highest first.
+      is_fallback: Whether these are the most popular items instead of the model's.
     """
 
     items: list[tuple[str, float]]
@@ -17,5 +17,5 @@ class Recommendations(NamedTuple):
 
 
 def scored_items(ids: Iterable[str], scores: Iterable[float]) -> list[tuple[str, float]]:
-    """Pairs of raw id and score, without the places where there is no item and the id is empty."""
+    """Pair item ids with their scores, without entries that have no item: their id is empty."""
     return [(item, float(score)) for item, score in zip(ids, scores, strict=True) if item]

@@ -1,4 +1,4 @@
-"""Settings of what a served model answers. Imports no TensorFlow."""
+"""Settings of a served model's answers. Imports no TensorFlow."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ from hln_tf.common.settings import checked, setting
 
 @dataclasses.dataclass(frozen=True)
 class ServingSettings:
-    """How many items the signatures return, and how they are searched."""
+    """The number of items that signatures return, and the search for them."""
 
     k: int = setting(20, "items for each session", minimum=1, maximum=1_000_000)
     k_max: int = setting(

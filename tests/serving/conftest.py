@@ -9,7 +9,6 @@ from toy import raw_id
 
 from hln_tf import Recommender
 from hln_tf.data.sessions import Sessions
-from hln_tf.export.saved_model import export
 
 ITEMS = 30
 RUN = {"model": "hln", "data": {}, "settings": {}, "metrics": {}}
@@ -41,7 +40,7 @@ def hln(tmp_path_factory):
     model.fit_counts(Sessions.from_lists(clicks))
     recommender = Recommender(model, [raw_id(item + 1) for item in range(ITEMS)], 50, " ")
     base = tmp_path_factory.mktemp("models") / "hln"
-    export(recommender, base, RUN)
+    recommender.export(base, RUN)
     return Exported(base, recommender)
 
 

@@ -71,7 +71,7 @@ def test_saved_model_serves_without_this_package(trained, recommender):
         assert ids == [[item for item, _ in group] for group in explanation.groups]
 
 
-def test_no_operation_is_outside_tensorflows_own(trained):
+def test_no_operation_is_custom(trained):
     from tensorflow.core.protobuf import saved_model_pb2
     from tensorflow.python.framework import op_def_registry
 
@@ -81,7 +81,7 @@ def test_no_operation_is_outside_tensorflows_own(trained):
     nodes = [*graph.node, *(node for call in graph.library.function for node in call.node_def)]
     functions = {call.signature.name for call in graph.library.function}
     operations = {node.op for node in nodes} - functions
-    # TensorFlow registers its own without a namespace; `>` stands between that and the name.
+    # TensorFlow registers its own without a namespace; `>` separates that from the name.
     unknown = [name for name in operations if op_def_registry.get(name) is None or ">" in name]
     assert "LookupTableFindV2" in operations and not unknown
     assert not {name for name in operations if "PyFunc" in name}
@@ -96,7 +96,9 @@ def test_warm_up_requests_are_there_for_each_signature_and_can_be_answered(train
     records = tf.data.TFRecordDataset(str(path / "assets.extra/tf_serving_warmup_requests"))
     warmed = []
     for record in records.as_numpy_iterator():
-        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        assert log.SerializeToString(deterministic=True) == record
+        request = log.predict_log.request
         inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
         answer = signatures[request.model_spec.signature_name](
             **{name: tf.constant(value) for name, value in inputs.items()}
@@ -107,13 +109,29 @@ def test_warm_up_requests_are_there_for_each_signature_and_can_be_answered(train
     assert sorted(warmed) == sorted(signatures)
 
 
-def test_the_items_stand_in_order_of_popularity(trained, recommender):
+def test_an_export_needs_no_tensorflow_serving_api(trained, tmp_path):
+    script = (
+        "import sys; sys.modules['tensorflow_serving'] = None\n"
+        "from pathlib import Path\n"
+        "from hln_tf import Recommender\n"
+        "print(Recommender.load(sys.argv[1]).export(Path(sys.argv[2]), {}))"
+    )
+    outcome = finish(start(script, trained.path, tmp_path / "export"))
+    assert outcome.code == 0, outcome.err
+    requests = [
+        (path / "export/1/assets.extra/tf_serving_warmup_requests").read_bytes()
+        for path in (tmp_path, trained.path)
+    ]
+    assert requests[0] == requests[1]
+
+
+def test_the_items_are_in_order_of_popularity(trained, recommender):
     items = (trained.path / "export/1/assets.extra/items.txt").read_text().splitlines()
     (fallback,) = recommender.recommend([[]], 30)
     assert items == [item for item, _ in fallback.items]
 
 
-def test_the_model_card_tells_what_it_is_and_how_it_was_made(trained):
+def test_the_model_card_describes_the_model_and_its_training(trained):
     import hln_tf
 
     card = json.loads((trained.path / "export/1/assets.extra/model_card.json").read_text())
@@ -138,28 +156,26 @@ def test_the_model_card_tells_what_it_is_and_how_it_was_made(trained):
 
 
 def test_each_export_is_a_new_version(recommender, tmp_path):
-    from hln_tf.export.saved_model import export
 
     base = tmp_path / "export"
-    assert export(recommender, base, {}) == base / "1"
+    assert recommender.export(base, {}) == base / "1"
     first = {path.name: path.stat().st_mtime_ns for path in (base / "1").iterdir()}
-    assert export(recommender, base, {}) == base / "2"
+    assert recommender.export(base, {}) == base / "2"
     assert {path.name: path.stat().st_mtime_ns for path in (base / "1").iterdir()} == first
-    with pytest.raises(HlnError, match="is there already"):
-        export(recommender, base, {}, version=2)
+    with pytest.raises(HlnError, match="exists already"):
+        recommender.export(base, {}, version=2)
     assert sorted(entry.name for entry in base.iterdir()) == ["1", "2"]
 
 
 def test_exports_at_the_same_time_become_versions_of_their_own(tmp_path):
     from hln_tf import Recommender
-    from hln_tf.export.saved_model import export
     from hln_tf.models.popularity import Popularity
     from hln_tf.models.settings import PopularitySettings
 
     paths = []
     recommender = Recommender(Popularity(2, PopularitySettings()), ["a", "b"], 5, " ")
     threads = [
-        threading.Thread(target=lambda: paths.append(export(recommender, tmp_path, {})))
+        threading.Thread(target=lambda: paths.append(recommender.export(tmp_path, {})))
         for _ in range(3)
     ]
     for thread in threads:
@@ -170,18 +186,15 @@ def test_exports_at_the_same_time_become_versions_of_their_own(tmp_path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["1", "2", "3"]
 
 
-def test_a_file_in_the_place_of_the_directory_is_named(recommender, tmp_path):
-    from hln_tf.export.saved_model import export
+def test_a_base_that_is_a_file_is_named(recommender, tmp_path):
 
     (tmp_path / "hln").write_text("")
     with pytest.raises(HlnError, match="hln is not a directory"):
-        export(recommender, tmp_path / "hln", {})
+        recommender.export(tmp_path / "hln", {})
 
 
 def test_failed_export_leaves_nothing(recommender, tmp_path, monkeypatch):
     import tensorflow as tf
-
-    from hln_tf.export.saved_model import export
 
     def full(obj, export_dir, signatures, options):
         with open(f"{export_dir}/saved_model.pb", "w") as file:
@@ -190,7 +203,7 @@ def test_failed_export_leaves_nothing(recommender, tmp_path, monkeypatch):
 
     monkeypatch.setattr(tf.saved_model, "save", full)
     with pytest.raises(OSError):
-        export(recommender, tmp_path, {})
+        recommender.export(tmp_path, {})
     assert not list(tmp_path.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Every signature against NumPy, as a function of the graph that an export saves."""
+"""The signatures of an export against NumPy."""
 
 import types
 
@@ -8,11 +8,11 @@ import reference
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from session_lists import to_sessions
 from small_hln import NUM_ITEMS, D, L, make_model, weights_of
 
 from hln_tf.common.errors import HlnError
 from hln_tf.common.text import split_session
-from hln_tf.data.sessions import Sessions
 from hln_tf.export.signatures import signatures
 from hln_tf.models.popularity import Popularity
 from hln_tf.models.settings import PopularitySettings
@@ -25,16 +25,16 @@ MAX_LENGTH, K, K_MAX = 4, 3, 5
 SETTINGS = ServingSettings(k=K, k_max=K_MAX)
 LOWEST = float(np.finfo(np.float32).min)
 # Item 3 is the most popular, then 7, then 1, 2, 4 and so on.
-CLICKED = Sessions.from_lists([[3, 3, 3, 7, 7], list(range(1, NUM_ITEMS + 1))])
+CLICKED = to_sessions([[3, 3, 3, 7, 7], list(range(1, NUM_ITEMS + 1))])
 POPULAR = [3, 7, 1, 2, *range(4, 7), *range(8, NUM_ITEMS + 1)]
-# As numbers, 0 for an unknown item. One is longer than is used; two have no known item.
+# Item indices, 0 for an unknown item. One session is longer than is used, two have no known item.
 SESSIONS = [[3, 6], [0, 2, 0, 5], [], [0], [1, 2, 3, 4, 5, 6, 0], [9]]
 IS_FALLBACK = [False, False, True, True, False, False]
 
 
 @pytest.fixture(scope="module")
 def model():
-    # A gate that is never shut: what it keeps differs, but no session is lost.
+    # With expected retention, which is never zero, every session has a query.
     model = make_model(inference_gate="expected")
     model.fit_counts(CLICKED)
     return model
@@ -60,12 +60,12 @@ def tensors(function, inputs):
     }
 
 
-def raw(session):
+def ids_of(session):
     return [IDS[item - 1] if item else "unknown" for item in session]
 
 
 def strings(sessions):
-    return [";".join(raw(session)) for session in sessions]
+    return [";".join(ids_of(session)) for session in sessions]
 
 
 def known(session):
@@ -73,7 +73,7 @@ def known(session):
 
 
 def scores_of(model, session):
-    """Scores of all items, float [items]; the popularity's order where there is no click."""
+    """Scores of all items, float [items]; in order of popularity for a session without clicks."""
     if not known(session):
         scores = np.empty(NUM_ITEMS)
         scores[np.array(POPULAR) - 1] = 1 - np.arange(1, NUM_ITEMS + 1) / NUM_ITEMS
@@ -82,7 +82,7 @@ def scores_of(model, session):
 
 
 def ranked(scores, k, without=()):
-    """Ids and scores of the best k items, then of nothing."""
+    """Ids and scores of the best k items."""
     best = [row for row in np.argsort(-scores, kind="stable") if row + 1 not in without][:k]
     return [IDS[row].encode() for row in best], scores[best]
 
@@ -101,7 +101,7 @@ def assert_top(answer, row, scores, k, without=()):
 def test_sessions_as_strings_and_padded_ones_get_the_same_top_k(signature, model):
     answer = signature("sessions", sessions=strings(SESSIONS))
     longest = max(map(len, SESSIONS))
-    items = [raw(session) + [""] * (longest - len(session)) for session in SESSIONS]
+    items = [ids_of(session) + [""] * (longest - len(session)) for session in SESSIONS]
     padded = signature("serving_default", items=items)
     assert answer.keys() == padded.keys() == {"item_ids", "scores"}
     np.testing.assert_array_equal(answer["item_ids"], padded["item_ids"])
@@ -111,16 +111,16 @@ def test_sessions_as_strings_and_padded_ones_get_the_same_top_k(signature, model
         assert_top(answer, row, scores_of(model, session), K)
 
 
-def test_python_gives_what_the_signatures_give(signature, recommender):
+def test_python_and_signatures_recommend_the_same(signature, recommender):
     answer = signature("sessions_k", **for_each(SESSIONS, k=K, exclude_seen=False))
-    for row, given_answer in enumerate(recommender.recommend([raw(s) for s in SESSIONS], K)):
+    for row, given_answer in enumerate(recommender.recommend([ids_of(s) for s in SESSIONS], K)):
         assert [item.encode() for item, _ in given_answer.items] == answer["item_ids"][row][
             :K
         ].tolist()
         assert given_answer.is_fallback == answer["is_fallback"][row] == IS_FALLBACK[row]
 
 
-def test_separators_may_stand_first_last_and_repeat(signature):
+def test_separators_may_be_first_last_and_repeated(signature):
     (plain, more) = signature("sessions", sessions=["id 3;id 6", ";;id 3;;;id 6;"])["scores"]
     np.testing.assert_allclose(plain, more, atol=1e-5)
 
@@ -148,7 +148,7 @@ def for_each(sessions, k, exclude_seen):
     }
 
 
-def test_each_session_gets_its_own_k_without_what_it_has_seen(signature, model):
+def test_each_session_gets_its_own_k_without_items_that_it_has_seen(signature, model):
     k, exclude = [1, 2, 3, 4, 5, 5], [True, False, True, True, True, False]
     answer = signature("sessions_k", **for_each(SESSIONS, k, exclude))
     assert answer["item_ids"].shape == answer["scores"].shape == (len(SESSIONS), K_MAX)
@@ -159,7 +159,7 @@ def test_each_session_gets_its_own_k_without_what_it_has_seen(signature, model):
         assert_top(answer, row, scores_of(model, session), k[row], without)
 
 
-def test_where_nearly_all_is_seen_nothing_fills_the_rest(signature, model):
+def test_if_nearly_all_items_are_seen_empty_ids_fill_the_rest(signature, model):
     session = [item for item in range(1, NUM_ITEMS + 1) if item not in (2, 11)] * 2
     inputs = for_each([session, [*session, 2, 11], [5]], K_MAX, True)
     answer = signature("sessions_k", **inputs)
@@ -185,7 +185,7 @@ def test_a_k_out_of_bounds_is_named(signature, k):
 
 
 @pytest.mark.parametrize("k, exclude", [([2], [False, True]), ([2, 3], [True])])
-def test_inputs_of_unequal_sizes_are_told(signature, k, exclude):
+def test_inputs_of_unequal_sizes_are_named(signature, k, exclude):
     with pytest.raises(tf.errors.InvalidArgumentError, match="for each session, received sizes"):
         signature("sessions_k", **for_each([[1], [2]], k, exclude))
 
@@ -203,7 +203,7 @@ def test_no_sessions_get_empty_answers(signature):
 # explain
 
 
-def test_explain_tells_what_each_group_keeps_and_is_nearest_to(signature):
+def test_explain_returns_retention_and_nearest_items_of_each_group(signature):
     model = make_model(seed=3)
     model.fit_counts(CLICKED)
     functions = signatures(Recommender(model, IDS, MAX_LENGTH, ";", settings=SETTINGS).graph)
@@ -217,7 +217,7 @@ def test_explain_tells_what_each_group_keeps_and_is_nearest_to(signature):
     for row, session in enumerate(sessions):
         used = known(session)
         empty = [""] * (MAX_LENGTH - len(used))
-        assert [click.decode() for click in answer["clicks"][row]] == raw(used) + empty
+        assert [click.decode() for click in answer["clicks"][row]] == ids_of(used) + empty
         assert not np.any(answer["retention"][row, :, len(used) :])
         expected = reference.hln(X[np.array(used, int) - 1], weights, groups=L)
         np.testing.assert_allclose(
@@ -227,17 +227,17 @@ def test_explain_tells_what_each_group_keeps_and_is_nearest_to(signature):
         groups_with_nothing = L - np.count_nonzero(np.any(expected["g"] == 0, axis=1))
         mixed += 0 < groups_with_nothing < L
         for index in range(L):
-            keeps_something = np.any(expected["g"][index] == 0)
+            retains_a_click = np.any(expected["g"][index] == 0)
             scores = reference.item_scores(reference.ideal_item(expected["h"][index], weights), X)
-            assert_top(group, index, scores, K if keeps_something else 0)
+            assert_top(group, index, scores, K if retains_a_click else 0)
         assert answer["is_fallback"][row] == np.all(expected["g"] == 1)
-    assert mixed, "no session of which one group keeps something and another nothing"
+    assert mixed, "no session of which one group retains a click and another none"
 
 
 def test_an_items_score_is_the_sum_of_its_scores_in_the_groups(recommender, model):
-    (explained,) = recommender.explain([raw([3, 0, 6])], NUM_ITEMS)
+    (explained,) = recommender.explain([ids_of([3, 0, 6])], NUM_ITEMS)
     assert explained.clicks == ["id 3", "id 6"] and explained.retention.shape == (L, 2)
-    (answer,) = recommender.recommend([raw([3, 6])], NUM_ITEMS)
+    (answer,) = recommender.recommend([ids_of([3, 6])], NUM_ITEMS)
     total = {item: sum(dict(group)[item] for group in explained.groups) for item in IDS}
     assert total == pytest.approx(dict(answer.items), abs=1e-5)
 
@@ -245,30 +245,30 @@ def test_an_items_score_is_the_sum_of_its_scores_in_the_groups(recommender, mode
 # embed
 
 
-def test_dot_products_of_query_and_item_vectors_are_the_scores(signature, recommender, model):
+def test_dot_products_of_query_and_item_embeddings_are_the_scores(signature, recommender, model):
     query = signature("embed", sessions=strings(SESSIONS))
     assert query.keys() == {"query"} and query["query"].shape == (len(SESSIONS), D)
     graph = recommender.graph
     assert [item.decode() for item in graph.item_ids.numpy()] == IDS
-    scores = query["query"] @ graph.item_vectors.numpy().T
+    scores = query["query"] @ graph.item_embeddings.numpy().T
     for row, session in enumerate(SESSIONS):
         expected = np.zeros(NUM_ITEMS) if IS_FALLBACK[row] else scores_of(model, session)
         np.testing.assert_allclose(scores[row], expected, atol=1e-5)
-    embedded = recommender.embed([raw(session) for session in SESSIONS])
+    embedded = recommender.embed([ids_of(session) for session in SESSIONS])
     np.testing.assert_allclose(embedded, query["query"], atol=1e-5)
 
 
-# What a model cannot do
+# Models without embeddings
 
 
-def test_a_model_that_only_scores_has_neither_groups_nor_vectors():
+def test_a_model_that_only_scores_has_neither_groups_nor_embeddings():
     model = Popularity(NUM_ITEMS, PopularitySettings())
     recommender = Recommender(model, IDS, MAX_LENGTH, ";")
     assert set(signatures(recommender.graph)) == {"serving_default", "sessions", "sessions_k"}
-    assert recommender.graph.item_vectors is None
+    assert recommender.graph.item_embeddings is None
     with pytest.raises(HlnError, match="Popularity has no preference groups"):
         recommender.explain([["id 1"]])
-    with pytest.raises(HlnError, match="Popularity has no query vectors"):
+    with pytest.raises(HlnError, match="Popularity has no query embeddings"):
         recommender.embed([["id 1"]])
     with pytest.raises(HlnError, match=r"--index scann .* Popularity has not"):
         Recommender(model, IDS, MAX_LENGTH, ";", settings=ServingSettings(index="scann"))

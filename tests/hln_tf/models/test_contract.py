@@ -16,7 +16,6 @@ from served import serve, wait_for
 from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import VOCABULARY, Manifest
 from hln_tf.data.sessions import Sessions
-from hln_tf.export.saved_model import export
 from hln_tf.models.base import SessionEncoder, SessionScorer
 from hln_tf.models.registry import MODELS
 from hln_tf.recommender import Recommender
@@ -251,7 +250,7 @@ def served(workdirs, exports):
         for name, (workdir, _) in workdirs.items()
     }
     paths = {
-        name: str(export(each, exports, run={}, version=version_of(name)))
+        name: str(each.export(exports, run={}, version=version_of(name)))
         for name, each in recommenders.items()
     }
     width = max(map(len, RAW))
@@ -311,7 +310,7 @@ def test_models_embed_where_they_encode_and_explain_where_they_have_groups(serve
     if MODELS[name].is_encoder:
         expected.add("embed")
         scores = (
-            recommender.embed([["i3"], ["i2", "i3"]]) @ recommender.graph.item_vectors.numpy().T
+            recommender.embed([["i3"], ["i2", "i3"]]) @ recommender.graph.item_embeddings.numpy().T
         )
         np.testing.assert_allclose(scores, model.scores(padded([[3], [2, 3]])), atol=1e-4)
     else:

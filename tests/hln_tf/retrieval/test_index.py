@@ -1,4 +1,4 @@
-"""Candidates fewer than the items, and the approximate index."""
+"""Candidates that are not all items, and the approximate index."""
 
 import importlib.util
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
+from session_lists import to_sessions
 from small_hln import NUM_ITEMS, make_model
 
 from hln_tf.common.errors import HlnError
-from hln_tf.data.sessions import Sessions
 from hln_tf.export.signatures import signatures
 from hln_tf.models.markov import Markov
 from hln_tf.models.popularity import Popularity
@@ -20,7 +20,7 @@ from hln_tf.retrieval.settings import ServingSettings
 IDS = [f"i{item}" for item in range(1, NUM_ITEMS + 1)]
 ROWS = np.array([1, 4, 5, 8, 11])
 CANDIDATES = ["i2", "i5", "i6", "i9", "i12"]
-CLICKED = Sessions.from_lists([[6, 6, 6, 9, 9, 1, 1, 1, 1], list(range(1, NUM_ITEMS + 1))])
+CLICKED = to_sessions([[6, 6, 6, 9, 9, 1, 1, 1, 1], list(range(1, NUM_ITEMS + 1))])
 SESSIONS = [["i1", "i7"], ["i6", "i2", "i9"], ["new"]]
 
 MODELS = {
@@ -53,7 +53,7 @@ def test_the_most_popular_are_candidates_too(recommenders):
     assert [item for item, _ in answer.items] == ["i6", "i9", "i2"]
 
 
-def test_what_was_seen_is_left_out_of_the_candidates(recommenders):
+def test_seen_items_are_excluded_from_the_candidates(recommenders):
     answer = signatures(recommenders[1].graph)["sessions_k"](
         tf.constant([" ".join(session) for session in SESSIONS]),
         tf.constant([4, 4, 2]),
@@ -72,12 +72,12 @@ def test_one_candidate_is_no_fallback():
     assert [item for item, _ in answer.items] == ["i4"] and not answer.is_fallback
 
 
-def test_the_items_vectors_are_not_copied_unless_there_are_fewer():
+def test_item_embeddings_of_all_items_are_not_copied():
     model = MODELS["hln"]()
-    assert Recommender(model, IDS, 5, " ").graph.item_vectors is model.X
+    assert Recommender(model, IDS, 5, " ").graph.item_embeddings is model.X
     graph = Recommender(model, IDS, 5, " ", ROWS).graph
     assert [item.decode() for item in graph.item_ids.numpy()] == CANDIDATES
-    np.testing.assert_array_equal(graph.item_vectors.numpy(), model.X.numpy()[ROWS])
+    np.testing.assert_array_equal(graph.item_embeddings.numpy(), model.X.numpy()[ROWS])
 
 
 # The approximate index
@@ -90,22 +90,20 @@ SCANN = ServingSettings(k=5, k_max=8, index="scann")
 
 
 @pytest.mark.skipif(has_scann, reason="the package scann is installed")
-def test_scann_names_the_extra_where_it_is_missing():
+def test_a_missing_scann_is_named_with_its_extra():
     assert not tfrs.layers.factorized_top_k._HAVE_SCANN
     model, ids = make_model(num_items=20), [str(item) for item in range(20)]
     with pytest.raises(HlnError, match=r"needs the package scann .* 'hln-tf\[scann\]'"):
         Recommender(model, ids, 5, " ", settings=SCANN)
 
 
-def test_scann_wants_enough_candidates():
+def test_scann_needs_enough_candidates():
     with pytest.raises(HlnError, match="at least 16 candidates, there are 12: use --index exact"):
         Recommender(make_model(), IDS, 5, " ", settings=SCANN)
 
 
 @needs_scann
-def test_scann_finds_nearly_what_the_exact_index_finds(tmp_path):
-    from hln_tf.export.saved_model import export
-
+def test_scann_finds_nearly_the_same_items_as_the_exact_index(tmp_path):
     model, ids = make_model(num_items=400), [f"i{item}" for item in range(1, 401)]
     model.fit_counts(CLICKED)
     exact = Recommender(model, ids, 5, " ", settings=ServingSettings(k=5, k_max=8))
@@ -117,13 +115,13 @@ def test_scann_finds_nearly_what_the_exact_index_finds(tmp_path):
     ]
     recall = np.mean([len(a & b) / 5 for a, b in zip(*found, strict=True)])
     assert recall > 0.9
-    served = tf.saved_model.load(str(export(approximate, tmp_path, {}))).signatures["sessions"]
+    served = tf.saved_model.load(str(approximate.export(tmp_path, {}))).signatures["sessions"]
     answer = served(sessions=tf.constant([" ".join(session) for session in sessions]))
     assert [{item.decode() for item in row} for row in answer["item_ids"].numpy()] == found[1]
 
 
 @needs_scann
-def test_scann_says_where_it_finds_too_few():
+def test_scann_may_find_fewer_than_k():
     model, ids = make_model(num_items=400), [f"i{item}" for item in range(1, 401)]
     model.fit_counts(CLICKED)
     recommender = Recommender(model, ids, 5, " ", settings=SCANN)

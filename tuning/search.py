@@ -231,18 +231,15 @@ def trainer(plan: Plan, stop: StopOnSignal, tensorboard: TensorBoardSettings) ->
     import tf_keras as keras
 
     from hln_tf.data.sessions import read_sessions
-    from hln_tf.training import OBJECTIVE
-    from hln_tf.training.run import select
+    from hln_tf.training import OBJECTIVE, Run
 
     tf.get_logger().setLevel("ERROR")  # Otherwise it warns of the retracing in each trial.
-    if plan.base.training.deterministic:
-        tf.config.experimental.enable_op_determinism()
     train, validation = (read_sessions(plan.data_dir, split) for split in ("train", "validation"))
 
-    def train_run(config: RunConfig, run: RunDirectory) -> float:
+    def train_run(config: RunConfig, directory: RunDirectory) -> float:
         try:
-            _, results = select(config, run, train, validation, stop, None, tensorboard)
-            return results["validation"][OBJECTIVE]
+            run = Run(config, directory, tensorboard=tensorboard, stop=stop)
+            return run.fit(train, validation).results["validation"][OBJECTIVE]
         finally:
             # Free the trial's model and graphs before those of the next trial are built.
             keras.backend.clear_session()

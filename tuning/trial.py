@@ -52,7 +52,7 @@ def run_trial(
         run.begin(config, plan.vocabulary)
         try:
             if PARENT in hyperparameters:
-                _copy_state(plan.run_directory(hyperparameters[PARENT]), run)
+                _copy_checkpoint(plan.run_directory(hyperparameters[PARENT]), run)
             with _counted_crashes(run.path / CRASHES):
                 return train(config, run)
         except Exception as error:
@@ -71,11 +71,12 @@ def failure_reason(run: RunDirectory) -> str:
     return path.read_text("utf-8").partition("\n")[0] if path.is_file() else ""
 
 
-def _copy_state(parent: RunDirectory, run: RunDirectory) -> None:
-    target = run.path / "selection"
-    if not target.is_dir():
-        with files.atomic_directory(target) as temporary:
-            shutil.copytree(parent.path / "selection", temporary, dirs_exist_ok=True)
+def _copy_checkpoint(parent: RunDirectory, run: RunDirectory) -> None:
+    """Copy the checkpoint and the best weights of the run that a trial continues."""
+    for source, target in ((parent.weights, run.weights), (parent.checkpoints, run.checkpoints)):
+        if not target.is_dir():
+            with files.atomic_directory(target) as temporary:
+                shutil.copytree(source, temporary, dirs_exist_ok=True)
 
 
 @contextlib.contextmanager

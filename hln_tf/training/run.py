@@ -53,6 +53,10 @@ class Run(RunContext):
     ```
     """
 
+    def __post_init__(self) -> None:
+        if self.config.training.deterministic:
+            tf.config.experimental.enable_op_determinism()
+
     def fit(self, train: Sessions, validation: Sessions) -> Fitted:
         """Train a model; validation chooses its epoch and stops early.
 

@@ -44,11 +44,13 @@ class RunDirectory:
     Attributes:
       path: Its path.
       checkpoints: The directory of the newest checkpoint.
+      weights: The directory of the one copy of the model's weights.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoint"
+        self.weights = self.path / "model"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -173,7 +175,7 @@ class RunDirectory:
         from hln_tf.training.checkpoints import NewestCheckpoint
 
         remedy = f"it must fit {CONFIG}; train again in another --workdir"
-        return NewestCheckpoint(self.path / "model", remedy, WEIGHTS, model=model)
+        return NewestCheckpoint(self.weights, remedy, WEIGHTS, model=model)
 
     def model(self, **changes: Any) -> "SessionScorer":
         """Load the run's model with its weights.

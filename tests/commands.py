@@ -1,4 +1,4 @@
-"""Runs commands as a user would, most of them inside this process."""
+"""Commands run as a user would run them, most of them in this process."""
 
 import contextlib
 import dataclasses
@@ -20,14 +20,14 @@ ROOT = Path(__file__).parents[1]
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a command did."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
     err: str
 
     def sentence(self, code=1):
-        """The error, after a check that it is one line at the end and the exit code is right."""
+        """Return the error, after a check of the exit code and that it is one line at the end."""
         *before, last = self.err.splitlines()
         assert last.startswith("error: "), self.err
         assert not any(line.startswith(("error: ", "Traceback")) for line in before), self.err
@@ -36,7 +36,7 @@ class Outcome:
 
 
 def run(module, *arguments):
-    """Runs `python -m module` in this process."""
+    """Run `python -m module` in this process."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     out, err = io.StringIO(), io.StringIO()
     try:
@@ -49,7 +49,7 @@ def run(module, *arguments):
 
 
 def start(module_or_code, *arguments, err=subprocess.PIPE):
-    """Starts `python -m module`, or Python code that holds a line break, as a process."""
+    """Start `python -m module`, or Python code of more than one line, as a process."""
     how = "-c" if "\n" in module_or_code else "-m"
     command = [sys.executable, how, module_or_code, *map(str, arguments)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -59,13 +59,13 @@ def start(module_or_code, *arguments, err=subprocess.PIPE):
 
 
 def finish(process):
-    """Waits for a process that `start` began."""
+    """Wait for a process that `start` started."""
     out, err = process.communicate()
     return Outcome(process.returncode, out, err or "")
 
 
 def checkpoint_number(directory):
-    """The number of the newest saved state in a directory, 0 where there is none."""
+    """Return the number of the newest checkpoint in a directory, 0 if there is none."""
     try:
         first = (directory / "checkpoint").read_text().splitlines()[0]
         return int(first.split("ckpt-")[1].strip('"'))
@@ -73,8 +73,16 @@ def checkpoint_number(directory):
         return 0
 
 
+def only_checkpoint(directory):
+    """Return the path of a directory's checkpoint, after a check that it contains no other file."""
+    (index,) = directory.glob("*.index")
+    found = {path.name for path in directory.iterdir()}
+    assert found == {"checkpoint", index.name, f"{index.stem}.data-00000-of-00001"}
+    return index.with_suffix("")
+
+
 def signal_when_saved(directory, number, signal_number):
-    """Sends this process a signal once a saved state has a number."""
+    """Send this process a signal once the newest checkpoint has a number."""
 
     def watch():
         deadline = time.monotonic() + 120
@@ -89,7 +97,7 @@ def signal_when_saved(directory, number, signal_number):
 
 
 def tree(directory):
-    """The files below a directory with their content."""
+    """Return the files below a directory with their content."""
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in directory.rglob("*")
@@ -97,13 +105,10 @@ def tree(directory):
     }
 
 
-def weights(path):
-    """The arrays of a checkpoint by name."""
+def weights(directory):
+    """Return a model's arrays by name, from the newest checkpoint in a directory."""
     import tensorflow as tf
 
-    reader = tf.train.load_checkpoint(str(path))
-    return {
-        name: reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        if not name.startswith("_CHECKPOINTABLE")
-    }
+    reader = tf.train.load_checkpoint(str(directory))
+    names = reader.get_variable_to_shape_map()
+    return {name: reader.get_tensor(name) for name in names if name.startswith("model/")}

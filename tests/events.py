@@ -6,12 +6,12 @@ from tensorboard.util.tensor_util import make_ndarray
 
 
 def read(directory):
-    """The reader of a directory's event files, which keeps all that they hold."""
+    """Return a reader of a directory's event files with all of their content."""
     return EventAccumulator(str(directory), size_guidance={TENSORS: 0}).Reload()
 
 
 def tensors(directory):
-    """Pairs of step and array by tag."""
+    """Return pairs of step and array by tag."""
     events = read(directory)
     return {
         tag: [(event.step, make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)]
@@ -20,7 +20,7 @@ def tensors(directory):
 
 
 def scalars(directory):
-    """Pairs of step and value by tag."""
+    """Return pairs of step and value by tag."""
     return {
         tag: [(step, float(value)) for step, value in pairs]
         for tag, pairs in tensors(directory).items()

@@ -11,7 +11,7 @@ ITEMS = 30
 
 
 def walks(count, first=0):
-    """Sessions of 2 to 6 items, each a walk around the catalogue in steps of 3 or 6."""
+    """Return sessions of 2 to 6 items, each a walk around the catalogue in steps of 3 or 6."""
     return [
         [(first + 7 * s + 3 * i * (1 + s % 2)) % ITEMS + 1 for i in range(2 + s % 5)]
         for s in range(count)
@@ -52,7 +52,7 @@ def train(path, data, *more):
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, data):
-    """A run that patience ends; more than a hundred steps in an epoch."""
+    """A run that stops early, with more than a hundred steps in an epoch."""
     return train(
         tmp_path_factory.mktemp("runs") / "trained",
         data,

@@ -5,11 +5,20 @@ import time
 
 import numpy as np
 import pytest
-from commands import TINY, checkpoint_number, finish, run, signal_when_saved, start, weights
+from commands import (
+    TINY,
+    checkpoint_number,
+    finish,
+    only_checkpoint,
+    run,
+    signal_when_saved,
+    start,
+    weights,
+)
 
 from hln_tf.common import files
 
-# Kills itself where an epoch's steps are done and saved and the epoch is not judged yet.
+# Kills itself when the steps of an epoch are done and saved, before the epoch's validation.
 KILLED_BETWEEN_EPOCHS = """
 import os, signal, sys
 from hln_tf import train
@@ -25,6 +34,24 @@ trainer.evaluate = evaluate
 sys.exit(cli.run(train.main))
 """
 
+# Kills itself in the refit after five steps, of which none is saved.
+KILLED_BEFORE_THE_REFIT_IS_SAVED = """
+import itertools, os, signal, sys
+from hln_tf import train
+from hln_tf.common import cli
+from hln_tf.training.run import Run
+original = Run.refit
+def refit(self, sessions, fitted):
+    checks = itertools.count(1)
+    def check():
+        if next(checks) == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+    self.stop.check = check
+    return original(self, sessions, fitted)
+Run.refit = refit
+sys.exit(cli.run(train.main))
+"""
+
 
 def arguments(data, path, *more):
     where = ("--dataset", "sample", "--data_dir", data, "--workdir", path)
@@ -32,37 +59,44 @@ def arguments(data, path, *more):
     return (*where, *TINY, *settings)
 
 
-def wait_for(directory, number, process):
-    """Waits until a saved state has a number; says so where the process ends before."""
+def kill_when_saved(process, directory, number):
+    """Kill a process once the newest checkpoint has a number; fail if it ends before."""
     while checkpoint_number(directory) < number:
         if process.poll() is not None:
             raise AssertionError(finish(process).err)
         time.sleep(0.005)
+    time.sleep(0.04)
+    process.kill()
+    outcome = finish(process)
+    assert outcome.code == -signal.SIGKILL
+    return outcome
 
 
 def test_killed_and_resumed_equals_uninterrupted(data, tmp_path):
     flags = ("--deterministic", "--refit")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
+    checkpoints = killed / "checkpoint"
     uninterrupted = start("hln_tf.train", *arguments(data, whole, *flags))
 
-    # States are some steps apart here, so the steps since the last one are done again.
+    # Checkpoints are some steps apart here, so the steps since the last one are repeated.
     apart = (*flags, "--checkpoint_minutes", "0.001")
     process = start("hln_tf.train", *arguments(data, killed, *apart))
-    wait_for(killed / "selection" / "latest", 2, process)
-    time.sleep(0.04)
-    process.kill()
-    assert finish(process).code == -signal.SIGKILL
+    kill_when_saved(process, checkpoints, 2)
 
     outcome = finish(start(KILLED_BETWEEN_EPOCHS, *arguments(data, killed, *flags)))
     assert outcome.code == -signal.SIGKILL
     assert re.search(r"^resuming epoch [123] after step \d+$", outcome.err, re.M), outcome.err
 
-    process = start("hln_tf.train", *arguments(data, killed, *flags))
-    wait_for(killed / "refit" / "latest", 7, process)
-    process.kill()
-    outcome = finish(process)
+    seldom = (*flags, "--checkpoint_minutes", "60")
+    code = KILLED_BEFORE_THE_REFIT_IS_SAVED
+    outcome = finish(start(code, *arguments(data, killed, *seldom)))
     assert outcome.code == -signal.SIGKILL
     assert re.search(r"^resuming epoch [23] after step 23$", outcome.err, re.M), outcome.err
+    assert "refit epoch 1/" in outcome.err
+
+    process = start("hln_tf.train", *arguments(data, killed, *flags))
+    outcome = kill_when_saved(process, checkpoints, checkpoint_number(checkpoints) + 7)
+    assert "resuming" not in outcome.err and "refit epoch 1/" in outcome.err, outcome.err
 
     outcome = finish(start("hln_tf.train", *arguments(data, killed, *flags)))
     assert outcome.code == 0, outcome.err
@@ -73,27 +107,29 @@ def test_killed_and_resumed_equals_uninterrupted(data, tmp_path):
     found, wanted = (files.read_json(path / "metrics.json", "") for path in (killed, whole))
     assert found.pop("timing").keys() == wanted.pop("timing").keys()
     assert found == wanted
-    found, wanted = (weights(path / "model" / "weights") for path in (killed, whole))
-    assert found.keys() == wanted.keys()
-    assert len(found) > 5
-    for name, array in wanted.items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    for part in ("model", "checkpoint"):
+        only_checkpoint(killed / part)
+        found, wanted = (weights(path / part) for path in (killed, whole))
+        assert found.keys() == wanted.keys()
+        assert len(found) > 5
+        for name, array in wanted.items():
+            np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
 def test_signals_save_and_stop_in_one_sentence(data, tmp_path):
     path = tmp_path / "run"
-    state = path / "selection" / "latest"
+    checkpoints = path / "checkpoint"
     for signal_number in (signal.SIGINT, signal.SIGTERM):
-        thread = signal_when_saved(state, checkpoint_number(state) + 3, signal_number)
+        thread = signal_when_saved(checkpoints, checkpoint_number(checkpoints) + 3, signal_number)
         outcome = run("hln_tf.train", *arguments(data, path, "--num_groups", "1"))
         thread.join()
         assert outcome.code == 128 + signal_number
         name = signal_number.name
         assert outcome.err.splitlines()[-1].startswith(f"stopped by {name}; run the same command")
         assert not (path / "metrics.json").exists()
-        assert not (path / "model").exists()
-        saved = checkpoint_number(state)
-        assert saved >= 4
+        sentence = run("hln_tf.evaluate", "--workdir", path).sentence()
+        assert f"{path} holds no trained model yet" in sentence
+        assert checkpoint_number(checkpoints) >= 4
     outcome = run("hln_tf.train", *arguments(data, path, "--num_groups", "1"))
     assert outcome.code == 0
     assert re.search(r"^resuming epoch \d after step \d+$", outcome.err, re.M)

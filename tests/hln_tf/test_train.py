@@ -1,15 +1,18 @@
 import dataclasses
+import errno
 import json
 import re
+import shlex
 import shutil
 
 import numpy as np
 import pytest
-from commands import TINY, run, tree, weights
+from commands import TINY, only_checkpoint, run, tree, weights
 from events import scalars
 from toy import write_dataset
 
 from hln_tf.common import files
+from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import SPLITS, Manifest
 from hln_tf.models.registry import MODELS
 from hln_tf.training.run_directory import RunDirectory, load_model
@@ -22,12 +25,12 @@ NAMES = [f"{metric}@{k}" for metric in ("recall", "mrr") for k in KS]
 def test_a_run_leaves_what_its_directory_promises(trained, data):
     found = {entry.name for entry in trained.path.iterdir() if not entry.name.startswith(".")}
     assert found == {
+        "checkpoint",
         "config.json",
         "events",
         "export",
         "metrics.json",
         "model",
-        "selection",
         "vocabulary.txt",
     }
     assert (trained.path / "export" / "1" / "saved_model.pb").is_file()
@@ -39,7 +42,18 @@ def test_a_run_leaves_what_its_directory_promises(trained, data):
     assert config["data"]["items"] == 30
 
 
-def test_validation_judges_every_epoch(trained):
+def test_a_finished_run_has_one_checkpoint_and_one_copy_of_the_weights(trained):
+    checkpoint, weights_only = (only_checkpoint(trained.path / k) for k in ("checkpoint", "model"))
+    assert re.fullmatch(r"ckpt-\d+", checkpoint.name)
+    assert re.fullmatch(r"weights-\d+", weights_only.name)
+    assert {*trained.path.rglob("*.index")} == {
+        checkpoint.with_suffix(".index"),
+        weights_only.with_suffix(".index"),
+        trained.path / "export/1/variables/variables.index",
+    }
+
+
+def test_validation_ranks_after_every_epoch(trained):
     history = trained.metrics["history"]
     assert all(set(entry) == {"loss", "learning_rate", *NAMES} for entry in history)
     lines = re.findall(
@@ -78,29 +92,20 @@ def test_evaluate_finds_the_metrics_of_the_training(trained, split, splits):
     prefixes = sum(len(session) - 1 for session in splits[split])
     first, *rest = outcome.out.splitlines()
     assert first == f"{split}: {prefixes} prefixes, 30 items"
-    kept = [re.fullmatch(r"group (\d) keeps +([\d.]+) % of the clicks", line) for line in rest[6:]]
-    assert [int(line[1]) for line in kept] == [1, 2]
-    assert all(0 <= float(line[2]) <= 100 for line in kept)
+    groups = [re.fullmatch(r"group (\d)\D+([\d.]+) %.*", line) for line in rest[6:]]
+    assert [int(group[1]) for group in groups] == [1, 2]
+    assert all(0 < float(group[2]) < 100 for group in groups)
     found = {name: value for name, value, _ in map(str.split, rest[:6])}
     assert found == {name: f"{100 * trained.metrics[split][name]:.2f}" for name in NAMES}
 
 
-def test_model_holds_the_best_weights_not_the_last(trained):
+def test_the_model_has_the_best_weights_not_the_last(trained):
+    """Those of the best epoch have its validation metrics, as `evaluate` finds them above."""
     chosen = load_model(trained.path).X.numpy()
-    best, last = (
-        next(
-            array
-            for name, array in weights(newest(trained.path / "selection" / kind)).items()
-            if name == "model/X/.ATTRIBUTES/VARIABLE_VALUE"
-        )
-        for kind in ("best", "latest")
-    )
+    name = "model/X/.ATTRIBUTES/VARIABLE_VALUE"
+    best, last = (weights(trained.path / part)[name] for part in ("model", "checkpoint"))
     np.testing.assert_array_equal(chosen, best)
     assert np.abs(chosen - last).max() > 0
-
-
-def newest(directory):
-    return next(directory.glob("*.index")).with_suffix("")
 
 
 def test_tensorboard_reads_the_events(trained):
@@ -166,11 +171,11 @@ def test_another_part_of_the_same_log_in_the_same_workdir_is_refused(popular, da
     assert str(data) in sentence and "other settings" in sentence
 
 
-def test_minutes_between_states_may_change(trained):
+def test_minutes_between_checkpoints_may_change(trained):
     assert run("hln_tf.train", *trained.arguments, "--checkpoint_minutes", "0").code == 0
 
 
-def test_refit_trains_afresh_on_all_of_train(data, splits, tmp_path, monkeypatch):
+def test_refit_trains_a_new_model_on_full_train(data, splits, tmp_path, monkeypatch):
     import hln_tf.training.run
     import hln_tf.training.trainer
 
@@ -202,6 +207,47 @@ def test_refit_trains_afresh_on_all_of_train(data, splits, tmp_path, monkeypatch
     assert "epoch/loss" in scalars(tmp_path / "run" / "events" / "refit")
     evaluated = run("hln_tf.evaluate", "--workdir", tmp_path / "run").out
     assert f"{100 * metrics['test']['mrr@20']:.2f} %" in evaluated
+
+
+class TestFailedExport:
+    """The run is finished, and the export can be repeated in two ways."""
+
+    @pytest.fixture(params=[HlnError("no room"), OSError(errno.ENOSPC, "no room", "model.pb")])
+    def failed(self, data, tmp_path, monkeypatch, request):
+        def export(*arguments, **options):
+            raise request.param
+
+        arguments = ("--dataset", "sample", "--data_dir", data, "--model", "popularity")
+        with monkeypatch.context() as patch:
+            patch.setattr("hln_tf.recommender.Recommender.export", export)
+            arguments = (*arguments, "--workdir", tmp_path / "run")
+            return tmp_path / "run", arguments, run("hln_tf.train", *arguments)
+
+    def test_it_is_one_sentence_about_a_finished_run(self, failed):
+        path, _, outcome = failed
+        sentence = outcome.sentence()
+        assert f"the run in {path} is finished" in sentence and "no room" in sentence
+        again = f"python -m serving.export --workdir {path} --output {path / 'export'}"
+        assert again in sentence
+        assert files.read_json(path / "metrics.json", "")["test"]["prefixes"] > 0
+        assert not (path / "export" / "1").exists()
+
+    def test_the_same_command_exports(self, failed):
+        path, arguments, _ = failed
+        results = (path / "metrics.json").read_bytes()
+        outcome = run("hln_tf.train", *arguments)
+        assert outcome.code == 0, outcome.err
+        assert f"exported {path / 'export' / '1'}" in outcome.err
+        assert "nothing to do" not in outcome.err
+        assert (path / "export" / "1" / "saved_model.pb").is_file()
+        assert (path / "metrics.json").read_bytes() == results
+
+    def test_the_command_in_the_sentence_exports(self, failed):
+        path, arguments, outcome = failed
+        again = shlex.split(outcome.sentence().partition("python -m ")[2])
+        assert run(*again).code == 0
+        assert (path / "export" / "1" / "saved_model.pb").is_file()
+        assert "nothing to do" in run("hln_tf.train", *arguments).err
 
 
 @pytest.mark.parametrize("model", ["popularity", "markov"])
@@ -237,14 +283,14 @@ def test_flags_override_the_preset():
 
 
 class TestInitFrom:
-    """Items i1 ... i30 of the older run; the newer data set knows i11 ... i40, in another order."""
+    """Items i1 ... i30 of the older run; the newer data set has i11 ... i40, in another order."""
 
     @pytest.fixture
     def newer(self, tmp_path, splits):
         directory = tmp_path / "newer"
         write_dataset(directory, splits, 30)
-        raw_ids = [f"i{number}" for number in range(40, 10, -1)]
-        (directory / "vocabulary.txt").write_text("".join(f"{raw_id}\n" for raw_id in raw_ids))
+        item_ids = [f"i{number}" for number in range(40, 10, -1)]
+        (directory / "vocabulary.txt").write_text("".join(f"{item_id}\n" for item_id in item_ids))
         manifest = json.loads((directory / "manifest.json").read_text())
         manifest["vocabulary_sha256"] = files.sha256(directory / "vocabulary.txt")
         files.write_json(directory / "manifest.json", manifest)
@@ -254,8 +300,8 @@ class TestInitFrom:
         where = ("--dataset", "sample", "--data_dir", newer, "--workdir", tmp_path / "run")
         return (*where, "--epochs", "1", "--batch_size", "64", *more)
 
-    def test_item_vectors_follow_the_raw_ids(self, trained, newer, tmp_path):
-        # With so small a learning rate the weights stay what they were at the start.
+    def test_item_embeddings_follow_the_item_ids(self, trained, newer, tmp_path):
+        # With so small a learning rate the weights remain the initial ones.
         more = (*TINY, "--learning_rate", "1e-12", "--init_from", trained.path)
         outcome = run("hln_tf.train", *self.arguments(newer, tmp_path, *more))
         assert outcome.code == 0, outcome.err
@@ -265,13 +311,14 @@ class TestInitFrom:
         shared = sorted({*old_ids} & {*new_ids})
         assert len(shared) == 20
         np.testing.assert_allclose(
-            new.X.numpy()[[new_ids.index(raw_id) for raw_id in shared]],
-            old.X.numpy()[[old_ids.index(raw_id) for raw_id in shared]],
+            new.X.numpy()[[new_ids.index(item_id) for item_id in shared]],
+            old.X.numpy()[[old_ids.index(item_id) for item_id in shared]],
             atol=1e-6,
         )
-        fresh = new.X.numpy()[[row for row, raw_id in enumerate(new_ids) if raw_id not in old_ids]]
-        gaps = np.abs(fresh[:, None] - old.X.numpy()[None]).max(axis=2)
-        assert gaps.min() > 1e-3
+        unseen = [row for row, item_id in enumerate(new_ids) if item_id not in old_ids]
+        fresh = new.X.numpy()[unseen]
+        differences = np.abs(fresh[:, None] - old.X.numpy()[None]).max(axis=2)
+        assert differences.min() > 1e-3
         assert np.abs(fresh).max() <= 8**-0.5
         for weight, old_weight in zip(
             new.trainable_variables, old.trainable_variables, strict=True

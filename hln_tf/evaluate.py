@@ -11,13 +11,13 @@ from hln_tf.training.run_directory import RunDirectory
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Ranks a split's targets and prints the metrics; of HLN also what its groups keep."""
+    """Rank a split's targets and print the metrics, of HLN also each group's retention."""
     parser = cli.Parser(prog="python -m hln_tf.evaluate", description=__doc__)
     add = parser.add_argument
     add("--workdir", required=True, type=Path, help="directory of a finished run")
     add("--data_dir", type=Path, help="prepared data set (default: the one of the training)")
     add("--split", choices=SPLITS, default="test", help="part to rank (default: %(default)s)")
-    text = "leap gate of HLN in place of the one it was trained with"
+    text = "leap gate of HLN instead of the one it was trained with"
     add("--inference_gate", choices=("hard", "expected", "sampled"), help=text)
     flags = parser.parse_args(arguments)
     workdir = RunDirectory(flags.workdir)
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
         print(f"{name:10} {100 * value:6.2f} %")
     if isinstance(model, HLN):
         for group, mean in enumerate(mean_retention(model, prefixes, batch_size), start=1):
-            print(f"group {group} keeps {100 * mean:6.2f} % of the clicks")
+            print(f"group {group}: mean retention {100 * mean:.2f} %")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Recommendations for sessions of raw item ids: `python -m hln_tf.recommend`."""
+"""Recommendations for sessions of item ids: `python -m hln_tf.recommend`."""
 
 import dataclasses
 import itertools
@@ -17,7 +17,7 @@ from hln_tf.training.run_directory import RunDirectory
 if TYPE_CHECKING:
     from hln_tf.recommender import Recommender
 
-SESSIONS_AT_A_TIME = 512
+BATCH_SIZE = 512
 
 EXAMPLES = """examples:
   python -m hln_tf.recommend --workdir runs/yoochoose64/hln --session "214536502 214536500" -k 10
@@ -27,14 +27,14 @@ EXAMPLES = """examples:
 
 @dataclasses.dataclass(frozen=True)
 class Recommendation:
-    """What a session gets.
+    """The recommendations for one session.
 
     Attributes:
-      session: Its raw item ids.
+      session: Its item ids.
       unknown: Those that the model does not know and skips.
-      items: Pairs of raw id and score, highest first.
-      is_fallback: Whether these are the most popular items, since no item was
-        known or the model keeps none of the clicks.
+      items: Pairs of item id and score, highest first.
+      is_fallback: Whether these are the most popular items, because no item of
+        the session is known or all items score the same.
     """
 
     session: list[str]
@@ -43,7 +43,7 @@ class Recommendation:
     is_fallback: bool
 
     def to_json(self) -> str:
-        """One line of JSON."""
+        """Format the recommendation as one line of JSON."""
         items = [{"item": item, "score": score} for item, score in self.items]
         content: dict[str, Any] = {**dataclasses.asdict(self), "items": items}
         return json.dumps(content, ensure_ascii=False)
@@ -52,21 +52,20 @@ class Recommendation:
 def recommend(
     recommender: "Recommender", sessions: Sequence[list[str]], k: int
 ) -> list[Recommendation]:
-    """Recommends k items for each session and tells what was unknown."""
-    answers = recommender.recommend(sessions, k)
+    """Recommend k items for each session and list the items that are unknown."""
     return [
         Recommendation(
             session=session,
             unknown=[item for item in session if item not in recommender.known],
-            items=answer.items,
-            is_fallback=answer.is_fallback,
+            items=found.items,
+            is_fallback=found.is_fallback,
         )
-        for session, answer in zip(sessions, answers, strict=True)
+        for session, found in zip(sessions, recommender.recommend(sessions, k), strict=True)
     ]
 
 
 def read_sessions(path: Path, separator: str) -> Iterator[list[str]]:
-    """Reads sessions, one on each line.
+    """Read sessions, one on each line.
 
     Raises:
       HlnError: The file cannot be read or a line is not UTF-8.
@@ -92,7 +91,7 @@ def read_sessions(path: Path, separator: str) -> Iterator[list[str]]:
 def write_recommendations(
     recommender: "Recommender", sessions: Iterator[list[str]], k: int, output: Path
 ) -> tuple[int, int]:
-    """Scores sessions in batches into a file of JSON lines.
+    """Write the recommendations for sessions, in batches, to a file of JSON lines.
 
     Returns:
       The number of sessions, and of those that got the most popular items.
@@ -103,7 +102,7 @@ def write_recommendations(
         open(temporary, "w", encoding="utf-8") as file,
         progress_bar("recommending", "sessions") as bar,
     ):
-        while batch := list(itertools.islice(sessions, SESSIONS_AT_A_TIME)):
+        while batch := list(itertools.islice(sessions, BATCH_SIZE)):
             for result in recommend(recommender, batch, k):
                 file.write(result.to_json() + "\n")
                 fallbacks += result.is_fallback
@@ -113,15 +112,15 @@ def write_recommendations(
 
 
 def show(result: Recommendation) -> None:
-    """Prints a recommendation for a reader at a terminal."""
+    """Print a recommendation as a table, with notes on standard error."""
     if result.unknown:
         print(f"unknown items, skipped: {', '.join(result.unknown)}", file=sys.stderr)
     if result.is_fallback:
         known = len(result.unknown) < len(result.session)
         reason = (
-            "the model keeps no click of the session"
+            "the model scores all items the same for this session"
             if known
-            else ("the session has no known item")
+            else "the session has no known item"
         )
         print(f"{reason}; these are the most popular", file=sys.stderr)
     width = max(len(item) for item, _ in result.items)
@@ -130,14 +129,14 @@ def show(result: Recommendation) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Recommends for the session or the file that is named."""
+    """Recommend items for the sessions of a flag or a file."""
     parser = cli.Parser(prog="python -m hln_tf.recommend", description=__doc__, epilog=EXAMPLES)
     add = parser.add_argument
     add("--workdir", required=True, type=Path, help="directory of a finished run")
     add("-k", type=int, default=20, help="items to recommend (default: %(default)s)")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--session", help="raw item ids, oldest first, joined by the separator")
-    what.add_argument("--input", type=Path, help="file with one session on each line")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--session", help="item ids, oldest first, joined by the separator")
+    source.add_argument("--input", type=Path, help="file with one session on each line")
     add("--output", type=Path, help="file of JSON lines to write, with --input")
     flags = parser.parse_args(arguments)
     if flags.k < 1:

@@ -9,7 +9,7 @@ from hln_tf.common import cli
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints the table of the runs that are named."""
+    """Print a table of the given runs' results."""
     parser = cli.Parser(prog="python -m hln_tf.report", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="workdirs of finished runs")
     text = "one row for runs that differ in the seed alone: mean and standard deviation"

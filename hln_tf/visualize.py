@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from hln_tf.data.sessions import Sessions
 
-# What a picture is: itself, and its numbers, of which the first row is the header.
+# A figure and its numbers, of which the first row is the header.
 Picture = tuple["Figure", list[Sequence[Any]]]
 
-DESCRIPTION = "Draws what a trained model has learnt, as PNG and SVG, with the numbers as CSV."
+DESCRIPTION = "Plot a trained model as PNG and SVG, with the numbers as CSV."
 EXAMPLES = """examples:
   python -m hln_tf.visualize retention --workdir runs/yoochoose64/hln --length 6
   python -m hln_tf.visualize session --workdir runs/yoochoose64/hln --session "214536502 214536500"
@@ -34,7 +34,7 @@ EXAMPLES = """examples:
 
 
 def retention(flags: argparse.Namespace) -> Picture:
-    """How much each group keeps at each position of sessions: the paper's Figure 3."""
+    """Plot each group's mean retention by position of the click: the paper's Figure 3."""
     workdir = RunDirectory(flags.workdir)
     config = workdir.config()
     max_length = config.training.max_length
@@ -55,8 +55,8 @@ def retention(flags: argparse.Namespace) -> Picture:
     if not len(chosen):
         where = data_dir / flags.split
         raise HlnError(f"{where} has no session of {flags.length} clicks; {_lengths(sessions)}")
-    kept = retention_of_clicks(compiled_retention(model), chosen, max_length)
-    rates = mean_by_position(kept, chosen, flags.length)
+    of_clicks = retention_of_clicks(compiled_retention(model), chosen, max_length)
+    rates = mean_by_position(of_clicks, chosen, flags.length)
     title = (
         f"Retention rates of {config.model} on {config.data.dataset}\n"
         f"{len(chosen):,} {flags.split} sessions of {flags.length} clicks"
@@ -70,7 +70,7 @@ def retention(flags: argparse.Namespace) -> Picture:
 
 
 def session(flags: argparse.Namespace) -> Picture:
-    """What each group keeps of one session, and the items nearest to it."""
+    """Plot one session's retention in each group, and the items nearest to the group."""
     if flags.k < 1:
         raise UsageError(f"-k is {flags.k}, expected at least 1")
     if not is_utf_8(flags.session):
@@ -87,7 +87,7 @@ def session(flags: argparse.Namespace) -> Picture:
     if len(unknown) == len(items):
         raise HlnError(
             f"--session is {flags.session!r}, of which the model of {workdir.path} knows no item: "
-            f"give raw item ids of its data set, joined by {config.data.separator!r}"
+            f"give item ids of its data set, joined by {config.data.separator!r}"
         )
     (explanation,) = recommender.explain([items], flags.k)
     if unknown:
@@ -97,10 +97,10 @@ def session(flags: argparse.Namespace) -> Picture:
         print(f"the model uses the last clicks only: {left_out} left out", file=sys.stderr)
     title = f"Preference groups of one session: {config.model} on {config.data.dataset}"
     rows: list[Sequence[Any]] = [("group", "shows", "place", "item", "value")]
-    for group, (kept, nearest) in enumerate(
+    for group, (of_group, nearest) in enumerate(
         zip(explanation.retention, explanation.groups, strict=True), start=1
     ):
-        clicks = zip(explanation.clicks, kept, strict=True)
+        clicks = zip(explanation.clicks, of_group, strict=True)
         for shows, pairs in (("retention", clicks), ("nearest", nearest)):
             rows += [
                 (group, shows, place, item, f"{value:.6f}")
@@ -110,7 +110,7 @@ def session(flags: argparse.Namespace) -> Picture:
 
 
 def learning(flags: argparse.Namespace) -> Picture:
-    """Learning curves of several runs."""
+    """Plot the learning curves of several runs."""
     curves, title = read_curves(flags.runs)
     from hln_tf.analysis.pictures import draw_learning
 
@@ -125,7 +125,7 @@ def learning(flags: argparse.Namespace) -> Picture:
 
 
 def embeddings(flags: argparse.Namespace) -> Picture:
-    """Item vectors, projected to their two principal components."""
+    """Plot item embeddings, projected to their first two principal components."""
     if flags.items < 3:
         raise UsageError(f"--items is {flags.items}, expected at least 3")
     workdir = RunDirectory(flags.workdir)
@@ -135,9 +135,9 @@ def embeddings(flags: argparse.Namespace) -> Picture:
     from hln_tf.analysis.pictures import draw_embeddings
 
     shown = most_popular(workdir.model(), workdir.vocabulary(), flags.items)
-    points, shares = principal_components(shown.vectors)
+    points, variances = principal_components(shown.embeddings)
     title = (
-        f"Item vectors of {config.model} on {config.data.dataset}\n"
+        f"Item embeddings of {config.model} on {config.data.dataset}\n"
         f"the {len(shown.ids):,} most popular of {config.data.items:,} items"
     )
     rows: list[Sequence[Any]] = [("item", "clicks", "first", "second")]
@@ -145,7 +145,7 @@ def embeddings(flags: argparse.Namespace) -> Picture:
         (item, clicks, f"{first:.6g}", f"{second:.6g}")
         for item, clicks, (first, second) in zip(shown.ids, shown.clicks, points, strict=True)
     ]
-    return draw_embeddings(points, shown.clicks, shares, title), rows
+    return draw_embeddings(points, shown.clicks, variances, title), rows
 
 
 def _lengths(sessions: "Sessions") -> str:
@@ -159,7 +159,7 @@ def _lengths(sessions: "Sessions") -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Draws the picture that is named."""
+    """Plot a picture and write its files."""
     parser = cli.Parser(prog="python -m hln_tf.visualize", description=DESCRIPTION, epilog=EXAMPLES)
     pictures = parser.add_subparsers(dest="picture", metavar="PICTURE", required=True)
 
@@ -175,28 +175,35 @@ def main(arguments: Sequence[str]) -> None:
         return added
 
     add = add_picture(retention).add_argument
-    text = "clicks of the sessions over which means go (default: %(default)s, the paper's)"
+    text = "clicks of the sessions of which the mean is plotted (default: %(default)s, the paper's)"
     add("--length", type=int, default=6, help=text)
     add("--split", choices=SPLITS, default="test", help="their part (default: %(default)s)")
     add("--data_dir", type=Path, help="prepared data set (default: the one of the training)")
-    text = "colours span the values that there are; pictures can then not be compared"
+    text = "colour scale from the least to the largest value; such pictures are not comparable"
     add("--stretch", action="store_true", help=text)
     add = add_picture(session).add_argument
-    add("--session", required=True, help="raw item ids, oldest first, joined by the separator")
+    add("--session", required=True, help="item ids, oldest first, joined by the separator")
     add("-k", type=int, default=5, help="items shown for each group (default: %(default)s)")
     add = add_picture(learning).add_argument
-    add("runs", nargs="+", type=Path, metavar="RUN", help="workdirs of runs, finished or under way")
+    add("runs", nargs="+", type=Path, metavar="RUN", help="workdirs of runs, finished or not")
     add = add_picture(embeddings).add_argument
     add("--items", type=int, default=10_000, help="most popular items shown (default: %(default)s)")
 
     flags = parser.parse_args(arguments)
     if flags.output is not None and flags.output.name in ("", ".."):
         raise UsageError(f"--output is {str(flags.output)!r}, expected a path that ends in a name")
-    place = flags.runs[0] if flags.picture == "learning" else flags.workdir
-    figure, rows = flags.draw(flags)
-    from hln_tf.analysis.pictures import FORMATS, save
-
-    stem = flags.output or place / "pictures" / flags.picture
+    workdir = flags.runs[0] if flags.picture == "learning" else flags.workdir
+    try:
+        figure, rows = flags.draw(flags)
+        from hln_tf.analysis.pictures import FORMATS, save
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        raise HlnError(
+            "pictures need the package matplotlib, which is not installed: "
+            "pip install 'hln-tf[plots]'"
+        ) from None
+    stem = flags.output or workdir / "pictures" / flags.picture
     if stem.suffix[1:] in FORMATS:
         stem = stem.with_suffix("")
     for path in save(figure, rows, stem):

@@ -8,7 +8,7 @@ from hln_tf.common.errors import HlnError, UsageError
 SESSION = ["i3", "i6", "new", "i9"]
 
 
-def test_what_explains_and_how_the_session_is_written_make_no_difference(trained):
+def test_recommender_model_and_workdir_explain_a_session_alike(trained):
     recommender = hln_tf.Recommender.load(trained.path)
     explained = hln_tf.explain(recommender, SESSION, k=4)
     assert explained.clicks == ["i3", "i6", "i9"]
@@ -27,14 +27,14 @@ def test_what_explains_and_how_the_session_is_written_make_no_difference(trained
         np.testing.assert_array_equal(other.retention, explained.retention)
 
 
-def test_a_session_that_tells_nothing_has_no_items(trained):
+def test_a_session_of_unknown_items_has_no_nearest_items(trained):
     recommender = hln_tf.Recommender.load(trained.path)
     explained = hln_tf.explain(recommender, "new")
     assert (explained.clicks, explained.groups, explained.is_fallback) == ([], [[], []], True)
     assert explained.retention.shape == (2, 0)
 
 
-def test_what_cannot_be_explained(popular, tmp_path):
+def test_sessions_that_cannot_be_explained(popular, tmp_path):
     with pytest.raises(HlnError, match="Popularity has no preference groups"):
         hln_tf.explain(popular.path, "i3")
     with pytest.raises(HlnError, match=r"config\.json does not exist"):

@@ -15,7 +15,7 @@ def recommend(trained):
 
 
 def table(outcome):
-    """The lines of a recommendation as (rank, raw id, score)."""
+    """The lines of a recommendation as (rank, item id, score)."""
     rows = [line.split() for line in outcome.out.splitlines()]
     return [(int(rank), item, float(score)) for rank, item, score in rows]
 
@@ -35,12 +35,12 @@ def from_file(recommend, tmp_path, content, *more):
     return outcome, [json.loads(line) for line in output.read_text("utf-8").splitlines()]
 
 
-def test_raw_ids_in_raw_ids_and_scores_out(recommend):
+def test_item_ids_in_item_ids_and_scores_out(recommend):
     outcome = recommend("--session", "i3 i6", "-k", "5")
     assert outcome.code == 0
     rows = table(outcome)
     assert [rank for rank, _, _ in rows] == [1, 2, 3, 4, 5]
-    assert all(item in {f"i{number}" for number in range(1, 31)} for _, item, _ in rows)
+    assert all(item in {f"i{index}" for index in range(1, 31)} for _, item, _ in rows)
     scores = [score for _, _, score in rows]
     assert scores == sorted(scores, reverse=True)
     assert outcome.err == ""
@@ -69,7 +69,7 @@ def test_session_without_known_items_gets_the_most_popular(recommend, most_popul
     assert [item for _, item, _ in table(outcome)] == most_popular[:6]
 
 
-def test_batch_file_gives_what_each_session_alone_gives(recommend, tmp_path):
+def test_sessions_of_a_file_get_the_same_items_as_alone(recommend, tmp_path):
     random = np.random.default_rng(1)
     lengths = random.integers(1, 9, 700)
     sessions = [[f"i{item}" for item in random.integers(1, 31, length)] for length in lengths]
@@ -121,7 +121,7 @@ def test_no_lines_give_an_empty_file(recommend, tmp_path):
     assert results == []
 
 
-def test_file_is_written_whole_or_not_at_all(recommend, tmp_path):
+def test_the_file_is_written_atomically(recommend, tmp_path):
     sessions, output = tmp_path / "sessions.txt", tmp_path / "out.jsonl"
     sessions.write_bytes(b"i3 i6\n" * 600 + b"i3 \xff\n")
     arguments = ("--input", sessions, "--output", output)

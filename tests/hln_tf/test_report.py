@@ -95,13 +95,13 @@ def cells_of(outcome):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_settings_that_differ_are_told(ablation):
+def test_settings_that_differ_are_a_column(ablation):
     header, _, *rows = cells_of(run("hln_tf.report", *ablation))
     assert header[4] == "settings"
     assert [row[4] for row in rows] == ["gates both", "gates none", "gates none", ""]
 
 
-def test_means_go_over_seeds_and_not_over_settings(ablation):
+def test_means_are_over_seeds_and_not_over_settings(ablation):
     header, _, *rows = cells_of(run("hln_tf.report", "--mean", *ablation))
     assert header[3:6] == ["settings", "runs", "R@5"]
     assert [row[3:6] for row in rows[:2]] == [

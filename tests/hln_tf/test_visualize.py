@@ -1,4 +1,4 @@
-"""The command that draws pictures, on trained runs."""
+"""The command that plots trained runs."""
 
 import csv
 import re
@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from commands import run, tree
+from commands import finish, run, start, tree
 
 import hln_tf
 
@@ -30,7 +30,7 @@ def table(stem):
 
 
 def texts(stem):
-    """The texts in an SVG, in the order in which they are drawn."""
+    """The texts in an SVG, in the order of its elements."""
     root = ElementTree.parse(f"{stem}.svg").getroot()
     return ["".join(text.itertext()).strip() for text in root.iter(f"{SVG}text")]
 
@@ -55,8 +55,8 @@ def test_retention_is_the_mean_over_test_sessions(damaged, model, splits):
     ]
     chosen = [session for session in splits["test"] if len(session) == 6]
     assert len(chosen) == 8
-    kept = np.array([model.retention(np.array([session]))[0] for session in chosen])
-    expected = kept.mean(axis=0)
+    retention = np.array([model.retention(np.array([session]))[0] for session in chosen])
+    expected = retention.mean(axis=0)
     header, rows = table(stem)
     assert header == ["group", "position", "retention_rate", "sessions"]
     assert [(int(row[0]), int(row[1]), int(row[3])) for row in rows] == [
@@ -77,16 +77,16 @@ def test_retention_is_the_mean_over_test_sessions(damaged, model, splits):
 
 def test_retention_of_another_part_and_length_at_another_place(trained, splits, tmp_path):
     before = tree(trained.path)
-    where = ("--workdir", trained.path, "--output", tmp_path / "new" / "kept.svg")
+    where = ("--workdir", trained.path, "--output", tmp_path / "new" / "other.svg")
     draw("retention", *where, "--length", "3", "--split", "validation", "--stretch")
     assert {path.name for path in (tmp_path / "new").iterdir()} == {
-        "kept.png",
-        "kept.svg",
-        "kept.csv",
+        "other.png",
+        "other.svg",
+        "other.csv",
     }
     count = sum(len(session) == 3 for session in splits["validation"])
-    assert f"{count} validation sessions of 3 clicks" in texts(tmp_path / "new" / "kept")
-    assert len(table(tmp_path / "new" / "kept")[1]) == 2 * 3
+    assert f"{count} validation sessions of 3 clicks" in texts(tmp_path / "new" / "other")
+    assert len(table(tmp_path / "new" / "other")[1]) == 2 * 3
     assert tree(trained.path) == before
 
 
@@ -100,8 +100,8 @@ def test_session_shows_what_explain_returns(trained, tmp_path):
     assert header == ["group", "shows", "place", "item", "value"]
     expected = []
     for group in range(2):
-        kept = zip(explained.clicks, explained.retention[group], strict=True)
-        for shows, pairs in (("retention", kept), ("nearest", explained.groups[group])):
+        clicks = zip(explained.clicks, explained.retention[group], strict=True)
+        for shows, pairs in (("retention", clicks), ("nearest", explained.groups[group])):
             expected += [
                 [str(group + 1), shows, str(place), item, f"{value:.6f}"]
                 for place, (item, value) in enumerate(pairs, start=1)
@@ -114,14 +114,14 @@ def test_session_shows_what_explain_returns(trained, tmp_path):
     assert {"1: i3", "2: i6", "3: i9", *(item for item, _ in explained.groups[0])} <= set(written)
 
 
-def test_only_the_clicks_that_the_model_uses_are_drawn(trained, tmp_path):
+def test_only_the_clicks_that_the_model_uses_are_plotted(trained, tmp_path):
     arguments = ("--workdir", trained.path, "--output", tmp_path / "session")
     outcome = draw("session", *arguments, "--session", " ".join(["i1", "i2"] * 30))
     assert "the model uses the last clicks only: 10 left out" in outcome.err
     assert sum(row[:2] == ["1", "retention"] for row in table(tmp_path / "session")[1]) == 50
 
 
-def test_learning_of_finished_runs_and_one_under_way(trained, damaged, tmp_path):
+def test_learning_of_a_finished_and_an_unfinished_run(trained, damaged, tmp_path):
     (damaged / "metrics.json").unlink()
     shutil.copytree(trained.path, tmp_path / "other")
     config = (tmp_path / "other" / "config.json").read_text()
@@ -150,17 +150,17 @@ def test_embeddings_are_principal_components_of_the_popular_items(trained, model
     header, rows = table(stem)
     assert header == ["item", "clicks", "first", "second"] and len(rows) == 20
     counts = model.item_counts.numpy()
-    numbers = np.array([int(row[0].removeprefix("i")) - 1 for row in rows])
+    rows_of_items = np.array([int(row[0].removeprefix("i")) - 1 for row in rows])
     assert [int(row[1]) for row in rows] == sorted(counts, reverse=True)[:20]
-    assert counts[numbers].tolist() == [int(row[1]) for row in rows]
-    vectors = model.X.numpy()[numbers].astype(float)
-    left, sizes, _ = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
+    assert counts[rows_of_items].tolist() == [int(row[1]) for row in rows]
+    embeddings = model.X.numpy()[rows_of_items].astype(float)
+    left, sizes, _ = np.linalg.svd(embeddings - embeddings.mean(axis=0), full_matrices=False)
     points = np.array([[float(value) for value in row[2:]] for row in rows])
     np.testing.assert_allclose(np.abs(points), np.abs(left * sizes)[:, :2], atol=1e-4)
-    share = sizes**2 / (sizes**2).sum()
+    variance = sizes**2 / (sizes**2).sum()
     written = texts(stem)
-    assert f"first principal component ({share[0]:.1%} of the variance)" in written
-    assert f"second principal component ({share[1]:.1%} of the variance)" in written
+    assert f"first principal component ({variance[0]:.1%} of the variance)" in written
+    assert f"second principal component ({variance[1]:.1%} of the variance)" in written
     assert "the 20 most popular of 30 items" in written
 
 
@@ -189,7 +189,7 @@ def test_embeddings_are_principal_components_of_the_popular_items(trained, model
         (("learning", "none"), 1, ("none/config.json",)),
         (("learning", "TRAINED", "POPULAR"), 1, ("popular", "no learning curve")),
         (("learning", "BEGUN"), 1, ("no learning curve", "not finished the first one")),
-        (("embeddings", "--workdir", "POPULAR"), 1, ("Popularity has no item vectors",)),
+        (("embeddings", "--workdir", "POPULAR"), 1, ("Popularity has no item embeddings",)),
         (("embeddings", "--workdir", "BEGUN"), 1, ("no trained model yet",)),
         (("embeddings", "--workdir", "TRAINED", "--items", "2"), 2, ("--items is 2", "3")),
     ],
@@ -219,6 +219,18 @@ def test_the_data_set_of_another_catalogue_is_refused(trained, tmp_path):
     assert "has other items" in sentence.sentence()
 
 
+def test_a_missing_matplotlib_is_named_with_its_extra(trained, tmp_path):
+    script = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "from hln_tf import visualize\nfrom hln_tf.common import cli\n"
+        "sys.exit(cli.run(visualize.main))"
+    )
+    outcome = finish(start(script, "learning", trained.path, "--output", tmp_path / "curves"))
+    sentence = outcome.sentence()
+    assert "matplotlib" in sentence and "pip install 'hln-tf[plots]'" in sentence
+    assert not list(tmp_path.iterdir())
+
+
 def test_help_needs_neither_tensorflow_nor_matplotlib():
     script = (
         "import sys\nfrom hln_tf import visualize\nfrom hln_tf.common import cli\n"
@@ -229,4 +241,4 @@ def test_help_needs_neither_tensorflow_nor_matplotlib():
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert finished.stdout.endswith("set()\n") and finished.returncode == 0
-    assert re.search(r"--session SESSION +raw item ids", finished.stdout)
+    assert re.search(r"--session SESSION +item ids", finished.stdout)

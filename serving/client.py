@@ -8,7 +8,7 @@ import numpy as np
 from hln_tf import Explanation, Recommendations
 from hln_tf.common import cli
 from hln_tf.retrieval import scored_items
-from serving.extra import serving_extra
+from serving.extra import GRPC_CLIENT, REST_CLIENT, require_extra
 from serving.tensors import NUMPY_TYPES, Tensors
 from serving.transport import ServerError, SignatureTypes, Target, Transport
 
@@ -140,15 +140,16 @@ class Client:
 
 def _connect(target: Target, timeout: float) -> Transport:
     """Create the transport of a URL's scheme; REST needs no TensorFlow."""
-    with serving_extra():
-        if target.scheme == "grpc":
-            cli.import_tensorflow()
-            from serving.grpc_transport import GrpcTransport
+    if target.scheme == "grpc":
+        require_extra(GRPC_CLIENT)
+        cli.import_tensorflow()
+        from serving.grpc_transport import GrpcTransport
 
-            return GrpcTransport(target, timeout)
-        from serving.rest_transport import RestTransport
+        return GrpcTransport(target, timeout)
+    require_extra(REST_CLIENT)
+    from serving.rest_transport import RestTransport
 
-        return RestTransport(target, timeout)
+    return RestTransport(target, timeout)
 
 
 def _array(name: str, value: Any, kind: str) -> np.ndarray:

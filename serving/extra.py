@@ -1,27 +1,27 @@
-"""The packages that only serving needs: the extra `serving` of hln-tf."""
+"""The packages of hln-tf's extra `serving`, which only the server and the client need."""
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable
+from importlib.util import find_spec
 
 from hln_tf.common.errors import HlnError
 
-_OWN = ("hln_tf", "serving")
+SERVER = ("grpc", "httptools", "orjson", "starlette", "tensorflow_serving", "uvicorn", "uvloop")
+GRPC_CLIENT = ("grpc", "tensorflow_serving")
+REST_CLIENT = ("urllib3",)
 
 
-@contextlib.contextmanager
-def serving_extra() -> Iterator[None]:
-    """Turn a missing package into an error that names the extra, for imports within the block.
+def require_extra(packages: Iterable[str]) -> None:
+    """Check that packages of the extra are installed, without importing them.
+
+    Args:
+      packages: Names of the Python packages.
 
     Raises:
-      HlnError: A package is not installed.
+      HlnError: One is missing.
     """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if not package or package in _OWN:
-            raise
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
         raise HlnError(
-            f"serving needs the Python package {package}, which is not installed: run "
-            "pip install 'hln-tf[serving]'"
-        ) from None
+            f"serving needs Python packages that are not installed ({', '.join(missing)}): "
+            "run pip install 'hln-tf[serving]'"
+        )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hln_tf.common import cli
 from hln_tf.common.errors import HlnError, UsageError
 from serving.directory import check_versions
-from serving.extra import serving_extra
+from serving.extra import SERVER, require_extra
 from serving.settings import BatchingSettings, ModelSettings, ServerSettings
 
 EXAMPLES = """examples:
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str]) -> None:
     if not model.model_base_path:
         raise UsageError("--model_base_path is missing, expected a directory such as models/hln")
     check_versions(model)
+    require_extra(SERVER)
     with contextlib.ExitStack() as stack:
         # Ports are bound before TensorFlow is imported, to report one in use at once.
         listener = None
@@ -40,12 +41,10 @@ def main(arguments: Sequence[str]) -> None:
             listener = stack.enter_context(_bind("rest_api_port", settings))
         if settings.port:
             _bind("port", settings).close()
-        with serving_extra():
-            from serving.log import JsonHandler, Log
-
-            cli.import_tensorflow()
-            logging.getLogger("tensorflow").setLevel(logging.ERROR)
-            from serving.server import Server
+        cli.import_tensorflow()
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+        from serving.log import JsonHandler, Log
+        from serving.server import Server
 
         log = Log(settings.log)
         logging.basicConfig(handlers=[JsonHandler(log)], level=logging.WARNING, force=True)

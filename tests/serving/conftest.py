@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 from served import Models, serve, wait_for
+from session_lists import to_sessions
 from small_hln import make_model
-from toy import raw_id
+from toy import raw_id, write_dataset
 
-from hln_tf import Recommender
-from hln_tf.data.sessions import Sessions
+from hln_tf import Recommender, train
+from hln_tf.common import cli
 
 ITEMS = 30
 RUN = {"model": "hln", "data": {}, "settings": {}, "metrics": {}}
@@ -37,11 +38,24 @@ def hln(tmp_path_factory):
     model = make_model(num_items=ITEMS)
     # The first items are the most popular.
     clicks = [[item] * (ITEMS - item + 1) for item in range(1, ITEMS + 1)]
-    model.fit_counts(Sessions.from_lists(clicks))
+    model.fit_counts(to_sessions(clicks))
     recommender = Recommender(model, [raw_id(item + 1) for item in range(ITEMS)], 50, " ")
     base = tmp_path_factory.mktemp("models") / "hln"
     recommender.export(base, RUN)
     return Exported(base, recommender)
+
+
+@pytest.fixture(scope="session")
+def workdir(tmp_path_factory):
+    """The run directory of a model that counts transitions."""
+    root = tmp_path_factory.mktemp("serving")
+    sessions = [[1, 2, 3], [2, 3, 4], [3, 4, 1]]
+    write_dataset(
+        root / "data", {"train": sessions, "validation": sessions, "test": sessions}, num_items=4
+    )
+    arguments = ["--dataset", "sample", "--data_dir", str(root / "data"), "--model", "markov"]
+    assert cli.run(train.main, [*arguments, "--workdir", str(root / "run")]) == 0
+    return root / "run"
 
 
 @pytest.fixture(scope="session")

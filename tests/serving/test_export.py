@@ -4,29 +4,16 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from toy import raw_id, write_dataset
+from toy import raw_id
 
-from hln_tf import train
 from hln_tf.common import cli
 from serving.export import main
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    root = tmp_path_factory.mktemp("serving")
-    sessions = [[1, 2, 3], [2, 3, 4], [3, 4, 1]]
-    write_dataset(
-        root / "data", {"train": sessions, "validation": sessions, "test": sessions}, num_items=4
-    )
-    arguments = ["--dataset", "sample", "--data_dir", str(root / "data"), "--model", "markov"]
-    assert cli.run(train.main, [*arguments, "--workdir", str(root / "run")]) == 0
-    return root / "run"
-
-
-def test_exports_versions_that_serve_the_last_transition(run, tmp_path, capsys):
+def test_exports_versions_that_serve_the_last_transition(workdir, tmp_path, capsys):
     models = tmp_path / "models" / "markov"
     for extra in ([], ["--version", "7", "-k", "2"], []):
-        assert cli.run(main, ["--workdir", str(run), "--output", str(models), *extra]) == 0
+        assert cli.run(main, ["--workdir", str(workdir), "--output", str(models), *extra]) == 0
     assert capsys.readouterr().out.split() == [str(models / v) for v in ("1", "7", "8")]
     serve = tf.saved_model.load(str(models / "7")).signatures["serving_default"]
     answer = serve(items=tf.constant([[raw_id(1), raw_id(2)], [raw_id(4), ""]]))
@@ -35,11 +22,11 @@ def test_exports_versions_that_serve_the_last_transition(run, tmp_path, capsys):
     assert np.all(np.diff(answer["scores"].numpy()) <= 0)
 
 
-def test_an_existing_version_stays_as_it_is(run, tmp_path, capsys):
-    arguments = ["--workdir", str(run), "--output", str(tmp_path), "--version", "1"]
+def test_an_existing_version_is_not_overwritten(workdir, tmp_path, capsys):
+    arguments = ["--workdir", str(workdir), "--output", str(tmp_path), "--version", "1"]
     assert cli.run(main, arguments) == 0
     assert cli.run(main, arguments) == 1
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
@@ -49,16 +36,16 @@ def served_ids(path, session):
     return [item.decode() for item in ids]
 
 
-def test_only_what_the_lists_leave_is_recommended(run, tmp_path, capsys):
+def test_only_the_candidates_of_the_lists_are_recommended(workdir, tmp_path, capsys):
     (tmp_path / "stock.txt").write_bytes(b"\xef\xbb\xbfi1\r\ngone\r\n\r\ni3\r\ni4\r\n")
     (tmp_path / "banned.txt").write_text("i3")
-    export = ["--workdir", str(run), "--output", str(tmp_path / "models")]
+    export = ["--workdir", str(workdir), "--output", str(tmp_path / "models")]
     allow = ["--allow_items", str(tmp_path / "stock.txt")]
     deny = ["--deny_items", str(tmp_path / "banned.txt")]
     for flags in (allow, deny, [*allow, *deny]):
         assert cli.run(main, [*export, *flags]) == 0
-    said = f"{tmp_path / 'stock.txt'}: the model does not know 1 of 4 ids"
-    assert capsys.readouterr().err.count(f"{said}, the first is 'gone' in line 2\n") == 2
+    message = f"{tmp_path / 'stock.txt'}: the model does not know 1 of 4 ids"
+    assert capsys.readouterr().err.count(f"{message}, the first is 'gone' in line 2\n") == 2
     found = [served_ids(tmp_path / "models" / version, "i1 i2") for version in "123"]
     assert [set(ids) for ids in found] == [{"i1", "i3", "i4"}, {"i1", "i2", "i4"}, {"i1", "i4"}]
     assert found[0][0] == "i3"
@@ -75,11 +62,11 @@ def test_only_what_the_lists_leave_is_recommended(run, tmp_path, capsys):
         (None, ("cannot be read", "No such file")),
     ],
 )
-def test_lists_that_are_of_no_use(run, tmp_path, capsys, content, words):
+def test_lists_without_a_usable_item_are_an_error(workdir, tmp_path, capsys, content, words):
     path = tmp_path / "items.txt"
     if content is not None:
         path.write_bytes(content)
-    arguments = ["--workdir", str(run), "--output", str(tmp_path / "models")]
+    arguments = ["--workdir", str(workdir), "--output", str(tmp_path / "models")]
     assert cli.run(main, [*arguments, "--allow_items", str(path)]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and str(path) in error and error.count("\n") == 1
@@ -87,8 +74,8 @@ def test_lists_that_are_of_no_use(run, tmp_path, capsys, content, words):
     assert not (tmp_path / "models").exists()
 
 
-def test_an_unfinished_run_is_not_exported(run, tmp_path, capsys):
-    shutil.copytree(run, tmp_path / "run")
+def test_an_unfinished_run_is_not_exported(workdir, tmp_path, capsys):
+    shutil.copytree(workdir, tmp_path / "run")
     (tmp_path / "run" / "metrics.json").unlink()
     arguments = ["--workdir", str(tmp_path / "run"), "--output", str(tmp_path / "models")]
     assert cli.run(main, arguments) == 1
@@ -96,7 +83,7 @@ def test_an_unfinished_run_is_not_exported(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("flags", "code", "said"),
+    ("flags", "code", "message"),
     [
         (["--workdir", "nowhere", "--output", "models"], 1, "nowhere/config.json"),
         (["--workdir", "nowhere", "--output", "models", "-k", "0"], 2, "-k is 0"),
@@ -107,7 +94,7 @@ def test_an_unfinished_run_is_not_exported(run, tmp_path, capsys):
         (["--workdir", "nowhere"], 2, "--output"),
     ],
 )
-def test_bad_input(flags, code, said, capsys):
+def test_bad_input(flags, code, message, capsys):
     assert cli.run(main, flags) == code
     error = capsys.readouterr().err
-    assert error.startswith("error: ") and said in error and error.count("\n") == 1
+    assert error.startswith("error: ") and message in error and error.count("\n") == 1

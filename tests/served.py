@@ -1,4 +1,4 @@
-"""A server process and the models that tests put into it."""
+"""A server process, and models for it."""
 
 import atexit
 import dataclasses
@@ -15,20 +15,20 @@ import tensorflow as tf
 from commands import start
 from tensorflow.core.protobuf import saved_model_pb2
 
-PATIENCE = 120.0
+TIMEOUT = 120.0
 
 
 def wait_for(condition, what):
-    """Polls until `condition()` is true and returns its value."""
-    deadline = time.monotonic() + PATIENCE
+    """Poll until `condition()` is true, and return its value."""
+    deadline = time.monotonic() + TIMEOUT
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"no {what} within {PATIENCE} s"
+        assert time.monotonic() < deadline, f"no {what} within {TIMEOUT} s"
         time.sleep(0.05)
     return value
 
 
 def free_ports(count):
-    """Ports that nobody uses."""
+    """Find ports that are not in use."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -40,7 +40,7 @@ def free_ports(count):
 class Served:
     """A server process.
 
-    `ask` gives the status and the parsed JSON of one REST request.
+    `ask` returns the status and the parsed JSON of one REST request.
     """
 
     process: subprocess.Popen
@@ -54,7 +54,7 @@ class Served:
         return status, json.loads(data)
 
     def raw(self, verb, path, body=None, headers=()):
-        connection = http.client.HTTPConnection("127.0.0.1", self.rest, timeout=PATIENCE)
+        connection = http.client.HTTPConnection("127.0.0.1", self.rest, timeout=TIMEOUT)
         try:
             connection.request(verb, path, body, dict(headers))
             response = connection.getresponse()
@@ -70,7 +70,7 @@ class Served:
         return self.post(f"/v1/models/{self.name}{where}:predict", body)
 
     def connect(self):
-        return socket.create_connection(("127.0.0.1", self.rest), timeout=PATIENCE)
+        return socket.create_connection(("127.0.0.1", self.rest), timeout=TIMEOUT)
 
     def states(self):
         _, answer = self.ask("GET", f"/v1/models/{self.name}")
@@ -80,7 +80,7 @@ class Served:
         }
 
     def in_flight(self):
-        """Requests that wait for TensorFlow or run."""
+        """Return the number of requests that wait for TensorFlow or run."""
         page = self.raw("GET", "/monitoring/prometheus/metrics")[2].decode()
         (count,) = re.findall("^:tensorflow:serving:requests_in_flight (.*)$", page, re.MULTILINE)
         return int(count)
@@ -97,35 +97,35 @@ class Served:
 
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
 
 def serve(base, log, *flags, name="half_plus_two"):
-    """Starts a server, which `Served.is_ready` follows."""
+    """Start a server; `Served.is_ready` returns whether it has loaded its model."""
     rest, grpc = free_ports(2)
     arguments = ("--model_base_path", base, "--model_name", name, "--rest_api_port", rest)
     with open(log, "w") as file:
         process = start("serving.serve", *arguments, "--port", grpc, *flags, err=file)
-    # A test that fails before it stops its server leaves none behind.
+    # For tests that fail before they stop their server.
     atexit.register(process.kill)
     return Served(process, name, rest, grpc, log)
 
 
 def request_bytes(path, body, *headers):
-    """A POST as it goes over the wire."""
+    """Return the bytes of a POST request."""
     head = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
 
 class Models(tf.Module):
-    """Half plus two, and signatures that try what half plus two has not."""
+    """Half plus two, and signatures of other types, shapes and methods."""
 
     def __init__(self, bias=2.0):
         super().__init__()
         self.slope, self.bias = tf.Variable(0.5), tf.Variable(bias)
 
     def save(self, path):
-        """Writes the SavedModel, with the method names that TensorFlow 2 leaves out."""
+        """Write the SavedModel, with the method names that TensorFlow 2 omits."""
         tf.saved_model.save(self, str(path), signatures=self.signatures())
         file = path / "saved_model.pb"
         saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
@@ -149,11 +149,11 @@ class Models(tf.Module):
             return {"y": tf.reduce_sum(x)}
 
         def constant(x):
-            """As many labels whatever the rows, so that a merged answer could be cut wrongly."""
+            """The same labels for any number of rows, so that a merged output cannot be split."""
             return {"labels": tf.constant([10.0, 20.0]) + 0 * tf.reduce_sum(x)}
 
         def flat(x):
-            """Has no batch dimension, so that its input may be of any length."""
+            """An input of any length, because an output lacks a batch dimension."""
             return {"y": x, "sum": tf.reduce_sum(x)}
 
         def text(word, times):
@@ -164,7 +164,7 @@ class Models(tf.Module):
             return {"f": f, "d": d, "i": i, "j": j, "u": u, "b": b}
 
         def root(x):
-            """Of what is below zero, an error."""
+            """The square root, an error for negative numbers."""
             with tf.control_dependencies([tf.debugging.assert_non_negative(x)]):
                 return {"y": tf.sqrt(x)}
 
@@ -182,14 +182,14 @@ class Models(tf.Module):
             return {"scores": self.slope * x_of(inputs) + self.bias}
 
         def classify_words(inputs):
-            """The words of an example, each with its place."""
+            """The two words of an example, with constant scores."""
             feature = tf.io.FixedLenFeature([2], tf.string)
             words = tf.io.parse_example(inputs, {"words": feature})["words"]
-            places = tf.constant([[0.1, 0.7]])
-            return {"classes": words, "scores": tf.repeat(places, tf.shape(words)[0], axis=0)}
+            scores = tf.constant([[0.1, 0.7]])
+            return {"classes": words, "scores": tf.repeat(scores, tf.shape(words)[0], axis=0)}
 
         def slow(rounds):
-            """Multiplies matrices so often, one round after the other."""
+            """Matrix products, as many as the number of rounds."""
             rows = tf.shape(rounds)[0]
             matrix = tf.ones([400, 400]) / 400
             result = tf.while_loop(

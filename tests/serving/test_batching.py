@@ -1,4 +1,4 @@
-"""How requests wait, merge and fail, with signatures made in Python."""
+"""Batching of requests, with signatures that are Python functions."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ SERVABLE = types.SimpleNamespace(name="model")
 
 
 class Doubler:
-    """A signature that doubles `x`, refuses what is negative and runs when it is let to."""
+    """A signature that doubles `x`, refuses negative numbers and runs once its gate is open."""
 
     def __init__(self, scalar=False):
         self.inputs = {"x": None}
@@ -61,7 +61,7 @@ async def batcher(**settings):
 
 
 async def occupied(made, signature):
-    """A first request that holds the only thread."""
+    """A first request that occupies the only thread."""
     first = asyncio.create_task(ask(made, signature, [0]))
     await asyncio.to_thread(signature.busy.wait, 60)
     return first
@@ -85,7 +85,7 @@ async def ask_all(made, signature, requests):
 
 
 @in_loop
-async def test_what_comes_while_the_thread_is_busy_merges():
+async def test_requests_merge_while_the_thread_is_busy():
     signature = Doubler()
     async with batcher(max_batch_size=4) as made:
         requests = [[1], [2, 3], [[4]], [5], [6]]
@@ -96,7 +96,7 @@ async def test_what_comes_while_the_thread_is_busy_merges():
 
 
 @in_loop
-async def test_nothing_merges_where_batching_is_off():
+async def test_nothing_merges_without_batching():
     signature = Doubler()
     async with batcher(enable_batching=False) as made:
         assert await ask_all(made, signature, [[1], [2]]) == [[2], [4]]
@@ -114,12 +114,12 @@ async def test_a_request_with_more_rows_than_a_batch_is_refused(enable_batching)
 
 
 @in_loop
-async def test_only_the_guilty_request_fails():
+async def test_only_the_invalid_request_of_a_batch_fails():
     signature = Doubler()
     async with batcher() as made:
         answers = await ask_all(made, signature, [[1], [2], [-3], [4]])
     assert answers == [[2], [4], Code.INVALID_ARGUMENT, [8]]
-    # Halves lead to it, so that a large batch is not run again one by one.
+    # Halving finds it, so that a large batch is not run again one by one.
     assert signature.calls[1:] == [[1, 2, -3, 4], [1, 2], [-3, 4], [-3], [4]]
 
 
@@ -136,7 +136,7 @@ async def test_signatures_without_a_batch_dimension_never_merge():
     signature = Doubler()
     signature.batches = False
     async with batcher(max_batch_size=2) as made:
-        # Nor is what they take counted in rows.
+        # Nor is the size of their inputs limited by that of a batch.
         assert await ask_all(made, signature, [[1], [2, 3, 4]]) == [[2], [4, 6, 8]]
     assert signature.calls == [[0], [1], [2, 3, 4]]
 
@@ -150,7 +150,7 @@ async def test_a_full_queue_refuses():
 
 
 @in_loop
-async def test_what_is_too_late_is_dropped():
+async def test_a_request_past_its_deadline_is_dropped():
     signature = Doubler()
     async with batcher() as made:
         first = await occupied(made, signature)
@@ -162,7 +162,7 @@ async def test_what_is_too_late_is_dropped():
 
 
 @in_loop
-async def test_what_is_cancelled_is_dropped():
+async def test_a_cancelled_request_is_dropped():
     signature = Doubler()
     async with batcher() as made:
         first = await occupied(made, signature)
@@ -177,7 +177,7 @@ async def test_what_is_cancelled_is_dropped():
 
 
 @in_loop
-async def test_a_batch_that_may_wait_runs_when_it_is_full():
+async def test_a_full_batch_runs_before_its_timeout():
     signature = Doubler()
     signature.gate.set()
     async with batcher(max_batch_size=2, batch_timeout_micros=60_000_000) as made:
@@ -187,7 +187,7 @@ async def test_a_batch_that_may_wait_runs_when_it_is_full():
 
 
 @in_loop
-async def test_a_lone_client_does_not_wait(monkeypatch):
+async def test_a_single_client_does_not_wait(monkeypatch):
     monkeypatch.setattr(batching, "WAIT_FRACTION", 1e9)
     monkeypatch.setattr(batching, "MAX_WAIT_SECONDS", 1e9)
     signature = Doubler()
@@ -214,7 +214,7 @@ async def test_a_batch_waits_for_as_many_rows_as_were_just_answered(monkeypatch)
 
 
 @in_loop
-async def test_a_batch_does_not_wait_longer_than_it_pays(monkeypatch):
+async def test_a_batch_waits_for_a_fraction_of_the_last_ones_duration(monkeypatch):
     monkeypatch.setattr(batching, "WAIT_FRACTION", 0.0)
     signature = Doubler()
     signature.gate.set()
@@ -236,7 +236,7 @@ async def test_a_batch_waits_for_its_own_signature_only(monkeypatch):
 
 
 @in_loop
-async def test_a_batch_never_waits_until_its_most_urgent_request_is_late():
+async def test_a_batch_starts_before_its_earliest_deadline():
     signature = Doubler()
     signature.gate.set()
     async with batcher(batch_timeout_micros=600_000_000) as made:
@@ -248,7 +248,7 @@ async def test_a_batch_never_waits_until_its_most_urgent_request_is_late():
 
 
 @in_loop
-async def test_patience_has_an_end_however_long_the_last_batch_took(monkeypatch):
+async def test_the_wait_is_limited_however_long_the_last_batch_took(monkeypatch):
     monkeypatch.setattr(batching, "WAIT_FRACTION", 1e9)
     signature = Doubler()
     signature.gate.set()
@@ -258,7 +258,7 @@ async def test_patience_has_an_end_however_long_the_last_batch_took(monkeypatch)
 
 
 @in_loop
-async def test_a_batch_without_end_does_not_hold_up_the_end():
+async def test_closing_does_not_wait_for_a_batch_that_still_runs():
     signature = Doubler()
     async with batcher() as made:
         first = await occupied(made, signature)
@@ -268,7 +268,7 @@ async def test_a_batch_without_end_does_not_hold_up_the_end():
 
 
 @in_loop
-async def test_an_idle_thread_keeps_nothing_of_its_last_batch():
+async def test_an_idle_thread_has_no_reference_to_its_last_batch():
     signature = Doubler()
     signature.gate.set()
     alive = weakref.ref(signature)
@@ -284,7 +284,7 @@ async def test_an_idle_thread_keeps_nothing_of_its_last_batch():
 
 
 @in_loop
-async def test_a_defect_in_a_signature_costs_its_own_request_only():
+async def test_an_unexpected_error_fails_its_own_request_only():
     signature = Doubler()
     signature.gate.set()
     async with batcher() as made:

@@ -143,7 +143,7 @@ def test_the_last_allowed_batch_size_is_the_largest_batch(missing):
     assert parameters.batch_timeout_micros.value < 10_000
 
 
-def test_the_metrics_are_where_prometheus_looks(missing):
+def test_prometheus_scrapes_the_metrics_path(missing):
     config = text_format.Parse(
         (SERVING / "monitoring.config").read_text(), missing("MonitoringConfig")
     ).prometheus_config
@@ -151,7 +151,7 @@ def test_the_metrics_are_where_prometheus_looks(missing):
     assert config.enable and config.path == job["metrics_path"]
 
 
-def test_compose_offers_cpu_and_gpu_by_profile(compose):
+def test_compose_has_profiles_for_cpu_and_gpu(compose):
     # Fields of the Compose specification.
     known = {"name", "services", "x-serving"}
     fields = {

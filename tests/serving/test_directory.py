@@ -1,4 +1,4 @@
-"""What counts as a version, and what as a change of one."""
+"""Versions in a model's directory, and the detection of changes."""
 
 import os
 
@@ -13,7 +13,7 @@ def test_versions_are_directories_with_numbers_for_names(tmp_path):
     assert {number: each.path.name for number, each in found.items()} == {1: "1", 123: "00000123"}
 
 
-def test_a_version_that_is_still_being_copied_changes(tmp_path):
+def test_modification_times_change_while_a_version_is_copied(tmp_path):
     variables = tmp_path / "1" / "variables"
     variables.mkdir(parents=True)
     stamps = []

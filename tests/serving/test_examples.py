@@ -47,7 +47,7 @@ METHOD_NAME = "Expected {} signature method_name to be tensorflow/serving/{}. Wa
 
 
 @pytest.mark.parametrize(
-    ("method", "signature", "said"),
+    ("method", "signature", "message"),
     [
         (
             "classify",
@@ -73,13 +73,13 @@ METHOD_NAME = "Expected {} signature method_name to be tensorflow/serving/{}. Wa
         ),
     ],
 )
-def test_signatures_that_do_not_answer(half_plus_two, method, signature, said):
+def test_unsuitable_signatures_are_refused(half_plus_two, method, signature, message):
     answer = ask(half_plus_two, method, signature, examples=[{"x": 1.0}])
-    assert answer == (400, {"error": said})
+    assert answer == (400, {"error": message})
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ({}, "key 'examples' is expected and was not found"),
         ({"examples": {}}, "Expecting 'examples' value to be an list/array"),
@@ -98,10 +98,10 @@ def test_signatures_that_do_not_answer(half_plus_two, method, signature, said):
         ({"examples": [{"x": [1.0, 2.0]}]}, "Key: x"),
     ],
 )
-def test_errors_of_the_body(server, body, said):
+def test_errors_of_the_body(server, body, message):
     status, answer = ask(server, "regress", "regress_x_to_y", **body)
     assert status == 400 and list(answer) == ["error"]
-    assert said in answer["error"]
+    assert message in answer["error"]
 
 
 def test_grpc(half_plus_two):
@@ -124,7 +124,7 @@ def test_grpc(half_plus_two):
 
 
 def request(kind, signature, **features):
-    """Twice an empty example, with a context of these features."""
+    """A request of two empty examples with these features as their context."""
     message = kind()
     message.model_spec.name, message.model_spec.signature_name = "half_plus_two", signature
     examples = message.input.example_list_with_context

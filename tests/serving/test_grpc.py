@@ -83,7 +83,7 @@ def test_half_plus_two(stub, where, version, answer):
     assert response.model_spec.signature_name == "serving_default"
 
 
-def test_content_and_values_and_a_last_value_that_repeats(one):
+def test_a_last_value_repeats(one):
     request = predict()
     values = tf.make_tensor_proto(np.zeros([2, 2], np.float32))
     values.ClearField("tensor_content")
@@ -217,7 +217,7 @@ def test_multi_inference_is_not_served(one):
     refused(one.MultiInference, inference_pb2.MultiInferenceRequest(), unimplemented, "")
 
 
-def test_another_model_is_not_taken(models):
+def test_reloading_another_model_is_refused(models):
     request = model_management_pb2.ReloadConfigRequest()
     refused(models.HandleReloadConfigRequest, request, INVALID, "ModelConfigList")
     request.config.model_config_list.config.add(name="other", base_path="/nowhere")

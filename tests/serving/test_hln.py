@@ -1,4 +1,4 @@
-"""HLN as served: every signature by both transports, as Python answers."""
+"""HLN as served: every signature over both transports, against Python."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ def client(request, hln_server):
         yield client
 
 
-def test_recommendations_are_those_of_python(client, expected):
+def test_recommendations_equal_those_of_python(client, expected):
     for answer, other in zip(client.recommend(SESSIONS, k=5), expected, strict=True):
         assert [item for item, _ in answer.items] == [item for item, _ in other.items]
         scores = [score for _, score in other.items]
@@ -40,7 +40,7 @@ def test_recommendations_are_those_of_python(client, expected):
         assert answer.is_fallback == other.is_fallback
 
 
-def test_every_signature_answers_as_python_does(client, hln, expected):
+def test_every_signature_equals_python(client, hln, expected):
     best = np.array([[item for item, _ in answer.items] for answer in expected])
     scores = np.array([[score for _, score in answer.items] for answer in expected])
     longest = max(map(len, SPLIT))
@@ -65,16 +65,16 @@ def test_every_signature_answers_as_python_does(client, hln, expected):
             assert [item for item, _ in pairs[:5]] == [item for item, _ in others[:5]]
 
 
-def test_both_transports_say_the_same(hln_server):
-    answers = []
+def test_both_transports_give_equal_results(hln_server):
+    results = []
     for url in (
         f"http://127.0.0.1:{hln_server.rest}/v1/models/hln",
         f"grpc://127.0.0.1:{hln_server.grpc}/hln",
     ):
         with serving.Client(url, timeout=60) as client:
             outputs = client.predict("explain", {"sessions": SESSIONS[:2]})
-            answers.append((client.status(), client.signatures(), outputs))
-    (status, signatures, rest), (other_status, other_signatures, grpc) = answers
+            results.append((client.status(), client.signatures(), outputs))
+    (status, signatures, rest), (other_status, other_signatures, grpc) = results
     assert status == other_status and status[0]["state"] == "AVAILABLE"
     assert signatures == other_signatures
     for name, array in rest.items():
@@ -82,8 +82,8 @@ def test_both_transports_say_the_same(hln_server):
         np.testing.assert_array_equal(array, grpc[name])
 
 
-def test_a_guilty_k_costs_its_own_request_only(hln_server):
-    """Also where it merges with the requests of others."""
+def test_an_invalid_k_fails_its_own_request_only(hln_server):
+    """Even if it merges with other requests."""
 
     def ask(k):
         inputs = {"sessions": ["i1"], "k": [k], "exclude_seen": [False]}
@@ -99,7 +99,7 @@ def test_a_guilty_k_costs_its_own_request_only(hln_server):
             assert status == 400 and "k is out of bounds" in answer["error"]
 
 
-def test_inputs_that_do_not_fit_are_told_before_they_are_sent(client):
+def test_the_client_refuses_inputs_of_another_type(client):
     with pytest.raises(ServerError, match="'k' does not fit the type DT_INT32"):
         client.recommend(["i1"], k=2**40)
     with pytest.raises(ServerError, match="takes sessions, not session"):
@@ -133,7 +133,7 @@ def test_inputs_that_do_not_fit_are_told_before_they_are_sent(client):
         ),
     ],
 )
-def test_what_hln_cannot_take_is_a_client_error_and_no_more(hln_server, body, expected):
+def test_invalid_inputs_of_hln_are_client_errors(hln_server, body, expected):
     status, answer = hln_server.predict(body)
     assert status == expected and len(answer) == 1
     assert ("error" in answer) == (status == 400)
@@ -142,7 +142,7 @@ def test_what_hln_cannot_take_is_a_client_error_and_no_more(hln_server, body, ex
 
 
 @pytest.mark.parametrize("scheme", ["http", "grpc"])
-def test_outputs_of_bytes_stay_bytes(servers, scheme):
+def test_outputs_of_bytes_remain_bytes(servers, scheme):
     server = servers["half_plus_two", "batched"]
     port = {"http": server.rest, "grpc": server.grpc}[scheme]
     path = {"http": "/v1/models/half_plus_two", "grpc": "/half_plus_two"}[scheme]
@@ -153,7 +153,7 @@ def test_outputs_of_bytes_stay_bytes(servers, scheme):
 
 
 @pytest.mark.parametrize("key", ["instances", "inputs"])
-def test_base64_stands_for_a_session_without_a_name(hln_server, key):
+def test_an_unnamed_session_may_be_base64(hln_server, key):
     answers = [
         hln_server.predict({key: [session], "signature_name": "sessions"})
         for session in ("i1 i4", {"b64": "aTEgaTQ="})
@@ -186,7 +186,7 @@ def test_query_over_rest_imports_no_tensorflow(servers):
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("http://127.0.0.1:1/v1/models/hln", "no server can be reached at http://127.0.0.1:1"),
         ("grpc://127.0.0.1:1/hln", "no server can be reached at 127.0.0.1:1"),
@@ -197,14 +197,14 @@ def test_query_over_rest_imports_no_tensorflow(servers):
         ("http://127.0.0.1:{other}/v1/models/half_plus_two", "has no signature 'sessions_k'"),
     ],
 )
-def test_queries_that_fail(servers, url, said):
+def test_queries_that_fail(servers, url, message):
     server, other = servers["hln", "batched"], servers["half_plus_two", "batched"]
     url = url.format(rest=server.rest, grpc=server.grpc, other=other.rest)
-    assert said in run("serving.query", "--url", url, "--session", "i1").sentence()
+    assert message in run("serving.query", "--url", url, "--session", "i1").sentence()
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (("--url", "ftp://x/y"), "--url is 'ftp://x/y', expected http://HOST:PORT"),
         (("--url", "http://x/v1/models/y", "-k", "0"), "-k is 0, expected at least 1"),
@@ -212,8 +212,8 @@ def test_queries_that_fail(servers, url, said):
         (("--url", "http://x/v1/models/y", "--explain", "--exclude_seen"), "exclude each other"),
     ],
 )
-def test_bad_flags_of_query(flags, said):
-    assert said in run("serving.query", "--session", "i1", *flags).sentence(2)
+def test_bad_flags_of_query(flags, message):
+    assert message in run("serving.query", "--session", "i1", *flags).sentence(2)
 
 
 def test_a_request_is_logged_as_one_line_of_json(servers):

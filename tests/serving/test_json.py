@@ -1,4 +1,4 @@
-"""Between JSON and tensors, against NumPy."""
+"""Conversion between JSON and tensors, against NumPy."""
 
 import json
 import math
@@ -34,7 +34,7 @@ def decoded(body, *specs):
 
 
 def as_json(array):
-    """An independent writer: what Python's json makes of the values."""
+    """Values for Python's json, which is an independent writer."""
     if array.dtype == object:
         return np.vectorize(bytes.decode, otypes=[object])(array).tolist()
     return array.tolist()
@@ -42,7 +42,7 @@ def as_json(array):
 
 @settings(deadline=None)
 @given(arrays)
-def test_what_numpy_writes_is_read_back(array):
+def test_arrays_round_trip_through_requests(array):
     for key in ("instances", "inputs"):
         body = json.dumps({key: as_json(array)}).encode()
         inputs, _ = decoded(body, ("x", array.dtype.name))
@@ -52,7 +52,7 @@ def test_what_numpy_writes_is_read_back(array):
 
 @settings(deadline=None)
 @given(arrays)
-def test_what_is_written_is_read_back_by_pythons_json(array):
+def test_pythons_json_reads_responses(array):
     (values,) = json.loads(encode_outputs({"y": array}, Layout.COLUMNAR)).values()
     expected = as_json(array)
     if array.dtype.kind == "f":
@@ -75,7 +75,7 @@ def test_float32_is_written_in_its_own_digits(array):
 
 @settings(deadline=None)
 @given(st.recursive(st.integers(0, 9), lambda inner: st.lists(inner, max_size=3), max_leaves=8))
-def test_only_what_numpy_calls_an_array_is_a_tensor(nested):
+def test_ragged_lists_are_refused_as_by_numpy(nested):
     try:
         expected = np.array(nested, np.int64)
     except ValueError:
@@ -114,7 +114,7 @@ def test_integers_that_a_float_may_round_are_refused(value, kind):
 
 @settings(deadline=None)
 @given(st.binary(max_size=40))
-def test_any_bytes_are_an_object_or_a_client_error(body):
+def test_any_bytes_parse_or_are_a_client_error(body):
     try:
         assert isinstance(parse_object(body), dict)
     except ServingError as error:
@@ -125,7 +125,7 @@ def test_a_byte_order_mark_is_skipped():
     assert parse_object(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
 
 
-def test_numbers_that_json_lacks():
+def test_nan_and_infinity():
     array = np.array([math.nan, math.inf, -math.inf, 0.1], np.float32)
     body = encode_outputs({"y": array, "z": np.array([1, 2, 3, 4])}, Layout.COLUMNAR)
     assert body == b'{"outputs":{"y":[NaN,Infinity,-Infinity,0.1],"z":[1,2,3,4]}}'
@@ -134,7 +134,7 @@ def test_numbers_that_json_lacks():
     assert layout is Layout.COLUMNAR
 
 
-def test_bytes_that_are_not_utf_8_are_written_as_they_are():
+def test_bytes_that_are_not_utf_8_are_written_unchanged():
     array = np.array([b"\xff"], object)
     assert encode_outputs({"y": array}, Layout.ROW) == b'{"predictions":["\xff"]}'
     assert encode_outputs({"y_bytes": array}, Layout.ROW) == b'{"predictions":[{"b64":"/w=="}]}'
@@ -147,7 +147,7 @@ def test_rows_need_one_batch_dimension():
     assert json.loads(encode_outputs(outputs, Layout.COLUMNAR))["outputs"]["b"] == [0.0] * 3
 
 
-def test_deep_lists_are_an_error():
-    for depth, said in ((40, "nested deeper"), (100_000, "nested too deeply")):
-        with pytest.raises(ServingError, match=said):
+def test_deeply_nested_lists_are_an_error():
+    for depth, message in ((40, "nested deeper"), (100_000, "nested too deeply")):
+        with pytest.raises(ServingError, match=message):
             decoded(b'{"inputs":' + b"[" * depth + b"1" + b"]" * depth + b"}", ("x", "float32"))

@@ -1,4 +1,4 @@
-"""Versions that come and go, and the ends of a server."""
+"""Versions that appear and vanish, and the shutdown of a server."""
 
 import json
 import shutil
@@ -24,13 +24,13 @@ FAST = ("--file_system_poll_wait_seconds", "0.1")
 
 
 def publish(saved, base, version):
-    """Puts a version into place whole, as an export does."""
+    """Put a version into place atomically, as an export does."""
     shutil.copytree(saved, base / f".{version}.tmp")
     (base / f".{version}.tmp").rename(base / str(version))
 
 
-class Asking(threading.Thread):
-    """A client that asks all the time; `answers` are the different ones, in order."""
+class Load(threading.Thread):
+    """A client that sends requests all the time; `answers` are the distinct ones, in order."""
 
     def __init__(self, server):
         super().__init__()
@@ -55,12 +55,12 @@ def plus(bias):
     return (200, {"predictions": [bias]})
 
 
-def test_the_life_of_a_server(base, versions, tmp_path):
-    """One server, killed once, as it meets new, corrupt, repaired and removed versions."""
+def test_new_corrupt_repaired_and_removed_versions(base, versions, tmp_path):
+    """One server, killed and restarted once."""
     server = serve(base, tmp_path / "log", *FAST)
     wait_for(server.is_ready, "server")
-    asking = Asking(server)
-    asking.start()
+    load = Load(server)
+    load.start()
     try:
         publish(versions / "2", base, 2)
         wait_for(lambda: server.predict({"instances": [0]}) == plus(3.0), "version 2")
@@ -74,12 +74,12 @@ def test_the_life_of_a_server(base, versions, tmp_path):
         assert entry["status"]["error_code"] != "OK" and entry["status"]["error_message"]
         assert server.predict({"instances": [0]}) == plus(3.0)
         assert server.states()["2"] == ("AVAILABLE", "OK")
-        # Repaired, it is tried again.
+        # Once repaired, it is loaded.
         shutil.rmtree(base / "3")
         publish(versions / "1", base, 3)
         wait_for(lambda: server.states()["3"] == ("AVAILABLE", "OK"), "version 3")
         assert server.predict({"instances": [0]}) == plus(2.0)
-        # Its removal brings the one before back; without any, the last one stays.
+        # Its removal restores the previous one; without any version, the last one remains.
         shutil.rmtree(base / "3")
         wait_for(lambda: server.predict({"instances": [0]}) == plus(3.0), "version 2 again")
         shutil.rmtree(base / "2")
@@ -87,11 +87,11 @@ def test_the_life_of_a_server(base, versions, tmp_path):
         wait_for(lambda: any(e["event"] == "no_versions" for e in server.events()), "warning")
         assert server.predict({"instances": [0]}) == plus(3.0)
     finally:
-        asking.finish()
-    # Not one request was dropped or answered by anything but a version's own answer.
-    assert asking.count > 10 and asking.answers == [plus(2.0), plus(3.0)]
+        load.finish()
+    # No request was dropped, and each got the answer of a version.
+    assert load.count > 10 and load.answers == [plus(2.0), plus(3.0)]
     assert server.stop(signal.SIGKILL) == -signal.SIGKILL
-    # Killed, it starts again on the same ports, past a corrupt latest version.
+    # After a kill, a server starts in spite of a corrupt latest version.
     publish(versions / "1", base, 1)
     (base / "9").mkdir()
     again = serve(base, tmp_path / "log", *FAST)
@@ -120,7 +120,7 @@ def slow_over_grpc(channel, rounds):
 
 
 def drain(server):
-    """SIGTERM: what is in flight is finished, nothing new is taken, the exit code is 0."""
+    """SIGTERM: requests in flight are finished, new ones refused, and the exit code is 0."""
     body = json.dumps(slow(600)).encode()
     with (
         server.connect() as connection,
@@ -140,7 +140,7 @@ def drain(server):
 
 @pytest.fixture(scope="module")
 def narrow(versions, tmp_path_factory):
-    """A server in whose queue one request has room, and that has a second for each."""
+    """A server with a queue of one request and a timeout of one second."""
     server = serve(
         versions,
         tmp_path_factory.mktemp("narrow") / "log",
@@ -151,7 +151,7 @@ def narrow(versions, tmp_path_factory):
     assert server.stop() == 0
 
 
-def test_labels_and_versions_can_be_set_while_it_serves(narrow, versions):
+def test_labels_and_versions_can_be_changed_while_serving(narrow, versions):
     with grpc.insecure_channel(f"127.0.0.1:{narrow.grpc}") as channel:
         stub = model_service_pb2_grpc.ModelServiceStub(channel)
         request = model_management_pb2.ReloadConfigRequest()
@@ -162,7 +162,7 @@ def test_labels_and_versions_can_be_set_while_it_serves(narrow, versions):
         config.version_labels["old"] = 1
         assert stub.HandleReloadConfigRequest(request, timeout=60).status.error_code == 0
         assert narrow.predict({"instances": [0]}, "/labels/old") == plus(2.0)
-        # A policy that cannot be taken whole changes nothing.
+        # A policy that cannot be applied completely changes nothing.
         del config.version_labels["old"]
         config.model_version_policy.specific.versions[:] = [2]
         config.version_labels["future"] = 7
@@ -191,7 +191,7 @@ def test_a_full_queue_and_a_deadline(narrow):
     for thread in waiting:
         thread.join()
     assert statuses == [504, 504]
-    # What was dropped from the queue is not run, so that the next request gets its turn.
+    # Requests dropped from the queue are not run, so that the next one gets its turn.
     wait_for(lambda: narrow.predict({"instances": [0]})[0] == 200, "free queue")
 
 

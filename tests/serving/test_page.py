@@ -8,9 +8,9 @@ import pytest
 from browsers import SCREENSHOTS, chromium
 from commands import ROOT
 from served import serve, wait_for
+from session_lists import to_sessions
 from small_hln import make_model
 
-from hln_tf.data.sessions import Sessions
 from hln_tf.models.markov import Markov
 from hln_tf.models.settings import MarkovSettings
 from hln_tf.recommender import Recommender
@@ -34,8 +34,8 @@ def fetch(url, body=None):
 
 
 def popular(count):
-    """A session that clicks the items, the first ones more often."""
-    return Sessions.from_lists([[item] * (count - item + 1) for item in range(1, count + 1)])
+    """Sessions in which an item is the more popular the smaller its index."""
+    return to_sessions([[item] * (count - item + 1) for item in range(1, count + 1)])
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +44,10 @@ def addresses(tmp_path_factory):
     root = tmp_path_factory.mktemp("models")
     hln, markov = make_model(num_items=ITEMS, seed=2), Markov(3, MarkovSettings())
     hln.fit_counts(popular(ITEMS))
-    markov.fit_counts(Sessions.from_lists([[1, 2, 3], [1, 2, 3], [3, 1]]))
+    markov.fit_counts(to_sessions([[1, 2, 3], [1, 2, 3], [3, 1]]))
     Recommender(hln, IDS, MAX_LENGTH, " ").export(root / "hln", RUN)
-    raw_ids = ["a b", "<b>bold</b>", "ü"]
-    Recommender(markov, raw_ids, MAX_LENGTH, "\t").export(root / "markov", {})
+    item_ids = ["a b", "<b>bold</b>", "ü"]
+    Recommender(markov, item_ids, MAX_LENGTH, "\t").export(root / "markov", {})
     servers = {name: serve(root / name, root / f"{name}.log", name=name) for name in SERVED}
     try:
         for server in servers.values():
@@ -66,7 +66,7 @@ def groups(addresses):
 
 @pytest.fixture
 def counts(addresses):
-    """Address of a model without."""
+    """Address of a model without preference groups."""
     return addresses["markov"]
 
 
@@ -80,22 +80,22 @@ def test_items_are_found_by_any_part_of_their_ids_popular_ones_first(groups):
     assert fetch(groups + f"page/items?q={part}") == [item for item in IDS if part in item]
     assert fetch(groups + f"page/items?q={IDS[7]}") == [IDS[7]]
     assert fetch(groups + "page/items?q=none") == []
-    # More than an address can hold.
-    asked = [IDS[3], "none", "", *IDS] * 200
-    answer = fetch(groups + "page/known", json.dumps(asked).encode())
+    # More than fits into an address.
+    ids = [IDS[3], "none", "", *IDS] * 200
+    answer = fetch(groups + "page/known", json.dumps(ids).encode())
     assert answer == [True, False, False, *[True] * ITEMS] * 200
     with pytest.raises(urllib.error.HTTPError, match="400"):
         fetch(groups + "page/known", b"{")
 
 
-def test_the_page_knows_what_is_served(groups, counts):
-    told = fetch(groups + "page/model")
-    assert (told["name"], told["version"]) == ("hln", 1) and "explain" in told["signatures"]
-    assert told["card"]["metrics"] == RUN["metrics"]
+def test_the_page_gets_a_description_of_the_model(groups, counts):
+    model = fetch(groups + "page/model")
+    assert (model["name"], model["version"]) == ("hln", 1) and "explain" in model["signatures"]
+    assert model["card"]["metrics"] == RUN["metrics"]
     assert "explain" not in fetch(counts + "page/model")["signatures"]
 
 
-def test_nothing_is_loaded_from_elsewhere(groups):
+def test_nothing_is_loaded_from_other_hosts(groups):
     names = ["", *(f"page/{path.name}" for path in (ROOT / "serving" / "page").iterdir())]
     assert len(names) > 4
     for name in names:
@@ -115,7 +115,7 @@ def browser():
 
 @pytest.fixture
 def problems():
-    """Errors that the browser logs, and requests to anybody but the server; none in the end."""
+    """Errors that the browser logs, and requests to other hosts; none at the end of a test."""
     found = []
     yield found
     assert not found
@@ -123,10 +123,10 @@ def problems():
 
 @pytest.fixture
 def open_page(browser, problems):
-    """Opens the page; `told` stands for what the server tells of the model at first."""
+    """Open the page; `model` replaces the server's first description of the model."""
     contexts = []
 
-    def opened(url, viewport=DESKTOP, told=None, **options):
+    def opened(url, viewport=DESKTOP, model=None, **options):
         context = browser.new_context(viewport=viewport, **options)
         contexts.append(context)
         context.set_default_timeout(60_000)
@@ -135,8 +135,8 @@ def open_page(browser, problems):
         page.on("console", lambda line: line.type == "error" and problems.append(line.text))
         host = url.split("#")[0]
         page.on("request", lambda r: r.url.startswith(host) or problems.append(r.url))
-        if told:
-            page.route("**/page/model", lambda route: route.fulfill(json=told), times=1)
+        if model:
+            page.route("**/page/model", lambda route: route.fulfill(json=model), times=1)
         page.goto(url)
         page.wait_for_selector("#top li, #problem:visible")
         return page
@@ -193,7 +193,7 @@ def screenshot(page, name):
         page.screenshot(path=f"{SCREENSHOTS}/{name}.png", full_page=True)
 
 
-def test_a_session_is_put_together_by_keyboard_and_by_clicks(groups, open_page):
+def test_a_session_is_entered_by_keyboard_and_by_clicks(groups, open_page):
     page = open_page(groups)
     assert page.title() == "hln, version 1" and "Recall@20 68.3 %" in page.inner_text("#facts")
     assert top(page) == IDS[:10]
@@ -221,7 +221,7 @@ def test_a_session_is_put_together_by_keyboard_and_by_clicks(groups, open_page):
     assert page.url == groups
 
 
-def test_the_page_shows_what_the_model_answers(groups, open_page):
+def test_the_page_shows_recommendations_and_explanations(groups, open_page):
     session = [IDS[item] for item in (2, 17, 30, 45, 51)]
     page = open_page(f"{groups}#{'%20'.join(session)}")
     wait_for_clicks(page, 5)
@@ -239,7 +239,7 @@ def test_the_page_shows_what_the_model_answers(groups, open_page):
         for row in page.locator("#clicks tbody tr").all()
     ]
     assert [[cell.strip() for cell in row] for row in shown] == retention
-    # The mark at a click tells the group that keeps it most, by letter and not by colour alone.
+    # The mark of a click names the group with the highest retention by letter, not only by colour.
     marks = page.locator("#clicks .id .mark").all_inner_texts()
     by_click = list(zip(*explained["retention"][0], strict=True))[:5]
     assert marks == [
@@ -257,7 +257,7 @@ def test_the_page_shows_what_the_model_answers(groups, open_page):
     screenshot(page, "desktop")
 
 
-def test_the_page_is_whole_at_phone_width_and_in_the_dark(groups, open_page):
+def test_the_page_fits_a_phone_and_has_a_dark_scheme(groups, open_page):
     session = [IDS[item] for item in (2, 17, 30, 45, 51, 3, 4, 5, 6)] + ["unknown-item"]
     page = open_page(f"{groups}#{'%20'.join(session)}", PHONE, color_scheme="dark")
     wait_for_clicks(page, 10)
@@ -272,7 +272,7 @@ def test_the_page_is_whole_at_phone_width_and_in_the_dark(groups, open_page):
     screenshot(page, "phone-search")
 
 
-def test_a_model_without_groups_is_shown_without_them(counts, open_page):
+def test_a_model_without_preference_groups(counts, open_page):
     page = open_page(counts)
     page.fill("#item", "a b\tgone")
     page.keyboard.press("Enter")
@@ -288,14 +288,14 @@ def test_a_model_without_groups_is_shown_without_them(counts, open_page):
     screenshot(page, "markov")
 
 
-def test_a_model_of_another_origin_is_said_to_be_one(counts, open_page):
-    told = {"name": "x", "version": 1, "signatures": ["serving_default"], "card": {}}
-    page = open_page(counts, told=told)
+def test_a_model_of_another_origin_is_reported(counts, open_page):
+    model = {"name": "x", "version": 1, "signatures": ["serving_default"], "card": {}}
+    page = open_page(counts, model=model)
     assert "was not written by python -m serving.export" in page.inner_text("#problem")
     assert not page.is_visible("section")
 
 
-def test_what_the_server_refuses_is_said(groups, open_page, problems):
+def test_a_refused_request_is_reported(groups, open_page, problems):
     page = open_page(groups)
     page.route("**/v1/**", lambda route: route.fulfill(status=429, body='{"error": "full"}'))
     page.locator("#top .pick").first.click()
@@ -308,12 +308,12 @@ def test_what_the_server_refuses_is_said(groups, open_page, problems):
 
 
 def test_the_page_follows_another_version(groups, open_page, problems):
-    told = fetch(groups + "page/model")
-    gone = {**told, "version": 7, "card": {"serving": {**told["card"]["serving"], "k_max": 3}}}
-    page = open_page(f"{groups}#{IDS[3]}", told=gone)
+    model = fetch(groups + "page/model")
+    gone = {**model, "version": 7, "card": {"serving": {**model["card"]["serving"], "k_max": 3}}}
+    page = open_page(f"{groups}#{IDS[3]}", model=gone)
     assert page.title() == "hln, version 1"
     assert len(clicks(page)) == 1 and IDS[3] in clicks(page)[0]
     assert len(top(page)) == 10
-    # The browser tells of the answers 404 that told the page.
+    # The browser logs the responses 404 from which the page learned it.
     assert problems and all("404" in problem for problem in problems)
     problems.clear()

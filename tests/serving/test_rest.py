@@ -65,14 +65,14 @@ def test_layouts(half_plus_two, body, answer):
     assert half_plus_two.predict(body) == (200, answer)
 
 
-def test_numbers_that_json_lacks_go_both_ways(half_plus_two):
+def test_nan_and_infinity_in_both_directions(half_plus_two):
     status, _, body = half_plus_two.raw(
         "POST", f"{MODEL}:predict", b'{"instances": [NaN, Infinity, -Infinity, 0.2]}'
     )
     assert (status, body) == (200, b'{"predictions":[NaN,Infinity,-Infinity,3.1]}')
 
 
-def test_float32_has_its_own_digits(half_plus_two):
+def test_float32_is_written_in_its_own_digits(half_plus_two):
     _, _, body = half_plus_two.raw(
         "POST", f"{MODEL}:predict", b'{"instances":[0.2],"signature_name":"two_outputs"}'
     )
@@ -108,11 +108,11 @@ def test_integers_are_strict(server, wrong):
         ("POST", f"{MODEL}/versions/1/labels/stable:predict"),
     ],
 )
-def test_no_such_route(server, verb, path):
+def test_unknown_routes_are_malformed(server, verb, path):
     assert server.ask(verb, path) == (400, {"error": f"Malformed request: {verb} {path}"})
 
 
-def test_routes_do_not_mind_capitals(server):
+def test_routes_ignore_case(server):
     assert server.ask("GET", MODEL.replace("models", "MODELS"))[0] == 200
 
 
@@ -193,7 +193,7 @@ def test_errors_of_the_route(server, path, status, error):
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (b"", "JSON Parse error: The document is empty"),
         (b"{", "JSON Parse error:"),
@@ -237,10 +237,10 @@ def test_errors_of_the_route(server, path, status, error):
         (b'{"instances": ' + b"9" * 5000 + b"}", "JSON Parse error"),
     ],
 )
-def test_errors_of_the_body(half_plus_two, body, said):
+def test_errors_of_the_body(half_plus_two, body, message):
     status, answer = half_plus_two.predict(body)
     assert status == 400 and list(answer) == ["error"]
-    assert said in answer["error"]
+    assert message in answer["error"]
 
 
 def test_status(server):
@@ -279,7 +279,7 @@ def test_metadata(server):
     }
 
 
-def test_answers_are_json_by_their_headers_too(server):
+def test_responses_have_json_headers(server):
     for body in (b'{"instances": [1]}', b"{"):
         _, headers, data = server.raw("POST", f"{MODEL}:predict", body)
         assert headers["content-type"] == "application/json"

@@ -1,4 +1,4 @@
-"""What the REST application does where the server itself is at fault."""
+"""The REST application when the server itself fails."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from serving.settings import ServerSettings
 
 
 class Defective:
-    """A predictor whose model is out of order."""
+    """A predictor that raises an unexpected error."""
 
     def __init__(self):
         self.metrics = Metrics()
@@ -22,9 +22,9 @@ class Defective:
         self.recorded.append(what)
 
 
-def test_a_defect_is_a_500_with_its_traceback_in_the_log(caplog, monkeypatch):
+def test_an_unexpected_error_is_a_500_with_a_traceback_in_the_log(caplog, monkeypatch):
     sent = []
-    # Libraries that other tests run in this process may have switched loggers off.
+    # Libraries that other tests import in this process may have disabled loggers.
     logger = logging.getLogger("serving.rest")
     monkeypatch.setattr(logger, "disabled", False)
     monkeypatch.setattr(logger, "propagate", True)

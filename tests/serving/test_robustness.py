@@ -1,4 +1,4 @@
-"""What clients do wrong; the server stays up and others are served."""
+"""Clients that misbehave: the server remains up and serves the others."""
 
 import contextlib
 import json
@@ -9,7 +9,7 @@ import pytest
 from served import request_bytes, wait_for
 
 PATH = "/v1/models/half_plus_two:predict"
-SAMPLE = re.compile(
+LINE = re.compile(
     r'([a-zA-Z_:][a-zA-Z0-9_:]*)((?:\{(?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\.)*",?)+\})?) (\S+)'
 )
 GOOD = b'{"instances": [1.0]}'
@@ -17,7 +17,7 @@ GOOD = b'{"instances": [1.0]}'
 
 @pytest.fixture(autouse=True)
 def others_are_served(server):
-    """Every test here has a client beside it that asks all the time."""
+    """A second client, which sends valid requests during each test."""
     stop, failures = threading.Event(), []
 
     def ask():
@@ -36,7 +36,7 @@ def others_are_served(server):
 
 
 def everything(connection):
-    """What the server sends until it closes."""
+    """All bytes that the server sends until it closes the connection."""
     pieces = []
     with contextlib.suppress(ConnectionError):
         while piece := connection.recv(2**16):
@@ -44,7 +44,7 @@ def everything(connection):
     return b"".join(pieces)
 
 
-def test_a_client_that_hangs_up(server):
+def test_a_client_that_disconnects(server):
     whole = request_bytes(PATH, GOOD)
     for sent in (b"", b"POST", whole[: len(whole) // 2], whole[:-1], whole):
         for _ in range(5):
@@ -52,7 +52,7 @@ def test_a_client_that_hangs_up(server):
                 connection.sendall(sent)
 
 
-def test_a_client_that_sends_a_byte_at_a_time_and_one_that_sends_none(server):
+def test_slow_and_silent_clients_time_out(server):
     whole = request_bytes(PATH, GOOD)
     with server.connect() as slow, server.connect() as silent:
 
@@ -67,7 +67,7 @@ def test_a_client_that_sends_a_byte_at_a_time_and_one_that_sends_none(server):
         thread = threading.Thread(target=trickle)
         thread.start()
         try:
-            # --read_timeout is two seconds; the request would take much longer.
+            # --read_timeout is two seconds, and the request takes much longer.
             assert everything(slow).startswith(b"HTTP/1.1 408 ")
             assert everything(silent).startswith(b"HTTP/1.1 408 ")
         finally:
@@ -93,7 +93,7 @@ def test_a_body_of_100_megabytes(server, declared):
     assert error == "The body has more than 1048576 bytes (--max_request_bytes)"
 
 
-def test_a_client_that_asks_before_it_sends_100_megabytes(server):
+def test_expect_100_continue_with_too_large_a_body(server):
     body = request_bytes(PATH, b"", "Expect: 100-continue").replace(b": 0\r", b": 104857600\r")
     with server.connect() as connection:
         connection.sendall(body)
@@ -129,14 +129,14 @@ def test_a_hostile_body(server, body):
     ],
     ids=["no request", "TLS", "length", "long head"],
 )
-def test_what_is_no_request(server, sent):
+def test_bytes_that_are_not_http(server, sent):
     with server.connect() as connection:
         with contextlib.suppress(ConnectionError):
             connection.sendall(sent)
         assert re.match(rb"HTTP/1.1 400 |$", everything(connection))
 
 
-def test_many_connections_that_say_nothing(server):
+def test_many_idle_connections(server):
     with contextlib.ExitStack() as stack:
         for _ in range(200):
             stack.enter_context(server.connect())
@@ -148,19 +148,19 @@ def test_metrics_and_log(server):
     server.ask("POST", '/v1/models/un"known:predict', GOOD)
     status, headers, body = server.raw("GET", "/monitoring/prometheus/metrics")
     assert status == 200 and headers["content-type"].startswith("text/plain; version=0.0.4")
-    samples = {}
+    values = {}
     for line in body.decode().splitlines():
         if not line.startswith("#"):
-            found = SAMPLE.fullmatch(line)
+            found = LINE.fullmatch(line)
             assert found, line
-            samples[found[1] + found[2]] = float(found[3])
+            values[found[1] + found[2]] = float(found[3])
     counted = ':tensorflow:serving:request_count{model_name="half_plus_two",status="%s"}'
-    assert samples[counted % "OK"] >= 1 and samples[counted % "INVALID_ARGUMENT"] >= 1
+    assert values[counted % "OK"] >= 1 and values[counted % "INVALID_ARGUMENT"] >= 1
     latency = (
         ':tensorflow:serving:request_latency_%s{model_name="half_plus_two",API="Predict",'
         'entrypoint="REST",status="OK"%s}'
     )
-    assert samples[latency % ("count", "")] == samples[latency % ("bucket", ',le="+Inf"')]
+    assert values[latency % ("count", "")] == values[latency % ("bucket", ',le="+Inf"')]
 
     def logged():
         events = [event for event in server.events() if event["event"] == "request"]

@@ -1,4 +1,4 @@
-"""The versions of a model, with loads made in Python."""
+"""The versions of a model, with a Python function that loads them."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from serving.versions import State, Versions
 
 
 @pytest.mark.parametrize("repaired", ["by itself", "by a change"])
-def test_a_load_that_failed_is_tried_again(tmp_path, monkeypatch, repaired):
+def test_a_failed_load_is_retried(tmp_path, monkeypatch, repaired):
     monkeypatch.setattr(versions, "RETRY_SECONDS", 0.0 if repaired == "by itself" else 1e9)
     (tmp_path / "1").mkdir()
     loads = []
@@ -34,6 +34,6 @@ def test_a_load_that_failed_is_tried_again(tmp_path, monkeypatch, repaired):
         assert made.statuses(made.name, None, None)[1].state is State.END
         return counts
 
-    # The first attempt and three more; what changed is tried at once.
+    # The first attempt and three retries; a changed version is loaded at once.
     expected = [4, 5] if repaired == "by itself" else [1, 2]
     assert asyncio.run(follow()) == expected

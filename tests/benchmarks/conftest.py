@@ -2,11 +2,11 @@
 
 import pytest
 from served import Models, serve, wait_for
+from session_lists import to_sessions
 from small_hln import make_model
 from toy import raw_id, write_dataset
 
 from hln_tf import Recommender
-from hln_tf.data.sessions import Sessions
 
 ITEMS = 30
 
@@ -45,7 +45,7 @@ def hln(tmp_path_factory):
     model = make_model(num_items=ITEMS)
     # The first items are the most popular.
     clicks = [[item] * (ITEMS - item + 1) for item in range(1, ITEMS + 1)]
-    model.fit_counts(Sessions.from_lists(clicks))
+    model.fit_counts(to_sessions(clicks))
     recommender = Recommender(model, [raw_id(item + 1) for item in range(ITEMS)], 50, " ")
     base = tmp_path_factory.mktemp("models") / "hln"
     recommender.export(base, {"model": "hln", "data": {}, "settings": {}, "metrics": {}})

@@ -205,7 +205,7 @@ def test_interrupted_by_a_signal_and_resumed(tmp_path, datasets, in_process):
     flags = ("--dataset", data.name, "--data_dir", data, "--output", output, *QUICK, *long)
     with open(log, "w") as err:
         process = start(COMMAND, *flags, "--checkpoint_minutes", "0", err=err)
-        state = output / "runs" / "stamp-paper" / "1" / "selection" / "latest"
+        state = output / "runs" / "stamp-paper" / "1" / "checkpoint"
         while checkpoint_number(state) < 2:
             assert process.poll() is None, log.read_text()
             time.sleep(0.02)

@@ -28,6 +28,7 @@ class SearchOracle(keras_tuner.Oracle):
     and may be inconsistent after a kill.
 
     Attributes:
+      path: The file of the state.
       planned_trials: Maximum number of trials.
       has_stopped: Whether it has answered a worker that no trial is left.
       error: The exception that prevented an answer to a worker, or None. From
@@ -35,16 +36,12 @@ class SearchOracle(keras_tuner.Oracle):
       on_end: Called with each trial that has ended.
     """
 
+    path: Path
     planned_trials: int
     ongoing_trials: dict[str, Trial]
     has_stopped = False
     error: Exception | None = None
     on_end: Callable[[Trial], None]
-
-    @property
-    def path(self) -> Path:
-        """The file of the state."""
-        return Path(self._get_oracle_fname())
 
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Trial:
@@ -201,6 +198,6 @@ def create_oracle(plan: Plan, on_end: Callable[[Trial], None] = lambda trial: No
         oracle.planned_trials = plan.max_trials
     oracle.on_end = on_end
     oracle.verbose = 0
-    oracle._set_project_dir(str(plan.workdir.parent), plan.workdir.name)
+    oracle.path = plan.oracle
     oracle.reload()
     return oracle

@@ -26,7 +26,7 @@ from hln_tf.data.layout import VOCABULARY
 from hln_tf.training import RunConfig, RunDirectory
 from tuning.space import Space
 
-SEARCH = "search.json"
+SEARCH, ORACLE = "search.json", "oracle.json"
 TUNERS = ("bayesian", "hyperband", "random")
 
 # Entries that Hyperband adds to the hyperparameters of a trial.
@@ -74,6 +74,11 @@ class Plan:
     def vocabulary(self) -> Path:
         """The data set's vocabulary file."""
         return self.data_dir / VOCABULARY
+
+    @property
+    def oracle(self) -> Path:
+        """The file of the oracle's state."""
+        return self.workdir / ORACLE
 
     @property
     def heartbeats(self) -> Path:

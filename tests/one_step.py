@@ -11,8 +11,8 @@ import numpy as np
 import reference
 import tensorflow as tf
 import tf_keras as keras
+from session_lists import to_sessions
 
-from hln_tf.data.sessions import Sessions
 from hln_tf.models.registry import MODELS
 from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
 from hln_tf.training.trainer import compile_step, make_optimizer
@@ -121,7 +121,7 @@ def make_case(name, preset="paper", training=None, **settings):
     random = np.random.default_rng(7)
     for weight in model.trainable_variables:
         weight.assign(random.normal(0.0, 0.6, weight.shape))
-    model.fit_counts(Sessions.from_lists(COUNTED))
+    model.fit_counts(to_sessions(COUNTED))
     return Case(model, config.training)
 
 

@@ -53,16 +53,6 @@ class Sessions:
         """Select the last `count` sessions, or all if there are fewer."""
         return self.where(np.arange(len(self)) >= len(self) - count)
 
-    @classmethod
-    def from_lists(cls, sessions: list[list[int]]) -> "Sessions":
-        """Make sessions from lists of item indices, dated 0, 1, 2, ..."""
-        lengths = np.array([len(session) for session in sessions], np.int64)
-        return cls(
-            items=np.array([item for session in sessions for item in session], np.int32),
-            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-            dates=np.arange(len(sessions), dtype=np.int64),
-        )
-
 
 def read_split(directory: str | Path, split: str) -> Sessions:
     """Read one part of a finished data set into memory.

@@ -12,10 +12,10 @@ import reference
 import tensorflow as tf
 import toy
 from served import serve, wait_for
+from session_lists import to_sessions
 
 from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import VOCABULARY, Manifest
-from hln_tf.data.sessions import Sessions
 from hln_tf.models.base import SessionEncoder, SessionScorer
 from hln_tf.models.registry import MODELS
 from hln_tf.recommender import Recommender
@@ -60,7 +60,7 @@ def made(config, seed=0):
         weight.assign_add(random.normal(0.0, 0.7, weight.shape))
     if isinstance(model, SessionEncoder):
         model.after_step(padded(SESSIONS))
-    model.fit_counts(Sessions.from_lists(TRAIN))
+    model.fit_counts(to_sessions(TRAIN))
     return model
 
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from session_lists import to_sessions
 from small_hln import NUM_ITEMS, D, L, N, make_model, weights_of
 
 from hln_tf.common.errors import UsageError
 from hln_tf.data.prefixes import Prefixes
-from hln_tf.data.sessions import Sessions
 from hln_tf.layers.preference_manager import AGGREGATIONS
 from hln_tf.models.hln import HLN
 from hln_tf.models.settings import HLNSettings
@@ -297,5 +297,5 @@ def test_mean_retention_is_over_clicks_not_padding(bias, kept):
     for weight in (unit.cell.w_q, unit.u_q):
         weight.assign(tf.zeros_like(weight))
     unit.b.assign(bias)
-    prefixes = Prefixes.from_sessions(Sessions.from_lists([[1, 2, 3, 4, 5], [6, 7]]), 50)
+    prefixes = Prefixes.from_sessions(to_sessions([[1, 2, 3, 4, 5], [6, 7]]), 50)
     np.testing.assert_allclose(mean_retention(model, prefixes, batch_size=4), [kept, kept])

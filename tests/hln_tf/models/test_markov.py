@@ -4,15 +4,15 @@ import hypothesis
 import numpy as np
 import tensorflow as tf
 from hypothesis import strategies as st
+from session_lists import to_sessions
 
-from hln_tf.data.sessions import Sessions
 from hln_tf.models.markov import Markov, last_items
 from hln_tf.models.settings import MarkovSettings
 
 
 def learnt(sessions, num_items):
     model = Markov(num_items, MarkovSettings())
-    model.fit_counts(Sessions.from_lists(sessions))
+    model.fit_counts(to_sessions(sessions))
     return model
 
 
@@ -48,7 +48,7 @@ def test_scores_are_those_of_a_dense_count(sessions):
 
 def test_counting_again_counts_afresh():
     model = learnt([[1, 2, 3]], num_items=3)
-    model.fit_counts(Sessions.from_lists([[1, 3]]))
+    model.fit_counts(to_sessions([[1, 3]]))
     np.testing.assert_array_equal(np.floor(model.scores(tf.constant([[1]]))), [[0, 0, 1]])
 
 

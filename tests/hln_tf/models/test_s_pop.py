@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
+from session_lists import to_sessions
 
-from hln_tf.data.sessions import Sessions
 from hln_tf.models.s_pop import SPop
 from hln_tf.models.settings import SPopSettings
 
@@ -15,7 +15,7 @@ def counted(counts, top_items):
     """A model of a log in which item i + 1 has `counts[i]` clicks."""
     model = SPop(len(counts), SPopSettings(top_items=top_items))
     clicks = [item for item, count in enumerate(counts, 1) for _ in range(count)]
-    model.fit_counts(Sessions.from_lists([clicks] if clicks else []))
+    model.fit_counts(to_sessions([clicks] if clicks else []))
     return model
 
 
@@ -70,5 +70,5 @@ def test_the_ranking_is_that_of_the_definition(counts, session, top_items):
 
 def test_learning_again_learns_afresh():
     model = counted([3, 1], top_items=1)
-    model.fit_counts(Sessions.from_lists([[2, 2]]))
+    model.fit_counts(to_sessions([[2, 2]]))
     np.testing.assert_allclose(model.scores(tf.constant([[1]])), [[1, 1 / 2]])

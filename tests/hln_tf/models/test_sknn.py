@@ -4,6 +4,7 @@ import pytest
 import scipy.sparse
 import tensorflow as tf
 from hypothesis import strategies as st
+from session_lists import to_sessions
 
 from hln_tf.data.sessions import Sessions
 from hln_tf.models.settings import SKNNSettings
@@ -13,7 +14,7 @@ from hln_tf.models.sknn import SKNN
 def learnt(sessions, num_items, sample_size=1000, neighbors=500):
     """A model of sessions as lists, dated 0, 1, 2, ..., or of `Sessions`."""
     model = SKNN(num_items, SKNNSettings(sample_size=sample_size, neighbors=neighbors))
-    model.fit_counts(sessions if isinstance(sessions, Sessions) else Sessions.from_lists(sessions))
+    model.fit_counts(sessions if isinstance(sessions, Sessions) else to_sessions(sessions))
     return model
 
 
@@ -83,7 +84,7 @@ def test_the_most_recent_sessions_are_sampled():
 )
 @pytest.mark.parametrize("cut", ["sample_size", "neighbors"])
 def test_of_equally_near_sessions_the_more_recent_counts(dates, expected, cut):
-    log = Sessions.from_lists([[1, 2], [1, 3], [1, 4]])
+    log = to_sessions([[1, 2], [1, 3], [1, 4]])
     log = Sessions(log.items, log.offsets, np.array(dates))
     scores = learnt(log, num_items=4, **{cut: 1}).scores(tf.constant([[1]])).numpy()
     np.testing.assert_array_equal(scores[0, 1:] > 0, np.array(expected) > 0)
@@ -114,7 +115,7 @@ SESSION = st.lists(st.integers(1, 8), min_size=1, max_size=6)
 )
 def test_scores_are_those_of_the_definition(log, queries, sample_size, neighbors):
     sessions, dates = zip(*log, strict=True)
-    columns = Sessions.from_lists(list(sessions))
+    columns = to_sessions(list(sessions))
     columns = Sessions(columns.items, columns.offsets, np.array(dates))
     model = learnt(columns, 8, sample_size, neighbors)
     expected = oracle(sessions, dates, queries, 8, sample_size, neighbors)
@@ -132,7 +133,7 @@ def test_scores_are_those_of_the_definition_in_a_large_log():
 
     log, queries = draw(5000), draw(64)
     dates = random.integers(0, 2000, len(log))
-    columns = Sessions.from_lists(log)
+    columns = to_sessions(log)
     model = learnt(Sessions(columns.items, columns.offsets, dates), 900, 300, 100)
     assert max(np.diff(model.item_splits)) == 300
     scores = model.scores(tf.constant(padded(queries))).numpy()
@@ -159,6 +160,6 @@ def test_items_held_by_as_near_sessions_tie():
 
 def test_learning_again_learns_afresh():
     model = learnt(LOG, num_items=5)
-    model.fit_counts(Sessions.from_lists([[1, 3]]))
+    model.fit_counts(to_sessions([[1, 3]]))
     expected = np.array([[1, 0, 1, 0, 0]]) / 2**0.5
     np.testing.assert_allclose(model.scores(tf.constant([[1]])), expected, atol=1e-6)

@@ -1,3 +1,5 @@
+from .comparison import NON_IDENTIFYING_SETTINGS as NON_IDENTIFYING_SETTINGS
+from .comparison import TITLES as TITLES
 from .comparison import markdown as markdown
 from .explanation import Explanation as Explanation
 from .pictures import new_figure as new_figure
@@ -5,3 +7,5 @@ from .pictures import save_picture as save_picture
 from .retention import compiled_retention as compiled_retention
 from .retention import mean_by_position as mean_by_position
 from .retention import retention_of_clicks as retention_of_clicks
+from .runs import COLUMNS as COLUMNS
+from .runs import read_results as read_results

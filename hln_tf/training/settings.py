@@ -232,7 +232,7 @@ class RunConfig:
                 name: from_dict(part, values[name], source) for name, part in parts.items()
             }
             return from_dict(cls, {**values, **typed}, source)
-        except (KeyError, TypeError, UsageError) as error:
+        except (AttributeError, KeyError, TypeError, UsageError) as error:
             raise HlnError(
                 f"{source} is not a run's config ({error}): restore it, or train again in "
                 f"another --workdir"

@@ -1,4 +1,4 @@
-"""Trainings by several workers and on several devices, as real processes."""
+"""Training by several workers and on several devices, as real processes."""
 
 import json
 import signal
@@ -25,7 +25,7 @@ from hln_tf.common.errors import HlnError
 from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.settings import RunConfig
 
-# Epochs of 6 steps. Neither 63 rows nor the last batch's 45 part evenly between two replicas.
+# Epochs of 6 steps. Neither 63 rows nor the last batch's 45 divide evenly between two replicas.
 SETTINGS = (
     *TINY,
     "--num_groups",
@@ -60,7 +60,7 @@ def start_two(monkeypatch, *arguments):
 
 
 def assert_same_training(found, wanted, epochs):
-    """Losses, validation, test and weights within 1e-4."""
+    """Check that losses, validation, test and weights agree within 1e-4."""
     found_metrics, wanted_metrics = (
         files.read_json(path / "metrics.json", "") for path in (found, wanted)
     )
@@ -68,30 +68,28 @@ def assert_same_training(found, wanted, epochs):
     for one, other in zip(found_metrics["history"], wanted_metrics["history"], strict=True):
         assert one == pytest.approx(other, abs=1e-4)
     assert found_metrics["test"] == pytest.approx(wanted_metrics["test"], abs=1e-4)
-    found_weights, wanted_weights = (
-        weights(path / "model" / "weights") for path in (found, wanted)
-    )
+    found_weights, wanted_weights = (weights(path / "model") for path in (found, wanted))
     assert found_weights.keys() == wanted_weights.keys()
     for name, array in wanted_weights.items():
         np.testing.assert_allclose(found_weights[name], array, atol=1e-4, err_msg=name)
 
 
 def test_two_workers_learn_what_one_does(data, tmp_path, monkeypatch):
-    """One worker begins, two go on for more than 100 steps until one is stopped, one ends."""
+    """One worker starts, two continue for over 100 steps until one is stopped, one finishes."""
 
     def arguments(name):
         where = ("--dataset", "sample", "--data_dir", data, "--workdir", tmp_path / name)
         return (*where, *SETTINGS, "--epochs", "24")
 
-    path, state = tmp_path / "two", tmp_path / "two" / "selection" / "latest"
-    thread = signal_when_saved(state, 3, signal.SIGTERM)
+    path, checkpoints = tmp_path / "two", tmp_path / "two" / "checkpoint"
+    thread = signal_when_saved(checkpoints, 3, signal.SIGTERM)
     assert run("hln_tf.train", *arguments("two")).code == 128 + signal.SIGTERM
     thread.join()
-    begun = checkpoint_number(state)
+    begun = checkpoint_number(checkpoints)
 
     processes = start_two(monkeypatch, *arguments("two"))
-    # An epoch saves two states.
-    while checkpoint_number(state) < begun + 2 * 17 + 2:
+    # An epoch saves two checkpoints.
+    while checkpoint_number(checkpoints) < begun + 2 * 17 + 2:
         assert [process.poll() for process in processes] == [None, None]
         time.sleep(0.01)
     processes[1].send_signal(signal.SIGTERM)
@@ -109,7 +107,7 @@ def test_two_workers_learn_what_one_does(data, tmp_path, monkeypatch):
     assert_same_training(path, tmp_path / "one", epochs=24)
 
 
-# Two devices where this machine has one, and batches down to a single row.
+# Two logical devices on one CPU.
 ON_TWO_DEVICES = """
 import sys
 import hln_tf
@@ -125,7 +123,7 @@ sys.exit(cli.run(train.main))
 """
 
 
-def test_two_devices_learn_what_one_does_with_drawn_negatives(splits, tmp_path):
+def test_two_devices_learn_what_one_does_with_sampled_negatives(splits, tmp_path):
     # 361 prefixes: the last batch of an epoch has one row, so a replica has none.
     splits = {**splits, "train": [*splits["train"], [4, 9]]}
     write_dataset(tmp_path / "data", splits, 30)

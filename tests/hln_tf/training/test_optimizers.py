@@ -11,7 +11,7 @@ RATE, BETA_1, BETA_2, EPSILON = 0.1, 0.9, 0.999, 1e-7
 
 
 def reference(table, gradients, clip=np.inf):
-    """Adam row by row: gradients are lists of (row, values), of which a row may have several."""
+    """Run Adam row by row: gradients are lists of (row, values), a row may occur repeatedly."""
     table = table.astype(np.float64)
     m, v = np.zeros_like(table), np.zeros_like(table)
     for step, slices in enumerate(gradients, start=1):
@@ -76,7 +76,7 @@ def test_dense_gradients_are_adams():
     np.testing.assert_array_equal(*tables)
 
 
-def test_a_row_touched_in_every_step_is_adams():
+def test_rows_with_a_gradient_in_every_step_are_adams():
     random = np.random.default_rng(2)
     start = random.normal(size=(6, 3)).astype(np.float32)
     gradients = [slices_of(random, range(6)) for _ in range(5)]
@@ -89,7 +89,7 @@ def test_a_row_touched_in_every_step_is_adams():
     np.testing.assert_allclose(*tables, rtol=1e-5, atol=1e-7)
 
 
-def test_l2_pulls_weights_to_zero_and_of_a_table_the_rows_that_are_touched():
+def test_weight_decay_of_a_weight_and_of_the_rows_of_a_table_that_a_step_reads():
     table, weight = tf.Variable([[1.0], [2.0], [4.0]]), tf.Variable(3.0)
     rows = tf.IndexedSlices(tf.constant([[0.5], [0.25], [0.5]]), tf.constant([2, 0, 2]))
     (of_table, _), (of_weight, _) = add_weight_decay(
@@ -101,7 +101,7 @@ def test_l2_pulls_weights_to_zero_and_of_a_table_the_rows_that_are_touched():
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_the_optimisers_take_l2(optimizer):
+def test_the_optimisers_apply_weight_decay(optimizer):
     weight = tf.Variable(5.0)
     made = make_optimizer(TrainingSettings(optimizer=optimizer, l2=0.5, learning_rate=0.1))
     made.apply_gradients([(tf.constant(0.0), weight)])

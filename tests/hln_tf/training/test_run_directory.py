@@ -1,4 +1,4 @@
-"""Damaged, foreign, busy and unwritable directories."""
+"""Damaged, foreign, locked and unwritable directories."""
 
 import contextlib
 import json
@@ -8,14 +8,15 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
-from commands import TINY, checkpoint_number, finish, run, start, tree
+from commands import TINY, finish, only_checkpoint, run, start, tree, weights
 from toy import write_dataset
 
 from hln_tf.common import files
 
-TABLE = "model/weights.data-00000-of-00001"
+DATA = "data-00000-of-00001"
 
 
 def train(data, path, *flags):
@@ -23,7 +24,7 @@ def train(data, path, *flags):
 
 
 def edit(path, **changes):
-    """Changes values of a JSON file; dots lead into objects."""
+    """Change values of a JSON file; two underscores separate the names of nested objects."""
     content = json.loads(path.read_text())
     for name, value in changes.items():
         *outer, last = name.split("__")
@@ -124,17 +125,19 @@ class TestFinishedRun:
     COMMANDS = (("hln_tf.evaluate",), ("hln_tf.recommend", "--session", "i1"))
 
     def sentences(self, path):
+        """Run each command and return its error."""
         for command, *flags in self.COMMANDS:
             outcome = run(command, "--workdir", path, *flags)
             assert outcome.out == ""
             yield outcome.sentence()
 
-    @pytest.mark.parametrize("name", ["model/weights.index", TABLE])
+    @pytest.mark.parametrize("suffix", ["index", DATA])
     @pytest.mark.parametrize("damage", [cut, garbage])
-    def test_damaged_weights(self, damaged, name, damage):
-        damage(damaged / name)
+    def test_damaged_weights(self, damaged, suffix, damage):
+        newest = only_checkpoint(damaged / "model")
+        damage(newest.with_suffix(f".{suffix}"))
         for sentence in self.sentences(damaged):
-            assert str(damaged / "model" / "weights") in sentence and "--workdir" in sentence
+            assert f"{newest} is damaged" in sentence and "--workdir" in sentence
 
     def test_missing_weights(self, damaged):
         shutil.rmtree(damaged / "model")
@@ -149,8 +152,8 @@ class TestFinishedRun:
             **{f"model_settings__{name}": size for name, size in change.items()},
         )
         for sentence in self.sentences(damaged):
-            assert str(damaged / "model" / "weights") in sentence
-            assert "other settings" in sentence and "config.json" in sentence
+            assert f"{only_checkpoint(damaged / 'model')} is damaged" in sentence
+            assert "it must fit config.json" in sentence and "--workdir" in sentence
 
     @pytest.mark.parametrize(
         "changes, word",
@@ -196,54 +199,66 @@ class TestFinishedRun:
         assert not list(tmp_path.iterdir())
 
 
-class TestSavedState:
+class TestUnfinishedRun:
+    """The trained run as if it had been killed before its results were written."""
+
+    @pytest.fixture
+    def unfinished(self, damaged):
+        (damaged / "metrics.json").unlink()
+        return damaged
+
+    def remedy(self, path, part):
+        if part == "checkpoint":
+            return f"remove {path}/checkpoint to train from the start"
+        return "train again in another --workdir"
+
     @pytest.mark.parametrize(
-        "kind, damage, suffix",
+        "part, damage, suffix",
         [
-            ("latest", cut, "data-00000-of-00001"),
-            ("latest", garbage, "data-00000-of-00001"),
-            ("latest", Path.unlink, "index"),
-            ("best", cut, "index"),
+            ("checkpoint", cut, DATA),
+            ("checkpoint", garbage, DATA),
+            ("checkpoint", Path.unlink, "index"),
+            ("model", cut, "index"),
         ],
     )
-    def test_damaged_state(self, damaged, trained, kind, damage, suffix):
-        (damaged / "metrics.json").unlink()
-        number = checkpoint_number(damaged / "selection" / kind)
-        damage(damaged / "selection" / kind / f"ckpt-{number}.{suffix}")
-        before = tree(damaged / "model")
-        sentence = run("hln_tf.train", *trained.arguments, "--workdir", damaged).sentence()
-        assert f"{damaged}/selection/{kind}/ckpt-{number}" in sentence
-        assert f"remove {damaged}/selection to train from the start" in sentence
-        assert tree(damaged / "model") == before
+    def test_damaged_checkpoint_or_best_weights(self, unfinished, trained, part, damage, suffix):
+        newest = only_checkpoint(unfinished / part)
+        damage(newest.with_suffix(f".{suffix}"))
+        before = tree(unfinished / "model")
+        sentence = run("hln_tf.train", *trained.arguments, "--workdir", unfinished).sentence()
+        assert f"{newest} is damaged" in sentence
+        assert self.remedy(unfinished, part) in sentence
+        assert tree(unfinished / "model") == before
 
-    @pytest.mark.parametrize("kind", ["latest", "best"])
-    def test_damaged_list_of_states(self, damaged, trained, kind):
-        (damaged / "metrics.json").unlink()
-        (damaged / "selection" / kind / "checkpoint").write_text("x")
-        sentence = run("hln_tf.train", *trained.arguments, "--workdir", damaged).sentence()
-        assert f"{damaged}/selection/{kind}/checkpoint" in sentence
+    @pytest.mark.parametrize("part", ["checkpoint", "model"])
+    def test_damaged_file_that_names_the_newest(self, unfinished, trained, part):
+        (unfinished / part / "checkpoint").write_text("x")
+        sentence = run("hln_tf.train", *trained.arguments, "--workdir", unfinished).sentence()
+        assert f"{unfinished}/{part}/checkpoint is damaged" in sentence
+        assert self.remedy(unfinished, part) in sentence
 
-    def test_missing_best_weights(self, damaged, trained):
-        (damaged / "metrics.json").unlink()
-        shutil.rmtree(damaged / "selection" / "best")
-        sentence = run("hln_tf.train", *trained.arguments, "--workdir", damaged).sentence()
-        assert f"{damaged}/selection/best" in sentence
+    def test_missing_best_weights(self, unfinished, trained):
+        shutil.rmtree(unfinished / "model")
+        sentence = run("hln_tf.train", *trained.arguments, "--workdir", unfinished).sentence()
+        assert "has lost the weights of its best epoch" in sentence
+        assert self.remedy(unfinished, "checkpoint") in sentence
 
-    def test_last_steps_are_made_up_for(self, damaged, trained):
-        """Killed before the model and the results were written."""
-        (damaged / "metrics.json").unlink()
-        shutil.rmtree(damaged / "model")
-        outcome = run("hln_tf.train", *trained.arguments, "--workdir", damaged)
+    def test_the_results_are_written_again(self, unfinished, trained):
+        outcome = run("hln_tf.train", *trained.arguments, "--workdir", unfinished)
         assert outcome.code == 0, outcome.err
-        assert tree(damaged / "model").keys() == tree(trained.path / "model").keys()
-        metrics = json.loads((damaged / "metrics.json").read_text())
+        only_checkpoint(unfinished / "model")
+        found, wanted = (weights(path / "model") for path in (unfinished, trained.path))
+        assert found.keys() == wanted.keys()
+        for name, array in wanted.items():
+            np.testing.assert_array_equal(found[name], array, err_msg=name)
+        metrics = json.loads((unfinished / "metrics.json").read_text())
         wanted = dict(trained.metrics)
         assert metrics.pop("timing") and wanted.pop("timing")
         assert metrics == wanted
-        assert [entry.name for entry in (damaged / "export").iterdir()] == ["1"]
+        assert [entry.name for entry in (unfinished / "export").iterdir()] == ["1"]
 
 
-HOLD = """
+LOCK = """
 import os, sys, time
 from hln_tf.training.run_directory import RunDirectory
 with RunDirectory(sys.argv[1]).locked():
@@ -253,7 +268,7 @@ with RunDirectory(sys.argv[1]).locked():
 
 
 def test_workdir_in_use(data, tmp_path):
-    holder = start(HOLD, tmp_path / "run")
+    holder = start(LOCK, tmp_path / "run")
     try:
         number = holder.stdout.readline().strip()
         sentence = train(data, tmp_path / "run", "--model", "popularity").sentence()
@@ -266,7 +281,7 @@ def test_workdir_in_use(data, tmp_path):
     assert train(data, tmp_path / "run", "--model", "popularity").code == 0
 
 
-def test_directory_that_is_not_ours(data, tmp_path):
+def test_directory_that_is_no_run(data, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     sentence = train(data, tmp_path).sentence()
     assert str(tmp_path) in sentence and "--workdir" in sentence
@@ -281,7 +296,7 @@ def test_workdir_at_a_file(data, tmp_path, path):
 
 @contextlib.contextmanager
 def as_nobody():
-    """Gives up the rights of root, for whom nothing is read-only."""
+    """Drop the rights of root, for whom nothing is read-only."""
     is_root = os.geteuid() == 0
     if is_root:
         os.seteuid(65534)
@@ -314,7 +329,7 @@ def test_read_only_workdir(data, popular, command):
 
 @contextlib.contextmanager
 def file_size_limit(size):
-    """No file may grow beyond a size, as on a full disk."""
+    """Limit the size of files, as a full disk does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -324,24 +339,24 @@ def file_size_limit(size):
 
 
 def test_full_disk(data, tmp_path):
-    """The vocabulary, a saved state, the export fail in turn; then there is room."""
+    """The vocabulary, a checkpoint, the export fail in turn; then there is room."""
     path = tmp_path / "run"
     flags = (*TINY, "--num_groups", "1", "--epochs", "1", "--batch_size", "64")
-    for size, name in [(40, "vocabulary.txt"), (2000, "selection/latest"), (20_000, "export")]:
+    for size, name in [(40, "vocabulary.txt"), (2000, "checkpoint/ckpt-1"), (20_000, "export")]:
         with file_size_limit(size):
             outcome = train(data, path, *flags)
         sentence = outcome.sentence()
         assert name in sentence and "File too large" in sentence
         assert "run the same command again" in sentence
         left = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
-        assert not any(file.startswith("export") or file == "metrics.json" for file in left)
-        assert not any(file.endswith(".tmp") for file in left)
+        assert not any(file.startswith("export/1/") or file.endswith(".tmp") for file in left)
+        assert ("metrics.json" in left) == (name == "export")
     outcome = train(data, path, *flags)
     assert outcome.code == 0, outcome.err
     assert "exported" in outcome.err and (path / "export" / "1").is_dir()
 
 
-def test_results_are_written_whole_or_not_at_all(data, tmp_path, monkeypatch):
+def test_results_are_written_atomically(data, tmp_path, monkeypatch):
     original = files.write_json
 
     def on_a_full_disk(path, value):
@@ -402,7 +417,7 @@ class TestErrorsOfTensorFlow:
         sentence = outcome.sentence()
         assert all(word in sentence for word in words), sentence
 
-    def test_defects_keep_their_traceback(self, monkeypatch, data, tmp_path):
+    def test_other_errors_have_their_traceback(self, monkeypatch, data, tmp_path):
         error = tf.errors.InvalidArgumentError(None, None, "indices[0] = 9 is not in [0, 9)")
         with pytest.raises(tf.errors.InvalidArgumentError):
             self.fail(monkeypatch, data, tmp_path, error)

@@ -1,4 +1,4 @@
-"""What is refused before any work starts."""
+"""Flags and their errors, which come before any work starts."""
 
 import dataclasses
 import itertools
@@ -96,7 +96,7 @@ OWN_FLAGS = {
 
 
 def own_flags(model):
-    """Of a model that is not known here, its settings'."""
+    """Return a model's own flags, for a model that is not listed here those of its settings."""
     fields = dataclasses.fields(MODELS[model].settings)
     return OWN_FLAGS.get(model, tuple(field.name for field in fields))
 
@@ -132,7 +132,7 @@ def test_an_unknown_model_is_an_error_that_lists_those_that_exist(command):
     assert {*MODELS} <= {*re.findall(r"\w+", sentence)}
 
 
-def test_reader_that_has_gone_makes_no_traceback(trained):
+def test_a_closed_output_causes_no_traceback(trained):
     process = start("hln_tf.report", trained.path)
     process.stdout.close()
     error = process.stderr.read()

@@ -1,4 +1,4 @@
-"""What a training leaves for TensorBoard, read with TensorBoard's own reader."""
+"""The event files of a training, read with TensorBoard's own reader."""
 
 import contextlib
 import csv
@@ -27,7 +27,7 @@ EPOCHS = 3
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory, data):
-    """A run that is stopped in its second epoch and goes on with --tensorboard."""
+    """A run that is stopped in its second epoch and resumed with --tensorboard."""
     from hln_tf.common.interrupt import StopOnSignal, TrainingInterrupt
 
     path = tmp_path_factory.mktemp("runs") / "watched"
@@ -60,14 +60,14 @@ def history(watched):
 
 
 @pytest.fixture(scope="module")
-def kept(watched, splits):
-    """For each validation session what the best weights keep, [L, clicks]."""
+def retention(watched, splits):
+    """For each validation session the retention by the best weights, [L, clicks]."""
     model = load_model(watched[0])
     return [model.retention(np.array([session]))[0].numpy() for session in splits["validation"]]
 
 
 def best_epoch(watched):
-    """The epoch of the weights that `kept` is of; what it kept was written after the stop."""
+    """Return the best epoch, of whose weights `retention` is; it was logged after the stop."""
     epoch = files.read_json(watched[0] / "metrics.json", "")["best_epoch"]
     assert epoch > 1
     return epoch
@@ -91,13 +91,13 @@ def test_scalars_of_steps_and_epochs(selection, history):
             (epoch, pytest.approx(entry[name], rel=1e-6))
             for epoch, entry in enumerate(history, start=1)
         ]
-    for name in ("sequences_per_second", "epoch/sequences_per_second", "gradient_norm"):
+    for name in ("examples_per_second", "epoch/examples_per_second", "gradient_norm"):
         assert all(value > 0 for _, value in found[name])
 
 
-def test_what_the_groups_keep(selection, watched, kept):
+def test_retention_and_leap_probabilities_of_the_groups(selection, watched, retention):
     found, epoch = events.tensors(selection), best_epoch(watched)
-    clicks = np.concatenate(kept, axis=1)
+    clicks = np.concatenate(retention, axis=1)
     for group, expected in enumerate(clicks, start=1):
         means = dict(found[f"epoch/retention/group_{group}"])
         assert set(means) == {2, 3}
@@ -108,7 +108,7 @@ def test_what_the_groups_keep(selection, watched, kept):
         assert buckets[-1, 1] == pytest.approx(1 - expected.min(), abs=1e-5)
 
 
-def test_the_heatmap_is_that_of_figure_3(selection, watched, kept):
+def test_the_heatmap_is_that_of_figure_3(selection, watched, retention):
     import tensorflow as tf
 
     from hln_tf.analysis.pictures import draw_retention, pixels
@@ -119,7 +119,7 @@ def test_the_heatmap_is_that_of_figure_3(selection, watched, kept):
     width, height, png = images[epoch]
     found = tf.io.decode_png(png).numpy()
     assert found.shape == (int(height), int(width), 4)
-    of_six = [session for session in kept if session.shape[1] == 6]
+    of_six = [session for session in retention if session.shape[1] == 6]
     title = (
         f"Retention rates of hln on sample after epoch {epoch}\n6 validation sessions of 6 clicks"
     )
@@ -136,7 +136,7 @@ def test_the_graph_is_that_of_a_step(selection):
     assert functions and {"ResourceApplyAdam", "MatMul"} <= operations
 
 
-def test_a_profile_of_the_steps_after_it_went_on(selection, watched):
+def test_a_profile_of_steps_after_the_run_was_resumed(selection, watched):
     (profile,) = selection.glob("plugins/profile/*/*.xplane.pb")
     assert b"train_step" in profile.read_bytes()
     assert f"wrote a profile below {selection}" in watched[1].err
@@ -146,7 +146,7 @@ def session_info(directory, tag, parse):
     return parse(events.read(directory).SummaryMetadata(tag).plugin_data.content)
 
 
-def test_hparams_hold_settings_and_final_metrics(watched):
+def test_hparams_have_settings_and_final_metrics(watched):
     directory = watched[0] / "events" / "results"
     started = session_info(
         directory, metadata.SESSION_START_INFO_TAG, metadata.parse_session_start_info_plugin_data
@@ -166,12 +166,12 @@ def test_hparams_hold_settings_and_final_metrics(watched):
             assert value == pytest.approx(metrics[split][name], rel=1e-6)
 
 
-def test_item_vectors_for_the_projector(watched, selection, splits):
+def test_item_embeddings_for_the_projector(watched, selection, splits):
     config = text_format.Parse(
         (selection / "projector_config.pbtxt").read_text(), ProjectorConfig()
     )
     (embedding,) = config.embeddings
-    vectors = np.loadtxt(selection / embedding.tensor_path, delimiter="\t")
+    found = np.loadtxt(selection / embedding.tensor_path, delimiter="\t")
     header, *rows = csv.reader((selection / embedding.metadata_path).open(), delimiter="\t")
     assert header == ["item", "clicks", "popularity_rank"]
     items = [int(item.removeprefix("i")) for item, _, _ in rows]
@@ -180,7 +180,7 @@ def test_item_vectors_for_the_projector(watched, selection, splits):
     assert [clicks[item] for item in items] == [int(count) for _, count, _ in rows]
     assert [int(rank) for _, _, rank in rows] == list(range(1, 31))
     expected = load_model(watched[0]).X.numpy()[np.array(items) - 1]
-    np.testing.assert_allclose(vectors, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_without_the_flag_only_scalars_and_hparams_are_written(trained):
@@ -197,13 +197,13 @@ def test_models_that_count_are_in_hparams_too(popular):
     assert "test/mrr@20" in events.scalars(popular.path / "events" / "results")
 
 
-def test_raw_ids_that_would_break_the_table(tmp_path):
+def test_item_ids_that_would_break_the_table(tmp_path):
     from small_hln import NUM_ITEMS, make_model
 
     from hln_tf.training.projector import write_projector
 
-    raw_ids = ["a\tb", "c\rd", "e\u2028f", "ü", *map(str, range(4, NUM_ITEMS))]
-    write_projector(tmp_path, make_model(), raw_ids)
+    item_ids = ["a\tb", "c\rd", "e\u2028f", "ü", *map(str, range(4, NUM_ITEMS))]
+    write_projector(tmp_path, make_model(), item_ids)
     lines = (tmp_path / "items.tsv").read_text().splitlines()
     assert len(lines) == 1 + NUM_ITEMS
     assert [line.split("\t")[0] for line in lines[1:5]] == ["a b", "c d", "e f", "ü"]
@@ -226,7 +226,7 @@ def test_a_run_that_fails_is_recorded_as_such(trained, tmp_path, error, status):
     assert ended.status == status == (api_pb2.STATUS_FAILURE if error else api_pb2.STATUS_SUCCESS)
 
 
-def test_a_run_that_failed_and_went_on_has_not_failed(trained, tmp_path):
+def test_a_failed_run_that_was_resumed_has_not_failed(trained, tmp_path):
     from hln_tf.training.hparams import HParamsLogger
 
     config = RunDirectory(trained.path).config()
@@ -250,12 +250,12 @@ def test_steps_to_profile(text, steps):
 
 
 @pytest.mark.parametrize("text", ["0:3", "5:2", "0", "x", "1:2:3", "", "3:", "-1", "٣"])
-def test_steps_that_are_none(text):
+def test_texts_that_are_no_range_of_steps(text):
     with pytest.raises(UsageError, match=f"--profile_steps is {text!r}, expected FIRST:LAST"):
         TensorBoardSettings(profile_steps=text)
 
 
-def test_steps_that_are_none_stop_the_command_before_it_begins(tmp_path):
+def test_no_range_of_steps_stops_the_command_before_it_starts(tmp_path):
     where = ("--dataset", "sample", "--workdir", tmp_path / "run")
     sentence = run("hln_tf.train", *where, "--profile_steps", "9:1").sentence(2)
     assert "--profile_steps is '9:1'" in sentence and not (tmp_path / "run").exists()
@@ -280,7 +280,7 @@ def test_a_training_that_ends_before_its_profile(tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def address(watched, trained, tmp_path_factory):
-    """Address of a TensorBoard over two runs."""
+    """Address of a TensorBoard of two runs."""
     root = tmp_path_factory.mktemp("board")
     for name, path in (("watched", watched[0]), ("trained", trained.path)):
         (root / name).symlink_to(path / "events")
@@ -303,7 +303,7 @@ def address(watched, trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def dashboard(address):
-    """Opens a dashboard by its name."""
+    """A function that opens a dashboard by its name."""
     with chromium("--use-angle=swiftshader", "--enable-unsafe-swiftshader") as browser:
 
         def opened(name):
@@ -349,7 +349,7 @@ def test_tensorboard_compares_runs_in_hparams(dashboard, trained, history):
     show(page, "hparams")
 
 
-def test_tensorboard_shows_item_vectors(dashboard):
+def test_tensorboard_shows_item_embeddings(dashboard):
     page = dashboard("projector")
     projector = page.frame_locator("iframe").frame_locator("iframe")
     for text in ("Points: 30", "Dimension: 8"):

@@ -33,7 +33,7 @@ def run_trial(
       plan: The search.
       trial_id: Id of the trial.
       hyperparameters: Its hyperparameters. If they name a parent trial, as
-        Hyperband's do, the trial starts from a copy of its parent's checkpoints.
+        Hyperband's do, the trial starts from a copy of its parent's checkpoint.
       train: Trains a run in its run directory.
 
     Returns:

@@ -57,9 +57,10 @@ class FakeTraining:
     def __call__(self, config, run):
         number = int(run.path.name.removeprefix("trial_"))
         self.ran.append(number)
-        (run.path / "selection").mkdir(exist_ok=True)
-        with open(run.path / "selection" / "epochs", "a") as file:
-            file.write(f"{number}:{config.training.epochs} ")
+        for directory in (run.checkpoints, run.weights):
+            directory.mkdir(exist_ok=True)
+            with open(directory / "epochs", "a") as file:
+                file.write(f"{number}:{config.training.epochs} ")
         if number in self.interrupted:
             raise KeyboardInterrupt
         if number in self.failing:

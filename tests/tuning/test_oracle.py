@@ -77,7 +77,7 @@ def test_a_trial_that_ended_just_before_a_kill_is_not_run_again(make_plan, fake_
     assert rest.ran == [1, 2]
 
 
-def test_hyperband_resumes_from_the_state_of_the_parent(make_plan, fake_training):
+def test_a_promoted_trial_has_checkpoint_and_weights_of_its_parent(make_plan, fake_training):
     plan = make_plan("hyperband")
     results = Results.from_search(plan, search(plan, fake_training()))
     promoted = [each for each in results.completed if each.parent is not None]
@@ -87,15 +87,12 @@ def test_hyperband_resumes_from_the_state_of_the_parent(make_plan, fake_training
         parent = by_number[child.parent]
         assert child.values == parent.values
         assert child.epochs > parent.epochs == child.hyperparameters["tuner/initial_epoch"]
-        state = (
-            (plan.run_directory(str(child.number)).path / "selection" / "epochs")
-            .read_text()
-            .split()
-        )
-        assert state[-2:] == [
-            f"{parent.number}:{parent.epochs}",
-            f"{child.number}:{child.epochs}",
-        ]
+        run = plan.run_directory(str(child.number))
+        for directory in (run.checkpoints, run.weights):
+            assert (directory / "epochs").read_text().split()[-2:] == [
+                f"{parent.number}:{parent.epochs}",
+                f"{child.number}:{child.epochs}",
+            ]
     assert max(each.epochs for each in results.completed) == 4
 
 

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import time
+from pathlib import Path
 
 import pytest
 from commands import checkpoint_number, finish, run, start, tree
@@ -49,7 +50,7 @@ def running_trial(worker, workdir):
 @pytest.fixture(scope="module")
 def searched(flags):
     """A finished search: its directory, the interrupted trial, and the processes' outcomes."""
-    workdir = RunDirectory(flags[flags.index("--workdir") + 1]).path
+    workdir = Path(flags[flags.index("--workdir") + 1])
     with pytest.MonkeyPatch.context() as patch, socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         patch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
@@ -67,7 +68,7 @@ def searched(flags):
 
             def has_checkpoint():
                 trial = running_trial("w1", workdir)
-                return trial and checkpoint_number(trial / "selection" / "latest")
+                return trial and checkpoint_number(trial / "checkpoint")
 
             wait_for(has_checkpoint, processes["w1"], processes["chief"])
             killed = running_trial("w1", workdir)
@@ -133,7 +134,7 @@ def test_trial_0_is_the_default_and_the_best_is_not_worse(searched, flags):
 
 def test_the_objective_is_of_the_validation_split_only(searched):
     workdir, *_ = searched
-    assert len(list(workdir.glob("trial_*/selection/best/checkpoint"))) == TRIALS
+    assert len(list(workdir.glob("trial_*/model/checkpoint"))) == TRIALS
     assert not list(workdir.rglob("metrics.json")), (
         "only a finished run is evaluated on the test split"
     )
@@ -144,8 +145,8 @@ def test_a_run_of_the_best_config_has_the_score_of_its_trial(searched, tmp_path)
     path = tmp_path / "run"
     outcome = run("hln_tf.train", "--config", workdir / "best_config.json", "--workdir", path)
     assert outcome.code == 0, outcome.err
-    best = RunDirectory(workdir / "best_config.json").path
-    assert json.loads((path / "config.json").read_text()) == json.loads(best.read_text())
+    best = json.loads((workdir / "best_config.json").read_text())
+    assert json.loads((path / "config.json").read_text()) == best
     validation = json.loads((path / "metrics.json").read_text())["validation"]["mrr@20"]
     assert validation == pytest.approx(max(float(row["mrr@20"]) for row in rows(workdir)), abs=1e-4)
 

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> None:
     add("--session", required=True, help="item ids, oldest first, joined by the separator")
     add("-k", type=int, default=20, help="items to recommend (default: %(default)s)")
     add("--exclude_seen", action="store_true", help="exclude the session's own items")
-    add("--explain", action="store_true", help="print the retention of each click instead")
+    add("--explain", action="store_true", help="print the preference groups instead")
     add("--timeout", type=float, default=10.0, help="seconds (default: %(default)s)")
     flags = parser.parse_args(arguments)
     if flags.k < 1:

@@ -84,12 +84,12 @@ def directory_lock(directory: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def process_lock(path: Path, what: str, remedy: str) -> Iterator[None]:
+def process_lock(path: Path, resource: str, remedy: str) -> Iterator[None]:
     """Lock a file against other processes; the lock ends with the process.
 
     Args:
       path: The lock file, created when missing; it stores this process's id.
-      what: The locked resource, for the error.
+      resource: Name of the locked resource, for the error.
       remedy: What the user can do if another process has the lock.
 
     Raises:
@@ -102,7 +102,7 @@ def process_lock(path: Path, what: str, remedy: str) -> Iterator[None]:
         except BlockingIOError:
             lock.seek(0)
             process = lock.read().strip() or "unknown"
-            raise HlnError(f"{what} is in use by process {process}: {remedy}") from None
+            raise HlnError(f"{resource} is in use by process {process}: {remedy}") from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()

@@ -9,8 +9,7 @@ from matplotlib.lines import Line2D
 from benchmarks.paper.published import Published, published
 from benchmarks.paper.report import mean_and_deviation
 from benchmarks.paper.runs import Run, by_model
-from hln_tf.analysis import new_figure
-from hln_tf.analysis.runs import COLUMNS
+from hln_tf.analysis import COLUMNS, new_figure
 
 _MEASURED: dict[str, Any] = {
     "color": "#0072B2",

@@ -9,9 +9,7 @@ from benchmarks.model_preset import ModelPreset
 from benchmarks.paper.latency_store import BATCH_SIZES, Latencies
 from benchmarks.paper.published import TABLE_1, Published, item_counts, published
 from benchmarks.paper.runs import FINISHED, Run, by_model
-from hln_tf.analysis import markdown
-from hln_tf.analysis.comparison import TITLES
-from hln_tf.analysis.runs import COLUMNS
+from hln_tf.analysis import COLUMNS, TITLES, markdown
 from hln_tf.data.layout import Manifest
 
 MISSING = "-"

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.model_preset import ModelPreset
-from hln_tf.analysis.comparison import NON_IDENTIFYING_SETTINGS
-from hln_tf.analysis.runs import COLUMNS, read_results
+from hln_tf.analysis import COLUMNS, NON_IDENTIFYING_SETTINGS, read_results
 from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import Manifest
 from hln_tf.training import CONFIG, METRICS, RunConfig, RunDirectory, TrainingSettings

@@ -15,7 +15,7 @@ from benchmarks.model_preset import ModelPreset
 from benchmarks.paper import latency_store
 from benchmarks.paper.runs import DEFAULT_MODELS, read_runs
 from benchmarks.table1 import train_flags
-from hln_tf.analysis.runs import COLUMNS
+from hln_tf.analysis import COLUMNS
 from hln_tf.common import files
 from hln_tf.data.layout import Manifest
 

@@ -10,7 +10,7 @@ as TensorFlow does on CPUs, chunks give what one product gives, bit for bit.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -23,12 +23,12 @@ _ALIGNED_ROWS = 16
 
 
 def chunk_width(items: int | tf.Tensor, batch: int | tf.Tensor, megabytes: int) -> tf.Tensor:
-    """Items in a chunk: chunks as few and as even as memory allows.
+    """Compute the items in a chunk: chunks as few and as even as memory allows.
 
     Args:
       items: Size of the catalogue.
       batch: Number of queries.
-      megabytes: What the float32 scores of a chunk may take, in 10^6 bytes.
+      megabytes: Memory for the float32 scores of a chunk, in 10^6 bytes.
 
     Returns:
       int32 [], the size of the catalogue where one product is enough; at least
@@ -43,7 +43,7 @@ def chunk_width(items: int | tf.Tensor, batch: int | tf.Tensor, megabytes: int) 
 
 
 def target_ranks(scores: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """The rank of each row's target among all items, from 1.
+    """Compute the rank of each example's target among all items, from 1.
 
     An item that ties with the target counts as ranked before it, and so does
     every item where a score is not a number: a constant or broken scorer gets
@@ -61,58 +61,113 @@ def target_ranks(scores: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     return tf.shape(scores)[1] - _count_lower(scores, of_target)
 
 
+class CatalogueStatistics(NamedTuple):
+    """Statistics of the scores of all candidates, for each query.
+
+    Attributes:
+      ranks: int32 [batch], the target's rank from 1, see `target_ranks`.
+      target_scores: float [batch], the target's score.
+      log_partition: float [batch], log-sum-exp over all scores.
+    """
+
+    ranks: tf.Tensor
+    target_scores: tf.Tensor
+    log_partition: tf.Tensor
+
+    def cross_entropy(self) -> tf.Tensor:
+        """The full softmax's cross-entropy of each target, float [batch]."""
+        return self.log_partition - self.target_scores
+
+
 def catalogue_ranks(
     query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor, megabytes: int = SCORE_MEGABYTES
 ) -> tf.Tensor:
-    """`target_ranks` of the scores of queries with all candidates, in chunks where needed.
+    """Compute `target_ranks` of the scores of queries with all candidates, in chunks if needed.
 
     Args:
       query: float [batch, d].
       candidates: float [items, d], the whole catalogue.
-      target: int [batch], index of each row's target in the catalogue.
-      megabytes: What scores may take at a time, see `chunk_width`.
+      target: int [batch], row of each example's target in the catalogue.
+      megabytes: Memory for scores at a time, see `chunk_width`.
 
     Returns:
       int32 [batch].
     """
     candidates = tf.convert_to_tensor(candidates)
-    target = tf.cast(target, tf.int32)
-    items = tf.shape(candidates)[0]
-    width = chunk_width(items, tf.shape(query)[0], megabytes)
-
-    def in_chunks() -> tf.Tensor:
-        # The targets, padded to a chunk: their scores come from a product like the others.
-        padded = tf.pad(target, [[0, width - tf.size(target)]])
-        own = _product(query, tf.gather(candidates, padded))
-        of_target = tf.linalg.diag_part(own)[:, None]
-
-        def count(scores: tf.Tensor, first: tf.Tensor, lower: tf.Tensor) -> tf.Tensor:
-            # No target ranks below itself, should its score come out otherwise here.
-            place = target - first
-            inside = (place >= 0) & (place < tf.shape(scores)[1])
-            itself = tf.gather(scores, tf.where(inside, place, 0)[:, None], batch_dims=1)
-            counted = tf.cast(inside & (itself < of_target)[:, 0], tf.int32)
-            return lower + _count_lower(scores, of_target) - counted
-
-        return items - _over_chunks(query, candidates, width, count, tf.zeros_like(target))
-
+    width = chunk_width(tf.shape(candidates)[0], tf.shape(query)[0], megabytes)
     return tf.cond(
-        width < items,
-        in_chunks,
+        width < tf.shape(candidates)[0],
+        lambda: _count_in_chunks(query, candidates, target, width, lambda scores, _: [], [])[0],
         lambda: target_ranks(_product(query, candidates), target),
     )
+
+
+def catalogue_statistics(
+    query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor, megabytes: int = SCORE_MEGABYTES
+) -> CatalogueStatistics:
+    """Compute ranks, target scores and partition functions from one pass over the scores.
+
+    Args:
+      query: float [batch, d].
+      candidates: float [items, d], the whole catalogue.
+      target: int [batch], row of each example's target in the catalogue.
+      megabytes: Memory for scores at a time, see `chunk_width`.
+    """
+    candidates = tf.convert_to_tensor(candidates)
+    width = chunk_width(tf.shape(candidates)[0], tf.shape(query)[0], megabytes)
+
+    def add(scores: tf.Tensor, partition: list[tf.Tensor]) -> list[tf.Tensor]:
+        chunk = tf.reduce_logsumexp(scores, axis=1)
+        return [tf.reduce_logsumexp(tf.stack([*partition, chunk]), axis=0)]
+
+    nothing = [tf.fill([tf.shape(query)[0]], query.dtype.min)]
+    ranks, scores, partition = _count_in_chunks(query, candidates, target, width, add, nothing)
+    return CatalogueStatistics(ranks, scores, partition)
+
+
+def _count_in_chunks(
+    query: tf.Tensor,
+    candidates: tf.Tensor,
+    target: tf.Tensor,
+    width: tf.Tensor,
+    add: Callable[[tf.Tensor, list[tf.Tensor]], list[tf.Tensor]],
+    state: list[tf.Tensor],
+) -> tuple[tf.Tensor, ...]:
+    """Rank targets chunk by chunk, and add each chunk's scores to a state in the same pass.
+
+    Returns:
+      Ranks, the targets' scores, and the state.
+    """
+    target = tf.cast(target, tf.int32)
+    # The targets, padded to a chunk: their scores come from a product like the others.
+    padded = tf.pad(target, [[0, width - tf.size(target)]])
+    of_target = tf.linalg.diag_part(_product(query, tf.gather(candidates, padded)))[:, None]
+
+    def count(scores: tf.Tensor, first: tf.Tensor, counted: Any) -> Any:
+        lower, *state = counted
+        # No target ranks below itself, should its score come out otherwise here.
+        place = target - first
+        inside = (place >= 0) & (place < tf.shape(scores)[1])
+        itself = tf.gather(scores, tf.where(inside, place, 0)[:, None], batch_dims=1)
+        lower += _count_lower(scores, of_target)
+        lower -= tf.cast(inside & (itself < of_target)[:, 0], tf.int32)
+        return [lower, *add(scores, state)]
+
+    start = [tf.zeros_like(target), *state]
+    lower, *state = _over_chunks(query, candidates, width, count, start)
+    return tf.shape(candidates)[0] - lower, of_target[:, 0], *state
 
 
 def catalogue_top_k(
     query: tf.Tensor, candidates: tf.Tensor, k: tf.Tensor, megabytes: int = SCORE_MEGABYTES
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The k candidates that score highest for each query, in chunks where needed.
+    """Find the k candidates that score highest for each query, in chunks if needed.
 
     Args:
       query: float [batch, d].
       candidates: float [items, d], the whole catalogue.
       k: int32 [], at most the size of the catalogue.
-      megabytes: What scores may take at a time, see `chunk_width`.
+      megabytes: Memory for scores at a time, see `chunk_width`.
 
     Returns:
       Scores, float [batch, k], highest first, and their candidates, int32
@@ -125,7 +180,7 @@ def catalogue_top_k(
     def merge(scores: tf.Tensor, first: tf.Tensor, state: Any) -> Any:
         values, indices = state
         found, place = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))
-        # What was found before stands in front: of equal values `top_k` takes the first.
+        # Earlier ones come first: of equal values `top_k` takes the first.
         values, indices = tf.concat([values, found], 1), tf.concat([indices, place + first], 1)
         values, order = tf.math.top_k(values, tf.minimum(k, tf.shape(values)[1]))
         return values, tf.gather(indices, order, batch_dims=1)
@@ -141,7 +196,7 @@ def _over_chunks(
     step: Callable[[tf.Tensor, tf.Tensor, Any], Any],
     state: Any,
 ) -> Any:
-    """Takes `state` through `step(scores, first, state)` for each chunk of the catalogue.
+    """Fold `state = step(scores, first, state)` over the chunks of the catalogue.
 
     `scores` are those of the items from `first` on that were in no chunk before.
     """
@@ -169,5 +224,5 @@ def _product(query: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
 
 
 def _count_lower(scores: tf.Tensor, bound: tf.Tensor) -> tf.Tensor:
-    """How many scores of each row lie below its bound, int32 [batch]."""
+    """Count the scores of each row below its bound, int32 [batch]."""
     return tf.reduce_sum(tf.cast(scores < bound, tf.int32), axis=1)

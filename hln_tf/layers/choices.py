@@ -9,5 +9,19 @@ INFERENCE_GATES = ("hard", "expected", "sampled")
 GATES = ("both", "leap", "none")
 AGGREGATIONS = ("sum", "max", "attention")
 
+# Losses: over the catalogue, against sampled negatives or the batch's targets, and pairwise.
+LOSSES = (
+    "softmax",
+    "equation_8",
+    "sampled",
+    "in_batch",
+    "bpr",
+    "bpr_adaptive",
+    "bpr_max",
+    "top1",
+)
+# Of the factors of the full softmax's products.
+PRECISIONS = ("float32", "bfloat16")
+
 # Megabytes of scores that are counted or searched at a time: about a core's cache.
 SCORE_MEGABYTES = 8

@@ -6,62 +6,67 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from hln_tf.layers.leap_recurrent import (
-    KEEPING_LOGIT,
-    PADDING_LOGIT,
-    LeapRecurrentCell,
-    gate_inputs,
-)
-from hln_tf.layers.recurrent_ops import run_recurrence
+from hln_tf.layers.leap_recurrent_unit import by_time, gate_inputs
+from hln_tf.layers.recurrent_ops import RecurrentWeights, run_recurrence
 
 
 @keras.utils.register_keras_serializable("hln_tf")
 class GRU(keras.layers.Layer):
-    """A GRU (Cho et al., 2014) that leaves its state as it is at padding.
+    """A GRU (Cho et al., 2014) whose state stays as it is at padding.
 
     Args:
       units: Size n of the hidden state.
+      input_kernel: Whether it has the weights that meet its inputs; without, the
+        inputs are already those of the gates.
+
+    Call arguments:
+      x: float [batch, time, d], item embeddings; without an input kernel
+        [batch, time, 3 n], for the gates update, reset, candidate.
+      mask: bool [batch, time], False at padding.
+      training: Whether a gradient will be asked for.
+
+    Returns:
+      All states h_t, [batch, time, n], and the last ones, [batch, n].
+
+    Example:
+
+    >>> states, last = GRU(6)(tf.random.normal([2, 5, 4]), mask=tf.ones([2, 5], bool))
+    >>> states.shape, last.shape
+    (TensorShape([2, 5, 6]), TensorShape([2, 6]))
     """
 
-    def __init__(self, units: int, **kwargs: Any) -> None:
+    def __init__(self, units: int, input_kernel: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.cell = LeapRecurrentCell(units, sees_state=False, name="cell")
+        self.units = units
+        self.input_kernel = input_kernel
+        self.supports_masking = True
 
     def build(self, input_shape: tf.TensorShape) -> None:
-        """Adds the weights that meet the items."""
-        d, n = input_shape[-1], self.cell.units
-        self.kernel = self.add_weight(name="kernel", shape=(d, 3 * n))
-        self.bias = self.add_weight(name="bias", shape=(3 * n,), initializer="zeros")
+        """Add the weights."""
+        n = self.units
+        self.U = self.add_weight(name="U", shape=(n, 3 * n), initializer="orthogonal")
+        self.c = self.add_weight(name="c", shape=(n,), initializer="zeros")
+        if self.input_kernel:
+            self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], 3 * n))
+            self.bias = self.add_weight(name="bias", shape=(3 * n,), initializer="zeros")
         super().build(input_shape)
 
     def call(
-        self, x: tf.Tensor, mask: tf.Tensor, training: bool | None = None
+        self, x: tf.Tensor, mask: tf.Tensor | None = None, training: bool | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Runs over sessions.
-
-        Args:
-          x: float [batch, time, d], item vectors.
-          mask: bool [batch, time], False at padding.
-          training: Whether a gradient will be asked for.
-
-        Returns:
-          All states h_t, [batch, time, n], and the last ones, [batch, n].
-        """
-        return self.over(gate_inputs(x, self.kernel, self.bias), mask, training)
-
-    def over(
-        self, gru_input: Sequence[tf.Tensor], mask: tf.Tensor, training: bool | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The same from the inputs of the gates, [time, batch, n] each."""
-        if not self.cell.built:
-            with tf.name_scope(self.cell.name):
-                self.cell.build(None)
-        logit = tf.transpose(tf.where(mask, KEEPING_LOGIT, PADDING_LOGIT))[..., None]
-        _, h_last, states = run_recurrence(
-            self.cell, gru_input, logit, tf.zeros_like(logit), training, states=True
+        """Run over sessions; see the class."""
+        gru_input: Sequence[tf.Tensor]
+        if self.input_kernel:
+            gru_input = gate_inputs(x, self.kernel, self.bias)
+        else:
+            gru_input = tf.split(tf.transpose(x, [1, 0, 2]), 3, axis=2)
+        weights = RecurrentWeights(tf.convert_to_tensor(self.U), tf.convert_to_tensor(self.c))
+        available = None if mask is None else by_time(tf.cast(mask, x.dtype))
+        result = run_recurrence(
+            gru_input, weights, available=available, training=training, return_states=True
         )
-        return tf.transpose(states, [1, 0, 2]), h_last
+        return tf.transpose(result.states, [1, 0, 2]), result.h_last
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments that make an equal layer."""
-        return {**super().get_config(), "units": self.cell.units}
+        """Return the arguments that make an equal layer."""
+        return {**super().get_config(), "units": self.units, "input_kernel": self.input_kernel}

@@ -1,60 +1,62 @@
-"""The leap gate: a relaxed Bernoulli variable used straight-through."""
-
-from typing import Any
+"""The leap gate of the Leap Recurrent Unit (eq. 3)."""
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+
+from hln_tf.layers.choices import INFERENCE_GATES
+from hln_tf.layers.relaxed_bernoulli import RelaxedBernoulli
 
 
-class LeapGate(tfp.distributions.RelaxedBernoulli):
-    """The leap gate g_{l,t} of eq. 3 and its Gumbel-softmax surrogate.
+class LeapGate:
+    """The leap gate g_{l,t}: 1 where the unit leaps over a click, 0 where it is retained.
 
-    A relaxed Bernoulli variable is `sigmoid((logit + noise) / temperature)`
-    with logistic noise; a two-class Gumbel-softmax is the same thing. The noise
-    can be drawn in one go for all steps of a recurrence and handed in, which
-    keeps random numbers out of the loop and makes them a function of the seed.
-
-    Unlike its parent's, these samples have finite gradients at saturated
-    logits: the parent's sigmoid evaluates `exp` where it has overflowed, and
-    zero times infinity is not a number.
+    In training it is a sample of `RelaxedBernoulli`, used straight-through.
 
     Args:
       temperature: Temperature of the relaxation, above 0.
-      logits: float [...], log-odds of leaping.
+      inference_gate: The gate at inference: `hard` is 1 if the leap probability
+        exceeds 1/2, `expected` is the probability, `sampled` is as in training.
+
+    Raises:
+      ValueError: A value is not allowed.
     """
 
-    def straight_through(self, noise: tf.Tensor) -> tf.Tensor:
-        """A gate of exactly 0 or 1 whose gradient is the relaxed sample's.
+    def __init__(self, temperature: float = 1.0, inference_gate: str = "hard") -> None:
+        if not temperature > 0:
+            raise ValueError(f"`temperature` must be above 0, received {temperature}")
+        if inference_gate not in INFERENCE_GATES:
+            raise ValueError(
+                f"`inference_gate` must be one of {INFERENCE_GATES}, received {inference_gate!r}"
+            )
+        self.temperature = temperature
+        self.inference_gate = inference_gate
+
+    def is_sampled(self, training: bool | None) -> bool:
+        """Whether the gate depends on noise."""
+        return bool(training) or self.inference_gate == "sampled"
+
+    def __call__(
+        self, logit: tf.Tensor, noise: tf.Tensor | None, training: bool | None
+    ) -> tf.Tensor:
+        """The gate.
 
         Args:
-          noise: float [...], standard logistic noise, see `logistic_noise`.
-
-        Returns:
-          float [...], 1 where the step is leapt.
+          logit: float [...], whose sigmoid is the leap probability.
+          noise: float [...], logistic; ignored where the gate is not sampled.
+          training: Whether to sample.
         """
-        relaxed = self.relaxed(noise)
-        return self.hard(noise) + (relaxed - tf.stop_gradient(relaxed))
+        if self.is_sampled(training):
+            return RelaxedBernoulli(self.temperature, logits=logit).straight_through(noise)
+        if self.inference_gate == "expected":
+            return tf.sigmoid(logit)
+        return tf.cast(logit > 0, logit.dtype)
 
-    def hard(self, noise: tf.Tensor) -> tf.Tensor:
-        """The gate of exactly 0 or 1 alone, for given logistic noise."""
-        return tf.cast(self.logits + noise > 0, self.dtype)
+    def hard(self, logit: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+        """The sampled gate's value without its gradient."""
+        return RelaxedBernoulli(self.temperature, logits=logit).hard(noise)
 
-    def relaxed(self, noise: tf.Tensor) -> tf.Tensor:
-        """The relaxed sample in [0, 1] for given logistic noise."""
-        return tf.sigmoid((self.logits + noise) / self.temperature)
-
-    def _sample_n(self, n: tf.Tensor, seed: Any = None, **kwargs: Any) -> tf.Tensor:
-        logistic = self._transformed_logistic().distribution
-        return tf.sigmoid(logistic.sample(n, seed=seed, **kwargs))
-
-
-def logistic_noise(shape: tf.Tensor, seed: tf.Tensor, dtype: Any = tf.float32) -> tf.Tensor:
-    """Standard logistic noise as a function of the seed alone.
-
-    Args:
-      shape: int [rank].
-      seed: int32 [2].
-      dtype: Type of the result.
-    """
-    zero = tf.zeros([], dtype)
-    return tfp.distributions.Logistic(zero, zero + 1).sample(shape, seed=seed)
+    def slope(self, logit: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+        """The derivative of the sampled gate by its logit."""
+        with tf.GradientTape() as tape:
+            tape.watch(logit)
+            gate = self(logit, noise, training=True)
+        return tape.gradient(gate, logit)

@@ -1,22 +1,32 @@
-"""The recurrence over a session, and its gradient.
+"""The recurrence over a session as functions of tensors, with a gradient of its own.
 
-Left to the tape, each step of the loop adds the gradients of its weights to
-those of the steps after it, and pushes and pops all that it computes. Here the
-way back keeps to the chain from h_t to h_{t-1}; the gradient by U is one product
-over all steps. Either way the first step needs no product with U: its state is 0.
+With automatic differentiation each step of the loop adds the gradients of the
+weights to those of the steps after it, and pushes and pops every intermediate
+value. Here the backward loop follows only the chain from h_t to h_{t-1}; the
+gradient by U is one product over all steps. From a state of zeros the first
+step needs no product with U.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-if TYPE_CHECKING:
-    from hln_tf.layers.leap_recurrent import LeapRecurrentCell
+from hln_tf.layers.leap_gate import LeapGate
 
 
-# What a step makes for the gradient: h_t and, in the order of `GRUStep`, all but its h.
-_ALL = 5
+class RecurrentWeights(NamedTuple):
+    """The weights that meet the hidden state.
+
+    Attributes:
+      U: float [n, 3 n], of the GRU's gates in the order update, reset, candidate.
+      c: float [n], bias of the candidate, which the reset gate scales too.
+      w_q: float [n], of the leap logit; None where it does not depend on the state.
+    """
+
+    U: tf.Tensor
+    c: tf.Tensor
+    w_q: tf.Tensor | None = None
 
 
 class GRUStep(NamedTuple):
@@ -27,7 +37,7 @@ class GRUStep(NamedTuple):
       update: The update gate.
       reset: The reset gate.
       candidate: The candidate.
-      recurrent: What the candidate has from h_{t-1}, before the reset.
+      recurrent: The candidate's part from h_{t-1}, before the reset.
     """
 
     h: tf.Tensor
@@ -37,148 +47,268 @@ class GRUStep(NamedTuple):
     recurrent: tf.Tensor
 
 
-def run_recurrence(
-    cell: "LeapRecurrentCell",
-    gru_input: Sequence[tf.Tensor],
-    leap_input: tf.Tensor,
-    noise: tf.Tensor,
-    training: bool | None,
-    states: bool = False,
-) -> tuple[tf.Tensor, ...]:
-    """Runs a cell over all steps, at least one, from a state of zeros.
+class Recurrence(NamedTuple):
+    """The result of a recurrence.
+
+    Attributes:
+      h_last: float [batch, n], the last state.
+      states: float [time, batch, n], every h_t; None unless asked for.
+      logits: float [time, batch, 1], the leap logits; None without a leap gate.
+    """
+
+    h_last: tf.Tensor
+    states: tf.Tensor | None
+    logits: tf.Tensor | None
+
+
+class _Inputs(NamedTuple):
+    """The differentiable inputs of a recurrence; what is missing is None."""
+
+    gru_input: tuple[tf.Tensor, ...]
+    weights: RecurrentWeights
+    leap_input: tf.Tensor | None
+    available: tf.Tensor | None
+    h_0: tf.Tensor | None
+
+
+def gru_step(
+    h: tf.Tensor, gru_input: Sequence[tf.Tensor], products: Sequence[tf.Tensor], c: tf.Tensor
+) -> GRUStep:
+    """Compute a step of the GRU (eq. 4; Keras' GRU with `reset_after`).
 
     Args:
-      cell: A built cell.
-      gru_input: [time, batch, n] for each of the GRU's gates.
-      leap_input: [time, batch, 1], see the cell.
-      noise: [time, batch, 1].
-      training: As in the cell; if so, the gradient is this module's.
-      states: Whether to return all states too.
-
-    Returns:
-      The leap logits [time, batch, 1], h_last [batch, n] and, with `states`, every
-      h_t, [time, batch, n].
+      h: h_{t-1}, [batch, n].
+      gru_input: [batch, n] for each of the gates update, reset, candidate.
+      products: h_{t-1} times each gate's part of U, [batch, n].
+      c: [n].
     """
+    update = tf.sigmoid(gru_input[0] + products[0])
+    reset = tf.sigmoid(gru_input[1] + products[1])
+    recurrent = products[2] + c
+    candidate = tf.tanh(gru_input[2] + reset * recurrent)
+    return GRUStep(candidate + update * (h - candidate), update, reset, candidate, recurrent)
+
+
+def gate_kernels(U: tf.Tensor) -> list[tf.Tensor]:
+    """Split U into those of the update gate, the reset gate and the candidate, each [n, n].
+
+    Small products of their own run side by side, and no result is split afterwards.
+    """
+    return tf.split(U, 3, axis=1)
+
+
+def run_recurrence(
+    gru_input: Sequence[tf.Tensor],
+    weights: RecurrentWeights,
+    gate: LeapGate | None = None,
+    leap_input: tf.Tensor | None = None,
+    noise: tf.Tensor | None = None,
+    available: tf.Tensor | None = None,
+    h_0: tf.Tensor | None = None,
+    training: bool | None = None,
+    return_states: bool = False,
+) -> Recurrence:
+    """Run a GRU, with or without a leap gate, over all steps, at least one.
+
+    With g the leap gate and v what is available, h_t = k GRU(h_{t-1}, x_t) +
+    (1 - k) h_{t-1}, where k = (1 - g) v.
+
+    Args:
+      gru_input: [time, batch, n] for each of the GRU's gates.
+      weights: Those that meet the hidden state.
+      gate: The leap gate; None for a GRU.
+      leap_input: [time, batch, 1], the leap logit's part without h_{t-1}.
+      noise: [time, batch, 1], logistic, where the gate is sampled.
+      available: [time, batch, 1], 0 at padding and where a click must be leapt
+        over, else 1; None where all are available.
+      h_0: [batch, n], the initial state; None for zeros.
+      training: Whether a gradient is needed; the gate is then sampled.
+      return_states: Whether to return every state.
+    """
+    inputs = _Inputs(tuple(gru_input), weights, leap_input, available, h_0)
     if not training:
-        logits, h_last, made = _forward(cell, gru_input, leap_input, noise, int(states))
-        return logits, h_last, *(array.stack() for array in made)
+        arrays = _forward(inputs, gate, noise, is_sampled=False, saved=int(return_states))
+        states = arrays.made[0].stack() if return_states else None
+        return Recurrence(arrays.h_last, states, arrays.logits)
+
+    flat = [tensor for tensor in tf.nest.flatten(inputs) if tensor is not None]
 
     @tf.custom_gradient
-    def run(*inputs: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
-        *gru_input, leap_input = inputs
-        logits, h_last, made = _forward(cell, gru_input, leap_input, noise, _ALL)
+    def run(*tensors: tf.Tensor) -> tuple[list[tf.Tensor], Any]:
+        given = _unflatten(inputs, tensors)
+        arrays = _forward(given, gate, noise, is_sampled=True, saved=len(GRUStep._fields))
+        outputs = [arrays.h_last]
+        if return_states:
+            outputs.append(arrays.made[0].stack())
+        if gate is not None:
+            outputs.append(arrays.logits)
 
-        def gradient(
-            *d_outputs: tf.Tensor, variables: Any = ()
-        ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-            d_inputs, d_weights = _backward(cell, logits, noise, made, *d_outputs)
-            return d_inputs, [d_weights[variable.ref()] for variable in variables]
+        def gradient(*d_outputs: tf.Tensor) -> list[tf.Tensor]:
+            d_last, *others = d_outputs
+            d_states = others.pop(0) if return_states else None
+            d_logits = others.pop(0) if gate is not None else None
+            d_inputs = _backward(given, gate, noise, arrays, d_last, d_states, d_logits)
+            return [tensor for tensor in tf.nest.flatten(d_inputs) if tensor is not None]
 
-        return (logits, h_last, made[0].stack())[: 2 + states], gradient
+        return outputs, gradient
 
-    return run(*gru_input, leap_input)
+    h_last, *others = run(*flat)
+    states = others.pop(0) if return_states else None
+    return Recurrence(h_last, states, others.pop(0) if gate is not None else None)
+
+
+def _unflatten(inputs: _Inputs, tensors: Sequence[tf.Tensor]) -> _Inputs:
+    """Put tensors where those of `inputs` are."""
+    remaining = iter(tensors)
+    parts = [None if part is None else next(remaining) for part in tf.nest.flatten(inputs)]
+    return tf.nest.pack_sequence_as(inputs, parts)
+
+
+class _Arrays(NamedTuple):
+    """Everything that the forward loop makes; `made` are h_t and `GRUStep` but for its h."""
+
+    h_last: tf.Tensor
+    logits: tf.Tensor | None
+    made: list[tf.TensorArray]
 
 
 def _forward(
-    cell: "LeapRecurrentCell",
-    gru_input: Sequence[tf.Tensor],
-    leap_input: tf.Tensor,
-    noise: tf.Tensor,
-    kept: int,
-) -> tuple[tf.Tensor, tf.Tensor, list[tf.TensorArray]]:
-    """The leap logits, h_last and arrays of the first `kept` things that steps made.
+    inputs: _Inputs, gate: LeapGate | None, noise: tf.Tensor | None, is_sampled: bool, saved: int
+) -> _Arrays:
+    """Run the loop; of the values that a step makes, the first `saved` are stored."""
+    gru_input, weights, leap_input, available, h_0 = inputs
+    time, batch = tf.unstack(tf.shape(gru_input[0])[:2])
+    kernels, w_q = gate_kernels(weights.U), weights.w_q
+    units = weights.c.shape[0]
+    is_gated = gate is not None
 
-    The gate is drawn where `_ALL` are kept, for the gradient.
-    """
-    time, batch = tf.unstack(tf.shape(leap_input)[:2])
-    kernels = cell.kernels()
+    def leap_logit(t: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
+        assert leap_input is not None
+        return leap_input[t] if w_q is None else leap_input[t] + tf.matmul(h, w_q[:, None])
+
+    def retained(t: tf.Tensor, logit: tf.Tensor | None) -> tf.Tensor | None:
+        if gate is None:
+            return None if available is None else available[t]
+        at_t = None if noise is None else noise[t]
+        g = gate.hard(logit, at_t) if is_sampled else gate(logit, at_t, False)
+        return 1 - g if available is None else (1 - g) * available[t]
 
     def step(
-        t: tf.Tensor, h: tf.Tensor, logit: tf.Tensor, products: list[tf.Tensor], arrays: Any
-    ) -> Any:
-        made = cell.advance(h, [part[t] for part in gru_input], products)
-        is_drawn = kept == _ALL
-        g = cell.drawn_gate(logit, noise[t]) if is_drawn else cell.gate(logit, noise[t], False)
-        h = g * h + (1 - g) * made.h
-        parts = (logit, h, *made[1:])[: 1 + kept]
+        t: tf.Tensor, h: tf.Tensor, products: list[tf.Tensor], logit: Any, arrays: Any
+    ) -> tuple[tf.Tensor, Any]:
+        made = gru_step(h, [part[t] for part in gru_input], products, weights.c)
+        k = retained(t, logit)
+        h = made.h if k is None else (1 - k) * h + k * made.h
+        parts = [h, *made[1:]][:saved] + ([logit] if is_gated else [])
         return h, [array.write(t, part) for array, part in zip(arrays, parts, strict=True)]
 
     def body(t: tf.Tensor, h: tf.Tensor, arrays: Any) -> Any:
         products = [tf.matmul(h, kernel) for kernel in kernels]
-        return t + 1, *step(t, h, cell.leap_logit(h, leap_input[t]), products, arrays)
+        return t + 1, *step(t, h, products, leap_logit(t, h) if is_gated else None, arrays)
 
-    arrays = _arrays(time, [1] + kept * [cell.units])
-    zeros = tf.zeros([batch, cell.units])
-    h, arrays = step(tf.constant(0), zeros, leap_input[0], 3 * [zeros], arrays)
-    _, h_last, (logits, *made) = tf.while_loop(
-        lambda t, *_: t < time, body, (tf.constant(1), h, arrays)
-    )
-    return logits.stack(), h_last, made
+    arrays = _arrays(time, saved * [units] + ([1] if is_gated else []), gru_input[0].dtype)
+    first = tf.constant(0)
+    if h_0 is None:
+        h = tf.zeros([batch, units], gru_input[0].dtype)
+        logit = leap_input[0] if is_gated else None  # type: ignore[index]
+        h, arrays = step(first, h, 3 * [h], logit, arrays)
+        first += 1
+    else:
+        h = h_0
+    h.set_shape([None, units])
+    _, h_last, arrays = tf.while_loop(lambda t, *_: t < time, body, (first, h, arrays))
+    return _Arrays(h_last, arrays[-1].stack() if is_gated else None, arrays[:saved])
 
 
 def _backward(
-    cell: "LeapRecurrentCell",
-    logits: tf.Tensor,
-    noise: tf.Tensor,
-    made: list[tf.TensorArray],
-    d_logits: tf.Tensor,
+    inputs: _Inputs,
+    gate: LeapGate | None,
+    noise: tf.Tensor | None,
+    arrays: _Arrays,
     d_last: tf.Tensor,
-    d_states: tf.Tensor | None = None,
-) -> tuple[list[tf.Tensor], dict[Any, tf.Tensor]]:
-    """Gradients by `gru_input` and `leap_input`, and by the cell's weights."""
-    time, kernels = tf.shape(logits)[0], cell.kernels()
-    with tf.GradientTape() as tape:
-        tape.watch(logits)
-        g = cell.gate(logits, noise, training=True)
-    slope = tape.gradient(g, logits)
+    d_states: tf.Tensor | None,
+    d_logits: tf.Tensor | None,
+) -> _Inputs:
+    """The gradients by all inputs."""
+    gru_input, weights, leap_input, available, h_0 = inputs
+    made, kernels, w_q = arrays.made, gate_kernels(weights.U), weights.w_q
+    time, dtype = tf.shape(gru_input[0])[0], gru_input[0].dtype
+    g = slope = None
+    if gate is not None:
+        g, slope = gate.hard(arrays.logits, noise), gate.slope(arrays.logits, noise)
 
     def step(t: tf.Tensor, d_h: tf.Tensor, before: tf.Tensor, arrays: Any) -> Any:
         """The gradients by all that h_t is made of; those by h_{t-1} but for the products."""
         update, reset, candidate, recurrent = (array.read(t) for array in made[1:])
-        away = (1 - update) * (before - candidate)  # what a leap adds to the GRU's state
-        d_logit = d_logits[t] + slope[t] * tf.reduce_sum(d_h * away, axis=1, keepdims=True)
-        leapt = g[t] * d_h
-        d_gru = d_h - leapt
+        away = (1 - update) * (before - candidate)  # h_{t-1} less the GRU's state
+        d_gates, d_logit = [], None
+        if gate is None:
+            k = None if available is None else available[t]
+        else:
+            passed = 1 - g[t]  # type: ignore[index]
+            k = passed if available is None else passed * available[t]
+        if gate is not None or available is not None:
+            d_k = -tf.reduce_sum(d_h * away, axis=1, keepdims=True)
+            if gate is not None:
+                d_g = -d_k if available is None else -d_k * available[t]
+                d_logit = d_logits[t] + slope[t] * d_g  # type: ignore[index]
+                d_gates.append(d_logit)
+            if available is not None:
+                d_gates.append(d_k if gate is None else d_k * passed)
+        d_gru = d_h if k is None else k * d_h
         d_update = d_gru * away * update
         d_candidate = d_gru * (1 - update) * (1 - candidate * candidate)
         d_recurrent = d_candidate * reset
         d_reset = d_recurrent * recurrent * (1 - reset)
-        parts = (d_logit, d_update, d_reset, d_candidate, d_recurrent)
+        parts = (d_update, d_reset, d_candidate, d_recurrent, *d_gates)
         arrays = [array.write(t, part) for array, part in zip(arrays, parts, strict=True)]
-        return leapt + d_gru * update, d_logit, (d_update, d_reset, d_recurrent), arrays
+        direct = d_gru * update if k is None else (d_h - d_gru) + d_gru * update
+        return direct, d_logit, (d_update, d_reset, d_recurrent), arrays
 
-    def body(t: tf.Tensor, d_h: tf.Tensor, arrays: Any) -> Any:
-        d_before, d_logit, d_products, arrays = step(t, d_h, made[0].read(t - 1), arrays)
+    def chain(t: tf.Tensor, d_h: tf.Tensor, before: tf.Tensor, arrays: Any) -> Any:
+        """The gradient by h_{t-1}."""
+        direct, d_logit, d_products, arrays = step(t, d_h, before, arrays)
         by_products = zip(d_products, kernels, strict=True)
         through = [tf.matmul(d, kernel, transpose_b=True) for d, kernel in by_products]
-        if cell.sees_state:
-            through.append(d_logit * cell.w_q)
-        if d_states is not None:
-            through.append(d_states[t - 1])
-        return t - 1, tf.add_n([d_before, *through]), arrays
+        if w_q is not None:
+            through.append(d_logit * w_q)
+        return tf.add_n([direct, *through]), arrays
 
-    arrays = _arrays(time, [1] + 4 * [cell.units])
+    def body(t: tf.Tensor, d_h: tf.Tensor, arrays: Any) -> Any:
+        d_h, arrays = chain(t, d_h, made[0].read(t - 1), arrays)
+        return t - 1, d_h if d_states is None else d_h + d_states[t - 1], arrays
+
+    widths = 4 * [weights.c.shape[0]]
+    widths += [1] * ((gate is not None) + (available is not None))
     if d_states is not None:
         d_last += d_states[-1]
-    _, d_h, arrays = tf.while_loop(lambda t, *_: t > 0, body, (time - 1, d_last, arrays))
-    *_, arrays = step(tf.constant(0), d_h, tf.zeros_like(d_last), arrays)
-    d_logit, d_update, d_reset, d_candidate, d_recurrent = (array.stack() for array in arrays)
-    before = made[0].stack()[:-1]
+    loop = (time - 1, d_last, _arrays(time, widths, dtype))
+    _, d_h, results = tf.while_loop(lambda t, *_: t > 0, body, loop)
+    d_h_0 = None
+    if h_0 is None:
+        *_, results = step(tf.constant(0), d_h, tf.zeros_like(d_last), results)
+        before, since = made[0].stack()[:-1], 1
+    else:
+        d_h_0, results = chain(tf.constant(0), d_h, h_0, results)
+        before, since = tf.concat([h_0[None], made[0].stack()[:-1]], axis=0), 0
+    d_update, d_reset, d_candidate, d_recurrent, *d_gates = (array.stack() for array in results)
+    d_leap_input = d_gates.pop(0) if gate is not None else None
     d_kernels = [
-        tf.tensordot(before, d[1:], [[0, 1], [0, 1]]) for d in (d_update, d_reset, d_recurrent)
+        tf.tensordot(before, d[since:], [[0, 1], [0, 1]]) for d in (d_update, d_reset, d_recurrent)
     ]
-    d_weights = {
-        cell.U.ref(): tf.concat(d_kernels, axis=1),
-        cell.c.ref(): tf.reduce_sum(d_recurrent, axis=[0, 1]),
-    }
-    if cell.sees_state:
-        d_weights[cell.w_q.ref()] = tf.reduce_sum(before * d_logit[1:], axis=[0, 1])
-    return [d_update, d_reset, d_candidate, d_logit], d_weights
+    d_w_q = None
+    if w_q is not None:
+        d_w_q = tf.reduce_sum(before * d_leap_input[since:], axis=[0, 1])  # type: ignore[index]
+    d_weights = RecurrentWeights(
+        tf.concat(d_kernels, axis=1), tf.reduce_sum(d_recurrent, axis=[0, 1]), d_w_q
+    )
+    d_available = d_gates.pop(0) if available is not None else None
+    return _Inputs((d_update, d_reset, d_candidate), d_weights, d_leap_input, d_available, d_h_0)
 
 
-def _arrays(time: tf.Tensor, widths: Sequence[int]) -> list[tf.TensorArray]:
+def _arrays(time: tf.Tensor, widths: Sequence[int], dtype: tf.DType) -> list[tf.TensorArray]:
     """Arrays over time of [batch, width]; they may be read more than once."""
     return [
-        tf.TensorArray(tf.float32, time, clear_after_read=False, element_shape=[None, width])
+        tf.TensorArray(dtype, time, clear_after_read=False, element_shape=[None, width])
         for width in widths
     ]

@@ -33,7 +33,7 @@ def step_seed(seed: Seed) -> tf.Tensor:
     return seed.step if isinstance(seed, ReplicaSeed) else seed
 
 
-def draw_rows(
+def sample_rows(
     draw: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], shape: tf.Tensor, seed: Seed, axis: int
 ) -> tf.Tensor:
     """Draws for the whole batch and keeps the replica's rows.

@@ -5,13 +5,112 @@ from typing import Any
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
+import tf_keras as keras
 
-from hln_tf.layers.catalogue_scores import catalogue_ranks, target_ranks
+from hln_tf.layers.catalogue_scores import (
+    CatalogueStatistics,
+    catalogue_ranks,
+    catalogue_statistics,
+)
 from hln_tf.layers.choices import SCORE_MEGABYTES
 
 KS = (5, 10, 20)
 
 
+class _MeanOverRanks(keras.metrics.Metric):
+    """A mean over examples of a function of the target's rank, summed in float64.
+
+    Args:
+      k: The cut-off, at least 1.
+      name: Name of the metric.
+
+    Raises:
+      ValueError: `k` is below 1.
+    """
+
+    def __init__(self, k: int, name: str, **kwargs: Any) -> None:
+        if k < 1:
+            raise ValueError(f"`k` must be at least 1, received {k}")
+        super().__init__(name, **{**kwargs, "dtype": "float64"})
+        self.k = k
+        self.total = self.add_weight(name="total", initializer="zeros")
+        self.count = self.add_weight(name="count", initializer="zeros")
+
+    def update_state(self, ranks: tf.Tensor, sample_weight: tf.Tensor | None = None) -> None:
+        """Add a batch.
+
+        Args:
+          ranks: int [batch], the targets' ranks, from 1.
+          sample_weight: float [batch], or None for equal weights.
+        """
+        ranks = tf.cast(ranks, tf.float64)
+        weight = tf.ones_like(ranks) if sample_weight is None else tf.cast(sample_weight, "float64")
+        values = tf.where(ranks <= self.k, self.value(ranks), 0)
+        self.total.assign_add(tf.reduce_sum(weight * values))
+        self.count.assign_add(tf.reduce_sum(weight))
+
+    def value(self, ranks: tf.Tensor) -> tf.Tensor:
+        """The value of an example whose target ranks within the cut-off, float64 [batch]."""
+        raise NotImplementedError(f"{type(self).__name__} must define `value`")
+
+    def result(self) -> tf.Tensor:
+        """The mean, as a fraction of 1."""
+        return tf.math.divide_no_nan(self.total, self.count)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make an equal metric."""
+        return {"name": self.name, "k": self.k}
+
+
+@keras.utils.register_keras_serializable("hln_tf")
+class RecallAtK(_MeanOverRanks):
+    """The share of examples whose target ranks within the first k (also HitRate@k).
+
+    Args:
+      k: The cut-off, at least 1.
+      name: Name of the metric, `recall@k` by default.
+
+    Example:
+
+    >>> metric = RecallAtK(2)
+    >>> metric.update_state([1, 2, 3, 4])
+    >>> float(metric.result())
+    0.5
+    """
+
+    def __init__(self, k: int = 20, name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(k, name or f"recall@{k}", **kwargs)
+
+    def value(self, ranks: tf.Tensor) -> tf.Tensor:
+        """One for each hit."""
+        return tf.ones_like(ranks)
+
+
+@keras.utils.register_keras_serializable("hln_tf")
+class MRRAtK(_MeanOverRanks):
+    """The mean reciprocal rank of the target, 0 where it ranks below the first k.
+
+    Args:
+      k: The cut-off, at least 1.
+      name: Name of the metric, `mrr@k` by default.
+
+    Example:
+
+    >>> metric = MRRAtK(2)
+    >>> metric.update_state([1, 2, 3, 4])
+    >>> float(metric.result())
+    0.375
+    """
+
+    def __init__(self, k: int = 20, name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(k, name or f"mrr@{k}", **kwargs)
+
+    def value(self, ranks: tf.Tensor) -> tf.Tensor:
+        """The reciprocal rank."""
+        return 1 / ranks
+
+
+@keras.utils.register_keras_serializable("hln_tf")
 class FullCatalogueRanking(tfrs.metrics.Factorized):
     """Recall@k and MRR@k with every item of the catalogue as a candidate.
 
@@ -19,90 +118,80 @@ class FullCatalogueRanking(tfrs.metrics.Factorized):
     matrix products, which differ at float precision, and has no MRR.
 
     Args:
-      candidates: Returns the item table, float [items, d]; called in each
-        update, so that the metric follows training. None where scores are
-        given to `update_from_scores`.
       ks: The cut-offs.
+      megabytes: Memory for the scores of queries with candidates at a time; a
+        larger catalogue is ranked in chunks.
+      candidates: Returns the item table, float [items, d]; called in each
+        `update_state`, so that the metric follows training.
       name: Name of the layer.
-      megabytes: What the scores of queries with candidates may take at a time;
-        a larger catalogue is ranked in chunks.
+
+    Attributes:
+      metrics_at_k: The `RecallAtK` and `MRRAtK` metrics.
     """
 
     def __init__(
         self,
-        candidates: Callable[[], tf.Tensor] | None = None,
         ks: Sequence[int] = KS,
-        name: str = "ranking",
         megabytes: int = SCORE_MEGABYTES,
+        candidates: Callable[[], tf.Tensor] | None = None,
+        name: str = "ranking",
     ) -> None:
         super().__init__(name=name)
+        self.ks = tuple(ks)
         self.megabytes = megabytes
         self._candidates = candidates
-        self.ks = tuple(ks)
-        self._sums = _Sums(self.ks)
+        self.metrics_at_k = [RecallAtK(k) for k in self.ks] + [MRRAtK(k) for k in self.ks]
 
     def update_state(
         self,
         query_embeddings: tf.Tensor,
         true_candidate_embeddings: tf.Tensor | None = None,
         true_candidate_ids: tf.Tensor | None = None,
+        sample_weight: tf.Tensor | None = None,
     ) -> tf.Operation:
-        """Adds a batch of queries.
+        """Add a batch of queries.
 
         Args:
           query_embeddings: float [batch, d].
           true_candidate_embeddings: Ignored, see `target_ranks`.
-          true_candidate_ids: int [batch], index of each target.
+          true_candidate_ids: int [batch], row of each target in the item table.
+          sample_weight: float [batch], or None for equal weights.
+
+        Raises:
+          ValueError: The metric has no `candidates`.
         """
-        return self.update_from_ranks(self.ranks(query_embeddings, true_candidate_ids))
-
-    def ranks(self, query_embeddings: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        """The ranks of targets among all candidates, see `catalogue_ranks`."""
         if self._candidates is None:
-            raise ValueError("`candidates` is None: give scores to `update_from_scores`")
-        return catalogue_ranks(query_embeddings, self._candidates(), target, self.megabytes)
+            raise ValueError("`candidates` is None: pass ranks to `update_from_ranks`")
+        ranks = self.ranks(query_embeddings, self._candidates(), true_candidate_ids)
+        return self.update_from_ranks(ranks, sample_weight)
 
-    def update_from_scores(self, scores: tf.Tensor, target: tf.Tensor) -> tf.Operation:
-        """Adds a batch of scores, float [batch, items], and targets, int [batch]."""
-        return self.update_from_ranks(target_ranks(scores, target))
+    def ranks(self, query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        """Compute the ranks of targets among all candidates, see `catalogue_ranks`."""
+        return catalogue_ranks(query, candidates, target, self.megabytes)
 
-    def update_from_ranks(self, ranks: tf.Tensor) -> tf.Operation:
-        """Adds the ranks of a batch's targets, int32 [batch], from 1."""
-        rank = tf.cast(ranks, tf.float32)
-        hits = [tf.cast(rank <= k, tf.float32) for k in self.ks]
-        self._sums.hits.assign_add([tf.reduce_sum(hit) for hit in hits])
-        self._sums.reciprocals.assign_add([tf.reduce_sum(hit / rank) for hit in hits])
-        self._sums.count.assign_add(tf.cast(tf.size(ranks), tf.float32))
+    def statistics(
+        self, query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor
+    ) -> CatalogueStatistics:
+        """Compute ranks and partition functions in one pass, see `catalogue_statistics`."""
+        return catalogue_statistics(query, candidates, target, self.megabytes)
+
+    def update_from_ranks(
+        self, ranks: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> tf.Operation:
+        """Add the ranks of a batch's targets, int [batch], from 1."""
+        for metric in self.metrics_at_k:
+            metric.update_state(ranks, sample_weight)
         return tf.no_op()
 
     def reset_states(self) -> None:
-        """Forgets all batches."""
-        for total in (self._sums.hits, self._sums.reciprocals, self._sums.count):
-            total.assign(tf.zeros_like(total))
+        """Forget all batches."""
+        for metric in self.metrics_at_k:
+            metric.reset_state()
 
     def results(self) -> dict[str, float]:
         """The metrics by name, such as `mrr@20`, as fractions of 1."""
-        totals = {"recall": self._sums.hits.numpy(), "mrr": self._sums.reciprocals.numpy()}
-        count = max(self._sums.count.numpy(), 1)
-        return {
-            f"{name}@{k}": float(value / count)
-            for name, values in totals.items()
-            for k, value in zip(self.ks, values, strict=True)
-        }
+        return {metric.name: float(metric.result()) for metric in self.metrics_at_k}
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments that make an equal metric, candidates aside."""
-        return {"ks": self.ks, "name": self.name, "megabytes": self.megabytes}
-
-
-class _Sums:
-    """Sums over samples, float32 [cut-offs] and [].
-
-    Keras' own metrics would be summed over replicas, of which each has all
-    ranks here; and as no trackable object this is no part of a saved model.
-    """
-
-    def __init__(self, ks: Sequence[int]) -> None:
-        self.hits = tf.Variable(tf.zeros([len(ks)]), trainable=False, name="hits")
-        self.reciprocals = tf.Variable(tf.zeros([len(ks)]), trainable=False, name="reciprocals")
-        self.count = tf.Variable(0.0, trainable=False, name="count")
+        """Return the arguments that make an equal metric, candidates aside."""
+        return {"ks": self.ks, "megabytes": self.megabytes, "name": self.name}

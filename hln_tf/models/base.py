@@ -1,41 +1,38 @@
-"""What all models share: a session in, a score for every item out."""
+"""The base of all models: a session in, a score for every item out."""
 
+import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras as keras
 
+from hln_tf.common.settings import from_dict
 from hln_tf.data.sessions import Sessions
 from hln_tf.layers.catalogue_scores import target_ranks
 from hln_tf.layers.choices import SCORE_MEGABYTES
-from hln_tf.layers.sharding import Seed, draw_rows, replica_part
+from hln_tf.layers.keras_2 import require_keras_2
+from hln_tf.layers.sharding import replica_part
 from hln_tf.metrics.ranking import FullCatalogueRanking
-from hln_tf.models.settings import EncoderSettings
-from hln_tf.tasks.full_softmax import FullSoftmaxRetrieval
-from hln_tf.tasks.pairwise import PAIRWISE, PairwiseRetrieval
-from hln_tf.tasks.sampled_softmax import SampledSoftmaxRetrieval
 
 Batch = dict[str, Any]
 
-# Sets the draws of the item vectors' dropout apart from others with the same seed.
-ITEM_DROPOUT = 0x44524F50
-
-# Vectors below this length are not drawn out to length 1.
-SHORTEST = 0.1
+ITEMS = tf.TensorSpec([None, None], tf.int32, name="items")
+TARGET = tf.TensorSpec([None], tf.int32, name="target")
 
 
 class Preferences(NamedTuple):
     """The L preference groups that a model finds in sessions.
 
     Attributes:
-      queries: float32 [batch, L, d], what each group keeps, as a query; zero
-        where it keeps nothing.
-      retention: float32 [batch, L, time], probability that each group keeps
-        each click, 0 at padding.
+      queries: float32 [batch, L, d], each group's clicks as a query embedding;
+        zero where the group has none.
+      retention: float32 [batch, L, time], probability that each click is in each
+        group, 0 at padding.
     """
 
     queries: tf.Tensor
@@ -43,328 +40,280 @@ class Preferences(NamedTuple):
 
 
 class SessionScorer(tfrs.Model):
-    """Scores sessions against all items.
+    """A Keras model that scores sessions against all items.
 
-    Sessions are int32 [batch, time], item numbers from 1, padded with 0
-    anywhere; column i - 1 of the scores belongs to item i.
+    Sessions are int32 [batch, time], item indices from 1, padded with 0 anywhere;
+    column i - 1 of the scores belongs to item i. `model(items)` and
+    `model.predict(items)` return the scores, float32 [batch, items].
 
-    What else a model can do it says by defining `encode` or `preferences`; its
+    Data for `fit` and `evaluate` are batches of `{"items", "target"}` or pairs of
+    the same: `items` as above, `target` int [batch], the item index that follows;
+    a third part, `weight`, weights the examples. Recall and MRR at 5, 10 and 20
+    over the whole catalogue are tracked metrics: `evaluate` returns them by the
+    names `recall@20`, `mrr@20` and so on, `fit(validation_data=...)` by
+    `val_mrr@20`. Callbacks that monitor one need `mode="max"`.
+
+    Optional abilities are declared by defining `encode` or `preferences`; an
     export has the signatures `embed` and `explain` accordingly.
 
     Args:
       num_items: Size of the catalogue.
-      settings: The model's own settings.
+      score_megabytes: Memory for scores at a time when targets are ranked.
+      name: Name of the model.
+      **settings: The fields of the class's `Settings`.
 
     Attributes:
-      encode: Query vectors of sessions, float32 [batch, d]; the scores are their
-        dot products with the rows of `X`. See `SessionEncoder`.
+      settings: The model's settings.
+      item_counts: int64 [items], clicks on each item in training.
+      ranking: Recall and MRR.
+      encode: Query embeddings of sessions, float32 [batch, d], whose dot products
+        with `item_embeddings` are the scores; None where there are none.
       preferences: The `Preferences` of sessions, their queries in the same space.
-      workdir: Path of the run whose trained weights it holds, where it was
-        loaded from one.
+      workdir: Path of the run whose weights it has, where it was loaded from one.
+
+    Raises:
+      TypeError: An argument is unknown.
+      ValueError: An argument is not allowed.
     """
+
+    Settings: ClassVar[type]
 
     encode: Callable[..., tf.Tensor] | None = None
     preferences: Callable[[tf.Tensor], Preferences] | None = None
     workdir: str | None = None
 
-    def __init__(self, num_items: int, settings: Any) -> None:
-        super().__init__()
-        self.num_items = num_items
-        self.settings = settings
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if hasattr(cls, "Settings"):
+            cls.__signature__ = _signature(cls)
+
+    def __init__(
+        self,
+        num_items: int,
+        *,
+        score_megabytes: int = SCORE_MEGABYTES,
+        name: str | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(name=name)
+        if not isinstance(num_items, int | np.integer) or num_items < 1:
+            raise ValueError(f"`num_items` must be an integer of at least 1, received {num_items}")
+        known = [field.name for field in dataclasses.fields(self.Settings)]
+        for argument in settings:
+            if argument not in known:
+                raise TypeError(
+                    f"{type(self).__name__}() got an unexpected argument {argument!r}; it takes "
+                    f"{', '.join(inspect.signature(type(self)).parameters)}"
+                )
+        self.num_items = int(num_items)
+        self.settings: Any = from_dict(self.Settings, settings, type(self).__name__)
         self.item_counts = tf.Variable(
             tf.zeros([num_items], tf.int64), trainable=False, name="item_counts"
         )
-        self.ranking = FullCatalogueRanking()
+        self.ranking = FullCatalogueRanking(megabytes=score_megabytes)
 
     def scores(self, items: tf.Tensor) -> tf.Tensor:
-        """Scores of all items for each session, float32 [batch, items]."""
+        """Score all items for each session, float32 [batch, items]."""
         raise NotImplementedError(f"{type(self).__name__} must define `scores`")
 
-    def call(self, items: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """The scores, as Keras calls them."""
-        return self.scores(items)
+    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
+        """Score all items for sessions, or for the `items` of a batch."""
+        return self.scores(self._checked_batch(inputs, needs_target=False)["items"])
 
     def fit_counts(self, sessions: Sessions) -> None:
-        """Counts the clicks of each item, for popularity.
+        """Count the clicks of each item, for popularity.
 
         Models that learn by counting alone override this and count more.
         """
         counts = np.bincount(sessions.items, minlength=self.num_items + 1)[1:]
         self.item_counts.assign(counts)
 
-    def test_step(self, batch: Batch) -> dict[str, Any]:
-        """Ranks a batch's targets among all items."""
-        self.ranking.update_from_ranks(self.target_ranks(batch))
-        return {}
-
     def target_ranks(self, batch: Batch) -> tf.Tensor:
-        """The rank of each prefix's target among all items, from 1, int32 [batch]."""
+        """Compute the rank of each example's target among all items, from 1, int32 [batch]."""
         return target_ranks(self.scores(batch["items"]), batch["target"] - 1)
 
-    @functools.cached_property
-    def compiled_test_step(self) -> Callable[[tf.Tensor, tf.Tensor], Any]:
-        """`test_step` of items and targets as one graph for all lengths, traced once.
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The tracked metrics, which Keras resets before each epoch and evaluation."""
+        return list(self.ranking.metrics_at_k)
 
-        The replicas share the work, and each has all ranks then.
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Rank a batch's targets among all items."""
+        batch = self._checked_batch(data)
+        self.ranking.update_from_ranks(self.target_ranks(batch), batch.get("weight"))
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    def predict_step(self, data: Any) -> tf.Tensor:
+        """Score all items for a batch, of which a target is ignored."""
+        return self.scores(self._checked_batch(data, needs_target=False)["items"])
+
+    @functools.cached_property
+    def compiled_rank_step(self) -> Callable[[tf.Tensor, tf.Tensor], None]:
+        """A function of items and targets that adds their ranks to the metrics.
+
+        One graph for all lengths; the replicas share a batch. It computes no loss.
         """
         strategy = self.distribute_strategy
 
-        @tf.function(
-            input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)]
+        def replica_step(batch: Batch) -> None:
+            part, _ = replica_part(batch)
+            self.ranking.update_from_ranks(self.target_ranks(part), part.get("weight"))
+
+        @tf.function(input_signature=[ITEMS, TARGET])
+        def rank_step(items: tf.Tensor, target: tf.Tensor) -> None:
+            strategy.run(replica_step, args=({"items": items, "target": target},))
+
+        return rank_step
+
+    def compile(self, optimizer: Any = "rmsprop", **kwargs: Any) -> None:
+        """Configure training; as Keras' own, with a check of the Keras version.
+
+        Args:
+          optimizer: An optimiser of tf_keras.
+          **kwargs: Others of `keras.Model.compile`.
+
+        Raises:
+          TypeError: The optimiser is Keras 3's.
+        """
+        require_keras_2(optimizer, "`optimizer`")
+        super().compile(optimizer=optimizer, **kwargs)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create all weights; no shape is needed, as none depends on it."""
+        if not self.built:
+            self.built = True
+            self.scores(tf.zeros([1, 1], tf.int32))
+
+    def get_build_config(self) -> dict[str, Any]:
+        """Return the shape of sessions; integer inputs have a `build` of their own."""
+        return {"input_shape": [None, None]}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Create all weights of a model that is being loaded."""
+        self.build()
+
+    def save_spec(self, dynamic_batch: bool = True) -> tuple[Any, Any]:
+        """The inputs of a SavedModel: any batch and any length, whatever was seen first."""
+        return (ITEMS,), {}
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make an equal model with other weights."""
+        return {
+            "name": self.name,
+            "num_items": self.num_items,
+            "score_megabytes": self.ranking.megabytes,
+            **dataclasses.asdict(self.settings),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "SessionScorer":
+        """Make a model from what `get_config` returned."""
+        return cls(**config)
+
+    def _checked_batch(self, data: Any, needs_target: bool = True) -> Batch:
+        """A batch with int32 `items` and `target`, whose item indices are in the catalogue.
+
+        Raises:
+          TypeError: A part is missing or not of integers.
+          ValueError: A part has another rank.
+        """
+        if isinstance(data, Mapping):
+            batch = dict(data)
+        elif isinstance(data, tuple | list):
+            batch = dict(zip(("items", "target", "weight"), data, strict=False))
+            batch = {name: part for name, part in batch.items() if part is not None}
+        else:
+            batch = {"items": data}
+        ranks = {"items": 2, "target": 1} if needs_target else {"items": 2}
+        for name, rank in ranks.items():
+            if name not in batch:
+                raise TypeError(
+                    f"{type(self).__name__} takes batches of {{'items', 'target'}} or pairs "
+                    f"(items, target), received no `{name}`"
+                )
+            part = tf.convert_to_tensor(batch[name])
+            if not part.dtype.is_integer:
+                raise TypeError(
+                    f"`{name}` must hold item indices, integers, received {part.dtype.name}"
+                )
+            if name == "target" and part.shape.rank == 2 and part.shape[1] == 1:
+                part = tf.squeeze(part, axis=1)
+            if part.shape.rank not in (None, rank):
+                shape = "[batch, time]" if rank == 2 else "[batch]"
+                raise ValueError(f"`{name}` must have shape {shape}, received {part.shape}")
+            batch[name] = self._in_catalogue(tf.cast(part, tf.int32), name)
+        return batch
+
+    def _in_catalogue(self, part: tf.Tensor, name: str) -> tf.Tensor:
+        """Check item indices at run time; an error names the part and what was expected."""
+        lowest, meaning = (1, "") if name == "target" else (0, ", where 0 is padding")
+        message = (
+            f"`{name}` has an item index out of range, expected {lowest} to {self.num_items}"
+            f"{meaning}"
         )
-        def test_step(items: tf.Tensor, target: tf.Tensor) -> None:
-            parts = strategy.run(
-                lambda batch: self.target_ranks(replica_part(batch)[0]),
-                args=({"items": items, "target": target},),
-            )
-            ranks = strategy.gather(parts, axis=0)[: tf.shape(target)[0]]
-            self.ranking.update_from_ranks(ranks)
-
-        return test_step
+        is_allowed = tf.reduce_all((part >= lowest) & (part <= self.num_items))
+        values = [message, "received from", tf.reduce_min(part), "to", tf.reduce_max(part)]
+        check = tf.debugging.Assert(is_allowed, values)
+        with tf.control_dependencies([] if check is None else [check]):
+            return tf.identity(part)
 
 
-class SessionEncoder(SessionScorer):
-    """A trained model: encodes a session as a query vector in item space.
+class SessionCounter(SessionScorer):
+    """A model that counts sessions instead of training by gradients.
 
-    The score of an item is the dot product of its vector with the query
-    (eq. 7). Subclasses define `encode_vectors` alone; the item table, the softmax
-    over the catalogue and its metrics stand here.
-
-    Args:
-      num_items: Size of the catalogue.
-      settings: The model's own settings.
-      loss: A loss of `FullSoftmaxRetrieval` or `PairwiseRetrieval`, or `sampled`
-        for that of `SampledSoftmaxRetrieval`.
-      num_negatives: Negatives drawn in a step, where the loss draws any.
-      sampling_power: How much popularity counts in drawing them.
-      score_penalty: Weight of the squares of negatives' scores in `bpr_max`.
-      score_megabytes: What scores may take at a time when targets are ranked.
-      precision: Of the full softmax's products, see `FullSoftmaxRetrieval`.
-      initializer: Of the item vectors X; uniform on +-1/sqrt(d) by default.
-
-    Attributes:
-      item_tables: References of the weights with a row for each item, X and those
-        of `add_item_table`.
+    `fit` takes sessions, and it is compiled from the start.
     """
 
-    settings: EncoderSettings
+    def __init__(self, num_items: int, **arguments: Any) -> None:
+        super().__init__(num_items, **arguments)
+        self.compile()
 
-    def __init__(
-        self,
-        num_items: int,
-        settings: EncoderSettings,
-        loss: str = "softmax",
-        *,
-        num_negatives: int = 1,
-        sampling_power: float = 0.0,
-        score_penalty: float = 0.0,
-        score_megabytes: int = SCORE_MEGABYTES,
-        precision: str = "float32",
-        initializer: Any = None,
-    ) -> None:
-        super().__init__(num_items, settings)
-        # Keras would track a list, and put what it holds before the other weights.
-        self.item_tables: frozenset[Any] = frozenset()
-        self.X = self.add_item_table("X", settings.embedding_dim, initializer)
-        if settings.normalize:
-            self.scale = self.add_weight(
-                name="scale",
-                shape=(),
-                initializer=keras.initializers.Constant(settings.scale),
-            )
-        self.ranking = FullCatalogueRanking(self.candidates, megabytes=score_megabytes)
-        self.task: FullSoftmaxRetrieval
-        drawn = (num_items, num_negatives, sampling_power)
-        if loss == "sampled":
-            self.task = SampledSoftmaxRetrieval(*drawn, metrics=[self.ranking])
-        elif loss in PAIRWISE:
-            self.task = PairwiseRetrieval(*drawn, loss, score_penalty, metrics=[self.ranking])
-        else:
-            self.task = FullSoftmaxRetrieval(loss, precision, metrics=[self.ranking])
-
-    def add_item_table(self, name: str, width: int, initializer: Any = None) -> tf.Variable:
-        """Adds a weight with a row for each item, float32 [items, width].
+    def fit(self, x: Any = None, *, validation_data: Any = None, **kwargs: Any) -> Any:
+        """Count sessions.
 
         Args:
-          name: Its name.
-          width: Entries in a row.
-          initializer: Uniform on +-1/sqrt(width) by default.
-        """
-        bound = width**-0.5
-        table = self.add_weight(
-            name=name,
-            shape=(self.num_items, width),
-            initializer=initializer or keras.initializers.RandomUniform(-bound, bound),
-        )
-        self.item_tables |= {table.ref()}
-        return table
-
-    def fit_counts(self, sessions: Sessions) -> None:
-        """Counts the clicks of each item, for popularity and for drawing negatives."""
-        super().fit_counts(sessions)
-        if isinstance(self.task, SampledSoftmaxRetrieval):
-            self.task.fit_counts(self.item_counts.numpy())
-
-    def encode_vectors(
-        self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
-    ) -> tf.Tensor:
-        """Encodes sessions whose item vectors are at hand.
-
-        Args:
-          items: int32 [batch, time], padded with 0.
-          x: float32 [batch, time, d], the items' vectors, 0 at padding.
-          training: Whether to draw noise.
-          seed: On which all noise depends, see `encode`.
+          x: `Sessions`, or a list with each session's item indices.
+          validation_data: Examples to evaluate afterwards, as for `evaluate`.
+          **kwargs: Of `keras.Model.fit`; ignored, as there are no epochs.
 
         Returns:
-          Vectors in item space, float32 [batch, d].
+          A Keras history with the validation's metrics, if there is validation.
+
+        Raises:
+          TypeError: `x` is not a collection of sessions.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define `encode_vectors`")
+        if not isinstance(x, Sessions):
+            if isinstance(x, tf.data.Dataset | Mapping | np.ndarray | str) or x is None:
+                raise TypeError(
+                    f"{type(self).__name__} counts whole sessions: pass `Sessions` or a list with "
+                    f"each session's item indices to `fit`, received {type(x).__name__}"
+                )
+            x = Sessions.from_lists(x)
+        self.fit_counts(x)
+        history = keras.callbacks.History()
+        history.set_model(self)
+        history.on_train_begin()
+        logs = {}
+        if validation_data is not None:
+            metrics = self.evaluate(validation_data, return_dict=True, verbose=0)
+            logs = {f"val_{name}": value for name, value in metrics.items()}
+        history.on_epoch_end(0, logs)
+        self.history = history
+        return history
 
-    def encode(
-        self, items: tf.Tensor, training: bool = False, seed: Seed | None = None
-    ) -> tf.Tensor:
-        """Encodes sessions.
 
-        Args:
-          items: int32 [batch, time], padded with 0.
-          training: Whether to draw noise.
-          seed: int32 [2], on which all noise depends, zeros by default; a
-            `ReplicaSeed` where these are a part of the batch, see `draw_rows`.
-
-        Returns:
-          Query vectors, float32 [batch, d].
-        """
-        x = self.lookup(self.candidates(), items)
-        return self.to_query(self.encode_vectors(items, x, training, seed))
-
-    def candidates(self) -> tf.Variable | tf.Tensor:
-        """The item vectors that queries meet, float32 [items, d]."""
-        return tf.math.l2_normalize(self.X, axis=1) if self.settings.normalize else self.X
-
-    def to_query(self, vectors: tf.Tensor) -> tf.Tensor:
-        """Queries from vectors in item space, both float32 [..., d].
-
-        Normalised queries have the length `scale`, less for vectors below
-        `SHORTEST`: that of a session of which nothing is kept is 0, and its
-        gradient would be without bound.
-        """
-        if self.settings.normalize:
-            return self.scale * tf.math.l2_normalize(vectors, axis=-1, epsilon=SHORTEST**2)
-        return vectors
-
-    def lookup(self, table: tf.Variable | tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """Rows of a table [items, d] for sessions, [batch, time, d], zero at padding."""
-        return mask_padding(tf.gather(table, item_rows(items)), items)
-
-    def drop(self, x: tf.Tensor, rate: float, seed: Seed | None, place: int) -> tf.Tensor:
-        """Dropout: zeroes a share of the entries and scales the others up.
-
-        Args:
-          x: float [batch, ...].
-          rate: The share.
-          seed: On which the draw depends, see `encode`.
-          place: Sets the draw apart from others with the same seed.
-        """
-        if rate == 0:
-            return x
-        if seed is None:
-            raise ValueError("`seed` is None: dropout must depend on the step")
-
-        def draw(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-            return tf.random.stateless_uniform(
-                shape, tf.random.experimental.stateless_fold_in(seed, place)
-            )
-
-        kept = draw_rows(draw, tf.shape(x), seed, axis=0) >= rate
-        return tf.where(kept, x / (1 - rate), 0)
-
-    def scores(self, items: tf.Tensor) -> tf.Tensor:
-        """See `SessionScorer`."""
-        return tf.matmul(self.encode(items), self.candidates(), transpose_b=True)
-
-    def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
-        """The task's loss for a batch of prefixes.
-
-        Args:
-          inputs: `items` int32 [batch, time], `target` int32 [batch], item
-            numbers from 1, `seed` int32 [2] in training, and `weight` float32
-            [batch] where not all rows count alike; see `replica_part`.
-          training: Whether to draw noise; metrics are updated where not.
-        """
-        items, seed = inputs["items"], inputs.get("seed")
-        candidates = self.candidates()
-        if isinstance(self.task, SampledSoftmaxRetrieval):
-            x = self.lookup(candidates, items)
-        else:
-            rows, candidates = gather_with_shared_gradient(candidates, item_rows(items))
-            x = mask_padding(rows, items)
-        if training:
-            x = self.drop(x, self.settings.dropout, seed, ITEM_DROPOUT)
-        query = self.to_query(self.encode_vectors(items, x, training, seed))
-        return self.task(
-            query,
-            candidates,
-            target=inputs["target"] - 1,
-            sample_weight=inputs.get("weight"),
-            compute_metrics=not training,
-            seed=seed if training else None,
+def _signature(cls: type[SessionScorer]) -> inspect.Signature:
+    """The constructor's signature with the model's settings by name, for `help` and tools."""
+    kind = inspect.Parameter.KEYWORD_ONLY
+    parameters = [inspect.Parameter("num_items", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+    for field in dataclasses.fields(cls.Settings):
+        parameters.append(
+            inspect.Parameter(field.name, kind, default=field.default, annotation=field.type)
         )
-
-    def after_step(self, items: tf.Tensor) -> None:
-        """Called after each optimiser step of training, in its graph; by default does nothing.
-
-        What a model keeps beside trained weights it changes here, and nowhere
-        else: a loss may be computed more often than a step is made. The call
-        is outside the replicas, with the whole batch, so all of them are given
-        the same values.
-
-        Args:
-          items: int32 [batch, time], the step's sessions, padded with 0.
-        """
-        del items  # AutoGraph asks for a body
-
-    def target_ranks(self, batch: Batch) -> tf.Tensor:
-        """See `SessionScorer`; a large catalogue is ranked in chunks."""
-        return self.ranking.ranks(self.encode(batch["items"]), batch["target"] - 1)
-
-
-def item_rows(items: tf.Tensor) -> tf.Tensor:
-    """Rows of the item table for item numbers from 1.
-
-    What padding reads does not count. It is a row that is read anyway: an optimiser
-    moves the rows that a sparse gradient names, and no other item may be among them.
-    """
-    read_anyway = tf.maximum(tf.reduce_max(items), 1)
-    return tf.where(items > 0, items, read_anyway) - 1
-
-
-def mask_padding(x: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-    """Vectors [batch, time, d], made zero where `items` [batch, time] is padding."""
-    return x * tf.cast(items > 0, x.dtype)[..., None]
-
-
-def gather_with_shared_gradient(
-    table: tf.Variable | tf.Tensor, rows: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Rows of a table and the table, whose gradients meet in one buffer.
-
-    Read apart, the dense gradient of the one reader and the sparse one of the
-    other are added in a third table of their own.
-
-    Args:
-      table: float [items, d].
-      rows: int [...].
-
-    Returns:
-      float [..., d] and the table.
-    """
-
-    @tf.custom_gradient
-    def read(table: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Any]:
-        def gradient(d_rows: tf.Tensor, d_table: tf.Tensor) -> tf.Tensor:
-            return tf.tensor_scatter_nd_add(d_table, rows[..., None], d_rows)
-
-        return (tf.gather(table, rows), tf.identity(table)), gradient
-
-    return read(tf.convert_to_tensor(table))
+    for base in cls.__mro__:
+        for parameter in inspect.signature(base.__init__).parameters.values():
+            if parameter.kind is kind and parameter.name not in {p.name for p in parameters}:
+                parameters.append(parameter)
+        if base is SessionScorer:
+            break
+    return inspect.Signature(parameters)

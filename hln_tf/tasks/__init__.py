@@ -1,1 +1,8 @@
-"""Training tasks."""
+"""Losses against a catalogue of items, and their retrieval task.
+
+Names are imported on first use, as `__init__.pyi` lists them.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,112 +1,90 @@
-"""Retrieval with the exact softmax over the whole catalogue (eq. 7, 8)."""
+"""Losses over the whole catalogue: the softmax cross-entropy and eq. 8 as printed."""
 
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
+import tf_keras as keras
 
-from hln_tf.common.errors import UsageError
+from hln_tf.layers.catalogue_scores import CatalogueStatistics
+from hln_tf.layers.choices import PRECISIONS
 from hln_tf.layers.sharding import Seed
-
-LOSSES = ("softmax", "equation_8")
-PRECISIONS = ("float32", "bfloat16")
+from hln_tf.tasks.loss import RetrievalLoss
 
 
-class FullSoftmaxRetrieval(tfrs.tasks.Retrieval):
-    """A retrieval task whose softmax runs over every item.
-
-    Its parent takes the other targets of the batch for the candidates; here
-    the candidates are the whole item table and the targets are given by index.
+@keras.utils.register_keras_serializable("hln_tf")
+class FullSoftmax(RetrievalLoss):
+    """The cross-entropy -log y_target of the softmax over every item (eq. 7).
 
     Args:
-      loss_name: `softmax` is the cross-entropy -log y_target; `equation_8` is
-        eq. 8 to the letter, the binary cross-entropy over the softmax, summed
-        over items. Both are means over the batch.
       precision: `bfloat16` rounds the factors of the softmax's three products
-        and the scores to it; sums, the item table and its gradient keep
-        float32. For `softmax` only.
-      metrics: `tfrs.metrics.Factorized` metrics, updated where asked for.
-      name: Name of the layer.
+        and the scores to it; sums, the item table and its gradient stay float32.
+      **kwargs: Of a Keras layer.
+
+    Raises:
+      ValueError: `precision` is not allowed.
+
+    Example:
+
+    >>> loss = FullSoftmax()
+    >>> loss(tf.zeros([1, 2]), tf.zeros([4, 2]), tf.constant([3])).numpy().round(3)
+    array([1.386], dtype=float32)
     """
 
-    def __init__(
-        self,
-        loss_name: str = "softmax",
-        precision: str = "float32",
-        metrics: Any = None,
-        name: str | None = None,
-    ) -> None:
-        if loss_name not in LOSSES:
-            raise UsageError(f"`loss_name` must be one of {LOSSES}, received {loss_name!r}")
+    def __init__(self, precision: str = "float32", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         if precision not in PRECISIONS:
-            raise UsageError(f"`precision` must be one of {PRECISIONS}, received {precision!r}")
-        super().__init__(metrics=metrics, name=name)
-        self.loss_name = loss_name
+            raise ValueError(f"`precision` must be one of {PRECISIONS}, received {precision!r}")
         self.precision = precision
 
     def call(
-        self,
-        query_embeddings: tf.Tensor,
-        candidate_embeddings: tf.Tensor,
-        target: tf.Tensor,
-        sample_weight: tf.Tensor | None = None,
-        compute_metrics: bool = True,
-        seed: Seed | None = None,
+        self, query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor, seed: Seed | None = None
     ) -> tf.Tensor:
-        """Computes the loss.
+        """See `RetrievalLoss`."""
+        rounded = tf.bfloat16 if self.precision == "bfloat16" else query.dtype
+        return cross_entropy(query, candidates, target, rounded)
 
-        Args:
-          query_embeddings: float [batch, d], x_ideal.
-          candidate_embeddings: float [items, d], the whole catalogue.
-          target: int [batch], index of each row's target in the catalogue.
-          sample_weight: float [batch], or None for equal weights.
-          compute_metrics: Whether to update the metrics.
-          seed: On which all that is drawn depends; None in evaluation.
-
-        Returns:
-          The loss, float [].
-        """
-        target = tf.convert_to_tensor(target)
-        loss = self.losses(query_embeddings, candidate_embeddings, target, seed)
-        if sample_weight is None:
-            mean = tf.reduce_mean(loss)
-        else:
-            mean = tf.math.divide_no_nan(
-                tf.reduce_sum(loss * sample_weight), tf.reduce_sum(sample_weight)
-            )
-        if compute_metrics:
-            for metric in self.factorized_metrics:
-                metric.update_state(query_embeddings, None, true_candidate_ids=target)
-        return mean
-
-    def losses(
+    def evaluate(
         self,
-        query_embeddings: tf.Tensor,
-        candidate_embeddings: tf.Tensor,
+        query: tf.Tensor,
+        candidates: tf.Tensor,
         target: tf.Tensor,
-        seed: Seed | None = None,
+        statistics: CatalogueStatistics,
     ) -> tf.Tensor:
-        """The loss of each row, float [batch]; arguments as in `call`."""
-        if self.loss_name == "equation_8":
-            scores = tf.matmul(query_embeddings, candidate_embeddings, transpose_b=True)
-            return equation_8(scores, target)
-        rounded = tf.bfloat16 if self.precision == "bfloat16" else query_embeddings.dtype
-        return cross_entropy(query_embeddings, candidate_embeddings, target, rounded)
+        """See `RetrievalLoss`; from the partition function, without scores of its own."""
+        return statistics.cross_entropy()
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments that make an equal task, metrics aside."""
-        return {"loss_name": self.loss_name, "precision": self.precision, "name": self.name}
+        """Return the arguments that make an equal loss."""
+        return {**super().get_config(), "precision": self.precision}
+
+
+@keras.utils.register_keras_serializable("hln_tf")
+class Equation8(RetrievalLoss):
+    """Eq. 8 as printed: the binary cross-entropy over the softmax, summed over items.
+
+    Example:
+
+    >>> loss = Equation8()
+    >>> loss(tf.zeros([1, 2]), tf.zeros([2, 2]), tf.constant([1])).numpy().round(3)
+    array([1.386], dtype=float32)
+    """
+
+    def call(
+        self, query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor, seed: Seed | None = None
+    ) -> tf.Tensor:
+        """See `RetrievalLoss`."""
+        return equation_8(tf.matmul(query, candidates, transpose_b=True), target)
 
 
 def cross_entropy(
     query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor, rounded: tf.DType
 ) -> tf.Tensor:
-    """Softmax cross-entropy -log y_target over the whole catalogue (eq. 7).
+    """Compute the softmax cross-entropy -log y_target over the whole catalogue (eq. 7).
 
-    The gradient by the scores, y - onehot(target) times the row's weight, is
+    The gradient by the scores, y - onehot(target) times the example's weight, is
     never formed: the weights scale the queries instead, and the targets are
-    taken off the two small gradients. So nothing of the size of the scores is
-    touched but by the three products and the softmax.
+    subtracted from the two small gradients. So nothing of the size of the scores
+    is touched but by the three products and the softmax.
 
     Args:
       query: float [batch, d].
@@ -139,9 +117,9 @@ def cross_entropy(
 
 
 def log_softmax_at(item: tf.Tensor, scores: tf.Tensor, y: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """The log of y of one item in each row, [batch], where y is the softmax of the scores.
+    """The log of one item's y in each row, [batch], where y is the softmax of the scores.
 
-    Where a y has underflowed, its score's distance from the highest tells: a
+    Where y has underflowed, the score's distance from the highest gives it: a
     score less its log y is the same for every item.
     """
 
@@ -155,7 +133,7 @@ def log_softmax_at(item: tf.Tensor, scores: tf.Tensor, y: tf.Tensor, dtype: tf.D
 
 
 def equation_8(scores: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Eq. 8 to the letter: -log y_target less the sum of log(1 - y) of all others.
+    """Compute eq. 8 as printed: -log y_target less the sum of log(1 - y) of all others.
 
     Every item but the highest, h, has y of at most 1/2, where log(1 - y) and the
     odds y / (1 - y) are exact. For h, 1 - y is what the others have together,

@@ -1,0 +1,10 @@
+from .clicks import last_click as last_click
+from .clicks import mean_of_clicks as mean_of_clicks
+from .gru import GRU as GRU
+from .leap_gate import LeapGate as LeapGate
+from .leap_recurrent_cell import LeapRecurrentCell as LeapRecurrentCell
+from .leap_recurrent_unit import LeapRecurrentUnit as LeapRecurrentUnit
+from .preference_manager import PreferenceManager as PreferenceManager
+from .relaxed_bernoulli import RelaxedBernoulli as RelaxedBernoulli
+from .session_attention import SessionAttention as SessionAttention
+from .session_memory import SessionMemory as SessionMemory

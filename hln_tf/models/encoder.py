@@ -1,0 +1,323 @@
+"""Trained models: encoders of a session into a query embedding in item space."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from hln_tf.data.sessions import Sessions
+from hln_tf.layers.choices import SCORE_MEGABYTES
+from hln_tf.layers.item_table import gather_with_shared_gradient, item_rows, mask_padding
+from hln_tf.layers.keras_2 import require_keras_2
+from hln_tf.layers.seeds import SeedGenerator
+from hln_tf.layers.sharding import Seed, sample_rows
+from hln_tf.metrics.ranking import FullCatalogueRanking
+from hln_tf.models.base import Batch, SessionScorer
+from hln_tf.tasks.loss import RetrievalLoss
+from hln_tf.tasks.registry import get
+from hln_tf.tasks.retrieval import FullCatalogueRetrieval
+
+# Separates the dropout of item embeddings from other noise with the same seed.
+ITEM_DROPOUT = 0x44524F50
+
+# Embeddings below this length are not normalised to length 1.
+SHORTEST = 0.1
+
+
+class SessionEncoder(SessionScorer):
+    """A trained model: encodes a session as a query embedding in item space.
+
+    The score of an item is the dot product of its embedding with the query
+    (eq. 7). Subclasses define `encode_embeddings` alone; the item table, the task
+    with its loss and its metrics, and Keras' verbs are here.
+
+    Args:
+      num_items: Size of the catalogue.
+      loss: A `hln_tf.tasks.RetrievalLoss`, or its name, such as `softmax` or
+        `sampled`.
+      seed: Fixes noise and negatives of training where a step has no seed; None
+        for a seed that `keras.utils.set_random_seed` fixes.
+      score_megabytes: Memory for scores at a time when targets are ranked.
+      name: Name of the model.
+      **settings: The fields of the class's `Settings`.
+
+    Attributes:
+      X: The item table, float32 [items, d].
+      item_tables: References of the weights with a row for each item, X and those
+        of `add_item_table`.
+      task: The retrieval task.
+
+    Raises:
+      TypeError: An argument is unknown.
+      ValueError: An argument is not allowed.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        *,
+        loss: str | dict[str, Any] | RetrievalLoss = "softmax",
+        seed: int | None = None,
+        score_megabytes: int = SCORE_MEGABYTES,
+        name: str | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(num_items, score_megabytes=score_megabytes, name=name, **settings)
+        self.seed = seed
+        self._seeds = SeedGenerator(seed)
+        # Keras would track a list, and put its content before the other weights.
+        self.item_tables: frozenset[Any] = frozenset()
+        self.X = self.add_item_table("X", self.settings.embedding_dim, self.item_initializer())
+        if self.settings.normalize:
+            self.scale = self.add_weight(
+                name="scale",
+                shape=(),
+                initializer=keras.initializers.Constant(self.settings.scale),
+            )
+        self.ranking = FullCatalogueRanking(
+            megabytes=score_megabytes, candidates=self.item_embeddings
+        )
+        self.task = self._task(loss)
+        self.loss_tracker = keras.metrics.Mean(name="loss", dtype="float64")
+
+    def _task(self, loss: Any) -> FullCatalogueRetrieval:
+        loss = get(loss)
+        loss.prepare(self.num_items)
+        return FullCatalogueRetrieval(loss, self.ranking)
+
+    def item_initializer(self) -> Any:
+        """The initialiser of the item table; None for uniform on +-1/sqrt(d)."""
+        return None
+
+    def add_item_table(self, name: str, width: int, initializer: Any = None) -> tf.Variable:
+        """Add a weight with a row for each item, float32 [items, width].
+
+        Args:
+          name: Its name.
+          width: Entries in a row.
+          initializer: Uniform on +-1/sqrt(width) by default.
+        """
+        bound = width**-0.5
+        table = self.add_weight(
+            name=name,
+            shape=(self.num_items, width),
+            initializer=initializer or keras.initializers.RandomUniform(-bound, bound),
+        )
+        self.item_tables |= {table.ref()}
+        return table
+
+    def fit_counts(self, sessions: Sessions) -> None:
+        """Count the clicks of each item, for popularity and for sampling negatives."""
+        super().fit_counts(sessions)
+        self.task.retrieval_loss.fit_counts(self.item_counts.numpy())
+
+    def encode_embeddings(
+        self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
+    ) -> tf.Tensor:
+        """Encode sessions from their item embeddings.
+
+        Args:
+          items: int32 [batch, time], padded with 0.
+          x: float32 [batch, time, d], the items' embeddings, 0 at padding.
+          training: Whether to sample noise.
+          seed: On which all noise depends, see `encode`.
+
+        Returns:
+          Embeddings in item space, float32 [batch, d].
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define `encode_embeddings`")
+
+    def encode(
+        self, items: tf.Tensor, training: bool = False, seed: Seed | None = None
+    ) -> tf.Tensor:
+        """Encode sessions.
+
+        Args:
+          items: int32 [batch, time], padded with 0.
+          training: Whether to sample noise.
+          seed: int32 [2], on which all noise depends; a `ReplicaSeed` where these
+            are a part of the batch, see `sample_rows`. By default the model's own.
+
+        Returns:
+          Query embeddings, float32 [batch, d].
+        """
+        x = self.lookup(self.item_embeddings(), items)
+        if training and seed is None:
+            seed = self._seeds.next()
+        return self.to_query(self.encode_embeddings(items, x, training, seed))
+
+    def item_embeddings(self) -> tf.Variable | tf.Tensor:
+        """The item embeddings that queries are scored with, float32 [items, d]."""
+        return tf.math.l2_normalize(self.X, axis=1) if self.settings.normalize else self.X
+
+    def to_query(self, embeddings: tf.Tensor) -> tf.Tensor:
+        """Convert embeddings in item space into queries, both float32 [..., d].
+
+        Normalised queries have the length `scale`, less for embeddings below
+        `SHORTEST`: that of a session of which nothing is retained is 0, and its
+        gradient would be unbounded.
+        """
+        if self.settings.normalize:
+            return self.scale * tf.math.l2_normalize(embeddings, axis=-1, epsilon=SHORTEST**2)
+        return embeddings
+
+    def lookup(self, table: tf.Variable | tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """Gather rows of a table [items, d] for sessions, [batch, time, d], zero at padding."""
+        return mask_padding(tf.gather(table, item_rows(items)), items)
+
+    def drop(self, x: tf.Tensor, rate: float, seed: Seed | None, salt: int) -> tf.Tensor:
+        """Apply dropout: zero a fraction of the entries and scale the others up.
+
+        Args:
+          x: float [batch, ...].
+          rate: The fraction.
+          seed: On which the noise depends, see `encode`.
+          salt: Separates it from other noise with the same seed.
+        """
+        if rate == 0:
+            return x
+        if seed is None:
+            raise ValueError("`seed` is None: dropout must depend on the step")
+
+        def uniform(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+            return tf.random.stateless_uniform(
+                shape, tf.random.experimental.stateless_fold_in(seed, salt)
+            )
+
+        is_left = sample_rows(uniform, tf.shape(x), seed, axis=0) >= rate
+        return tf.where(is_left, x / (1 - rate), 0)
+
+    def scores(self, items: tf.Tensor) -> tf.Tensor:
+        """See `SessionScorer`."""
+        return tf.matmul(self.encode(items), self.item_embeddings(), transpose_b=True)
+
+    def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
+        """Compute the task's loss for a batch of examples.
+
+        Args:
+          inputs: `items` int32 [batch, time], `target` int32 [batch], item
+            indices from 1, and optionally `weight` float32 [batch] and, in
+            training, `seed` int32 [2]; see `replica_part`.
+          training: Whether to sample noise; metrics are updated where not.
+        """
+        items, seed = inputs["items"], inputs.get("seed")
+        if training and seed is None:
+            seed = self._seeds.next()
+        candidates = self.item_embeddings()
+        if self.task.retrieval_loss.reads_all_items:
+            rows, candidates = gather_with_shared_gradient(candidates, item_rows(items))
+            x = mask_padding(rows, items)
+        else:
+            x = self.lookup(candidates, items)
+        if training:
+            x = self.drop(x, self.settings.dropout, seed, ITEM_DROPOUT)
+        query = self.to_query(self.encode_embeddings(items, x, training, seed))
+        return self.task(
+            query,
+            candidates,
+            target=inputs["target"] - 1,
+            sample_weight=inputs.get("weight"),
+            compute_metrics=not training,
+            seed=seed if training else None,
+        )
+
+    def after_step(self, items: tf.Tensor) -> None:
+        """Called after each optimiser step of training, in its graph; by default does nothing.
+
+        State that is no trained weight is changed here, and nowhere else: a loss
+        may be computed more often than a step is made. The call is outside the
+        replicas, with the whole batch, so all of them get the same values.
+
+        Args:
+          items: int32 [batch, time], the step's sessions, padded with 0.
+        """
+        del items  # AutoGraph asks for a body
+
+    def target_ranks(self, batch: Batch) -> tf.Tensor:
+        """See `SessionScorer`; a large catalogue is ranked in chunks."""
+        query = self.encode(batch["items"])
+        return self.ranking.ranks(query, self.item_embeddings(), batch["target"] - 1)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """See `SessionScorer`; the mean loss over examples in addition."""
+        return [self.loss_tracker, *super().metrics]
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Take an optimiser step, as `tfrs.Model` does, and report the mean loss so far."""
+        batch = self._checked_batch(data)
+        logs = super().train_step(batch)
+        self.after_step(batch["items"])
+        self._track_loss(logs["loss"], batch)
+        return {"loss": self.loss_tracker.result()}
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Evaluate a batch, as `tfrs.Model` does: the mean loss, Recall and MRR so far."""
+        batch = self._checked_batch(data)
+        logs = super(SessionScorer, self).test_step(batch)
+        self._track_loss(logs["loss"], batch)
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    def _track_loss(self, loss: tf.Tensor, batch: Batch) -> None:
+        """Add a batch's mean loss; batches may differ in size."""
+        weight = batch.get("weight")
+        size = tf.size(batch["target"]) if weight is None else tf.reduce_sum(weight)
+        self.loss_tracker.update_state(loss, sample_weight=tf.cast(size, tf.float64))
+
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, **kwargs: Any) -> None:
+        """Configure training; as Keras' own.
+
+        Args:
+          optimizer: An optimiser of tf_keras.
+          loss: Replaces the loss of the constructor; a `RetrievalLoss` or its name.
+          **kwargs: Others of `keras.Model.compile`.
+
+        Raises:
+          TypeError: The optimiser or the loss is Keras 3's.
+          ValueError: There is no such loss.
+        """
+        if loss is not None:
+            require_keras_2(loss, "`loss`")
+            self.task = self._task(loss)
+            self.task.retrieval_loss.fit_counts(self.item_counts.numpy())
+        super().compile(optimizer=optimizer, **kwargs)
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Train; as `keras.Model.fit`, with checks of the callbacks.
+
+        Args:
+          *args: Those of `keras.Model.fit`.
+          **kwargs: Those of `keras.Model.fit`.
+
+        Raises:
+          TypeError: A callback is Keras 3's.
+          ValueError: A callback would minimise Recall or MRR.
+        """
+        for callback in kwargs.get("callbacks") or ():
+            check_callback(callback)
+        return super().fit(*args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """See `SessionScorer`."""
+        loss = keras.saving.serialize_keras_object(self.task.retrieval_loss)
+        return {**super().get_config(), "loss": loss, "seed": self.seed}
+
+
+def check_callback(callback: Any) -> None:
+    """Check a callback of `fit`.
+
+    Raises:
+      TypeError: It is Keras 3's.
+      ValueError: It would minimise Recall or MRR, as Keras' mode `auto` does.
+    """
+    require_keras_2(callback, "a callback")
+    monitor = getattr(callback, "monitor", None) or ""
+    is_ratio = "recall@" in monitor or "mrr@" in monitor
+    minimises = getattr(callback, "monitor_op", None) is np.less
+    if isinstance(callback, keras.callbacks.ReduceLROnPlateau):
+        minimises = callback.mode != "max"
+    if is_ratio and minimises:
+        raise ValueError(
+            f"{type(callback).__name__}(monitor={monitor!r}) would minimise it: pass mode='max'"
+        )

@@ -1,0 +1,83 @@
+"""The interface of the losses that train a model against a catalogue of items."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from hln_tf.layers.catalogue_scores import CatalogueStatistics
+from hln_tf.layers.sharding import Seed
+from hln_tf.tasks.negatives import NegativeSampler
+
+
+class RetrievalLoss(keras.layers.Layer):
+    """A loss of queries against a catalogue, of which one item is the target.
+
+    Subclasses define `call`. A model takes a loss as an object, such as
+    `HLN(num_items, loss=FullSoftmax())`, or by its name in `hln_tf.tasks.get`.
+
+    Args:
+      negatives: The sampler of negatives, for a loss that has any.
+      **kwargs: Of a Keras layer.
+
+    Call arguments:
+      query: float [batch, d], query embeddings.
+      candidates: float [items, d], embeddings of the whole catalogue.
+      target: int [batch], row of each example's target in the catalogue.
+      seed: int32 [2] or `ReplicaSeed`, on which everything sampled depends; None
+        for seed 0.
+
+    Returns:
+      The loss of each example, float [batch].
+
+    Attributes:
+      reads_all_items: Whether a step reads every candidate, so that the gradient
+        by the item table is dense; else it is sparse.
+    """
+
+    reads_all_items: ClassVar[bool] = True
+
+    def __init__(self, negatives: NegativeSampler | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.negatives = negatives
+
+    def prepare(self, num_items: int) -> None:
+        """Add what depends on the size of the catalogue; called once by a model."""
+        if self.negatives is not None:
+            self.negatives.prepare(num_items)
+
+    def fit_counts(self, item_counts: np.ndarray) -> None:
+        """Take the clicks of each item in training, int [items]."""
+        if self.negatives is not None:
+            self.negatives.fit_counts(item_counts)
+
+    def evaluate(
+        self,
+        query: tf.Tensor,
+        candidates: tf.Tensor,
+        target: tf.Tensor,
+        statistics: CatalogueStatistics,
+    ) -> tf.Tensor:
+        """Compute the loss of each example in evaluation, float [batch].
+
+        By default it is that of training with seed 0. Losses that estimate the
+        full softmax's report that one, from the statistics of the scores.
+
+        Args:
+          query: As in `call`.
+          candidates: As in `call`.
+          target: As in `call`.
+          statistics: Those of all scores.
+        """
+        return self(query, candidates, target)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make an equal loss, item counts aside."""
+        config: dict[str, Any] = {"name": self.name}
+        if self.negatives is not None:
+            config |= {
+                "num_negatives": self.negatives.num_negatives,
+                "sampling_power": self.negatives.sampling_power,
+            }
+        return config

@@ -57,7 +57,7 @@ def top_k(model: SessionScorer, k: int) -> Callable[[tf.Tensor], tf.Tensor]:
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def recommend(items: tf.Tensor) -> tf.Tensor:
         if isinstance(model, SessionEncoder):
-            return catalogue_top_k(model.encode(items), model.candidates(), k)[1]
+            return catalogue_top_k(model.encode(items), model.item_embeddings(), k)[1]
         return tf.math.top_k(model.scores(items), k).indices
 
     return recommend

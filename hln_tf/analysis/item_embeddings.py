@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hln_tf.common.errors import HlnError
-from hln_tf.models.base import SessionEncoder, SessionScorer
+from hln_tf.models.base import SessionScorer
+from hln_tf.models.encoder import SessionEncoder
 
 
 class ItemEmbeddings(NamedTuple):
@@ -36,7 +37,7 @@ def most_popular(model: SessionScorer, vocabulary: Sequence[str], count: int) ->
         )
     clicks = model.item_counts.numpy()
     chosen = np.argsort(-clicks, kind="stable")[:count]
-    embeddings = np.asarray(model.candidates())[chosen]
+    embeddings = np.asarray(model.item_embeddings())[chosen]
     return ItemEmbeddings([vocabulary[row] for row in chosen], clicks[chosen], embeddings)
 
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from hln_tf.common.errors import HlnError, ReportedError, UsageError
+from hln_tf.common.errors import HlnError, ReportedError, SettingError, UsageError
 from hln_tf.common.interrupt import TrainingInterrupt
 from hln_tf.common.settings import (
     declared_fields,
@@ -127,6 +127,10 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
     try:
         return main(sys.argv[1:] if arguments is None else arguments) or 0
     except ReportedError as error:
+        return error.exit_code
+    except SettingError as error:
+        flag = flag_name(error.name)
+        print(f"error: {flag} is {error.value!r}, expected {error.expected}", file=sys.stderr)
         return error.exit_code
     except HlnError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -4,6 +4,8 @@ Every command turns these into one sentence on standard error. Any other
 exception is a defect of the package and is reported with its traceback.
 """
 
+from typing import Any
+
 
 class HlnError(Exception):
     """The work cannot be done: a bad file, a full disk, a directory in use.
@@ -31,3 +33,19 @@ class UsageError(HlnError):
     """The command or settings are wrong. Commands exit with code 2."""
 
     exit_code = 2
+
+
+class SettingError(UsageError, ValueError):
+    """A setting has a value that is not allowed.
+
+    The message names the argument; `cli.run` names the flag instead.
+
+    Args:
+      name: The setting.
+      value: Its value.
+      expected: The allowed values, in words.
+    """
+
+    def __init__(self, name: str, value: Any, expected: str) -> None:
+        super().__init__(f"`{name}` is {value!r}, expected {expected}")
+        self.name, self.value, self.expected = name, value, expected

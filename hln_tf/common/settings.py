@@ -7,13 +7,14 @@ derive from these fields; an unknown or out-of-range setting is an error.
 
 import dataclasses
 import math
+import numbers
 import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from hln_tf.common.errors import UsageError
+from hln_tf.common.errors import SettingError, UsageError
 
 T = TypeVar("T")
 
@@ -90,22 +91,25 @@ def checked(settings: T) -> T:
     Fields that were not made with `setting` are checked for their type if it is a plain one.
 
     Raises:
-      UsageError: A value has the wrong type or lies outside its range; the
-        message names the flag, the value and what was expected.
+      SettingError: A value has the wrong type or lies outside its range; the
+        message names the setting, the value and what was expected.
     """
     declared_names = {field.name for field in declared_fields(type(settings))}
     for field in dataclasses.fields(settings):  # type: ignore[arg-type]
-        flag, value = flag_name(field.name), getattr(settings, field.name)
+        name, value = field.name, getattr(settings, field.name)
         expected, optional = value_type(field, type(settings))
         if field.name not in declared_names and (optional or expected not in PLAIN):
             continue
         if value is None and optional:
             continue
-        if expected is float and type(value) is int:
+        is_number = not isinstance(value, bool)
+        if is_number and expected is float and isinstance(value, numbers.Real):
             value = float(value)
-            object.__setattr__(settings, field.name, value)
+        elif is_number and expected is int and isinstance(value, numbers.Integral):
+            value = int(value)
+        object.__setattr__(settings, name, value)
         if type(value) is not expected:
-            raise UsageError(f"{flag} is {value!r}, expected a value of type {expected.__name__}")
+            raise SettingError(name, value, f"a value of type {expected.__name__}")
         declared = field.metadata
         failed = {
             "minimum": lambda v, bound: not v >= bound,
@@ -117,12 +121,12 @@ def checked(settings: T) -> T:
             declared.get(name) is not None and test(value, declared[name])
             for name, test in failed.items()
         ):
-            raise UsageError(f"{flag} is {value!r}, expected {describe_range(field)}")
+            raise SettingError(name, value, describe_range(field))
         if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"{flag} is {value!r}, expected a finite number")
+            raise SettingError(name, value, "a finite number")
         if declared.get("choices") and value not in declared["choices"]:
             allowed = ", ".join(map(str, declared["choices"]))
-            raise UsageError(f"{flag} is {value!r}, expected one of: {allowed}")
+            raise SettingError(name, value, f"one of: {allowed}")
     return settings
 
 

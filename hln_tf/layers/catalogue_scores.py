@@ -120,9 +120,19 @@ def catalogue_statistics(
         chunk = tf.reduce_logsumexp(scores, axis=1)
         return [tf.reduce_logsumexp(tf.stack([*partition, chunk]), axis=0)]
 
+    def at_once() -> tuple[tf.Tensor, ...]:
+        scores = _product(query, candidates)
+        own = tf.gather(scores, target[:, None], batch_dims=1)[:, 0]
+        return target_ranks(scores, target), own, tf.reduce_logsumexp(scores, axis=1)
+
     nothing = [tf.fill([tf.shape(query)[0]], query.dtype.min)]
-    ranks, scores, partition = _count_in_chunks(query, candidates, target, width, add, nothing)
-    return CatalogueStatistics(ranks, scores, partition)
+    return CatalogueStatistics(
+        *tf.cond(
+            width < tf.shape(candidates)[0],
+            lambda: _count_in_chunks(query, candidates, target, width, add, nothing),
+            at_once,
+        )
+    )
 
 
 def _count_in_chunks(

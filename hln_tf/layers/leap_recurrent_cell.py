@@ -145,8 +145,10 @@ class LeapRecurrentCell(keras.layers.Layer):
           a: The aggregate of the preferences before, [batch, n]; None for zeros.
         """
         if self.gates == "both":
-            from_a = 0.0 if a is None else tf.matmul(a, self.U_p, transpose_b=True)
-            x *= tf.sigmoid(tf.matmul(x, self.W_p, transpose_b=True) + from_a)
+            a = tf.zeros_like(h) if a is None else a
+            x *= tf.sigmoid(
+                tf.matmul(x, self.W_p, transpose_b=True) + tf.matmul(a, self.U_p, transpose_b=True)
+            )
         return tf.matmul(h, self.w_q[:, None]) + tf.matmul(x, self.u_q[:, None]) + self.b
 
     def sample_noise(self, shape: tf.Tensor) -> tf.Tensor:

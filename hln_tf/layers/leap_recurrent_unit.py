@@ -121,7 +121,9 @@ class LeapRecurrentUnit(keras.layers.RNN):
         if noise is None and self.cell.gates != "none" and self.cell.gate.is_sampled(training):
             noise = self.cell.sample_noise(tf.shape(inputs)[:2])
         if not self._takes_fused_path():
-            return self._run_cell(inputs, mask, training, initial_state, constants, noise, available)
+            return self._run_cell(
+                inputs, mask, training, initial_state, constants, noise, available
+            )
         state = initial_state[0] if given_state is not None else None
         a = constants[0] if constants else None
         result = self.run_pass(self.project(inputs), a, mask, training, noise, available, state)
@@ -178,10 +180,9 @@ class LeapRecurrentUnit(keras.layers.RNN):
         if cell.gates != "none":
             gated = x
             if projection.W_p_x is not None:
-                from_a = 0.0
-                if a is not None:
-                    from_a = tf.matmul(a, cell.U_p, transpose_b=True)[:, None, :]
-                gated = x * tf.sigmoid(projection.W_p_x + from_a)
+                a = tf.zeros([tf.shape(x)[0], cell.units], x.dtype) if a is None else a
+                from_a = tf.matmul(a, cell.U_p, transpose_b=True)
+                gated = x * tf.sigmoid(projection.W_p_x + from_a[:, None, :])
             leap_input = tf.reduce_sum(gated * cell.u_q, axis=-1) + cell.b
         return run_recurrence(
             projection.gru_input,
@@ -218,7 +219,11 @@ class LeapRecurrentUnit(keras.layers.RNN):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "LeapRecurrentUnit":
         """Make a layer from what `get_config` returned."""
-        return cls(**config)
+        config = dict(config)
+        num_constants = config.pop("num_constants", None)
+        layer = cls(**config)
+        layer._num_constants = num_constants  # as `keras.layers.RNN.from_config` does
+        return layer
 
     def _takes_fused_path(self) -> bool:
         others = (self.stateful, self.unroll, self.time_major, self.go_backwards)
@@ -251,7 +256,7 @@ class LeapRecurrentUnit(keras.layers.RNN):
             if self.cell.gates == "none":
                 leap = tf.zeros_like(outputs[:, :1])
             else:
-                leap = tf.sigmoid(self.cell.leap_logit(at_step[0], states[0], *a))
+                leap = tf.sigmoid(self.cell.leap_logit(at_step[0], states[0], a[0] if a else None))
             return (outputs, 1 - (1 - leap) * at_step[2]), new_states
 
         last, outputs, states = keras.backend.rnn(

@@ -128,7 +128,7 @@ def run_recurrence(
     inputs = _Inputs(tuple(gru_input), weights, leap_input, available, h_0)
     if not training:
         arrays = _forward(inputs, gate, noise, is_sampled=False, saved=int(return_states))
-        states = arrays.made[0].stack() if return_states else None
+        states = arrays.made[0] if return_states else None
         return Recurrence(arrays.h_last, states, arrays.logits)
 
     flat = [tensor for tensor in tf.nest.flatten(inputs) if tensor is not None]
@@ -139,7 +139,7 @@ def run_recurrence(
         arrays = _forward(given, gate, noise, is_sampled=True, saved=len(GRUStep._fields))
         outputs = [arrays.h_last]
         if return_states:
-            outputs.append(arrays.made[0].stack())
+            outputs.append(arrays.made[0])
         if gate is not None:
             outputs.append(arrays.logits)
 
@@ -165,11 +165,14 @@ def _unflatten(inputs: _Inputs, tensors: Sequence[tf.Tensor]) -> _Inputs:
 
 
 class _Arrays(NamedTuple):
-    """Everything that the forward loop makes; `made` are h_t and `GRUStep` but for its h."""
+    """Everything that the forward loop makes; `made` are h_t and `GRUStep` but for its h.
+
+    They are tensors and no arrays of them: a SavedModel can store the former.
+    """
 
     h_last: tf.Tensor
     logits: tf.Tensor | None
-    made: list[tf.TensorArray]
+    made: list[tf.Tensor]
 
 
 def _forward(
@@ -217,7 +220,8 @@ def _forward(
         h = h_0
     h.set_shape([None, units])
     _, h_last, arrays = tf.while_loop(lambda t, *_: t < time, body, (first, h, arrays))
-    return _Arrays(h_last, arrays[-1].stack() if is_gated else None, arrays[:saved])
+    stacked = [array.stack() for array in arrays]
+    return _Arrays(h_last, stacked[-1] if is_gated else None, stacked[:saved])
 
 
 def _backward(
@@ -239,7 +243,7 @@ def _backward(
 
     def step(t: tf.Tensor, d_h: tf.Tensor, before: tf.Tensor, arrays: Any) -> Any:
         """The gradients by all that h_t is made of; those by h_{t-1} but for the products."""
-        update, reset, candidate, recurrent = (array.read(t) for array in made[1:])
+        update, reset, candidate, recurrent = (part[t] for part in made[1:])
         away = (1 - update) * (before - candidate)  # h_{t-1} less the GRU's state
         d_gates, d_logit = [], None
         if gate is None:
@@ -275,7 +279,7 @@ def _backward(
         return tf.add_n([direct, *through]), arrays
 
     def body(t: tf.Tensor, d_h: tf.Tensor, arrays: Any) -> Any:
-        d_h, arrays = chain(t, d_h, made[0].read(t - 1), arrays)
+        d_h, arrays = chain(t, d_h, made[0][t - 1], arrays)
         return t - 1, d_h if d_states is None else d_h + d_states[t - 1], arrays
 
     widths = 4 * [weights.c.shape[0]]
@@ -287,10 +291,10 @@ def _backward(
     d_h_0 = None
     if h_0 is None:
         *_, results = step(tf.constant(0), d_h, tf.zeros_like(d_last), results)
-        before, since = made[0].stack()[:-1], 1
+        before, since = made[0][:-1], 1
     else:
         d_h_0, results = chain(tf.constant(0), d_h, h_0, results)
-        before, since = tf.concat([h_0[None], made[0].stack()[:-1]], axis=0), 0
+        before, since = tf.concat([h_0[None], made[0][:-1]], axis=0), 0
     d_update, d_reset, d_candidate, d_recurrent, *d_gates = (array.stack() for array in results)
     d_leap_input = d_gates.pop(0) if gate is not None else None
     d_kernels = [

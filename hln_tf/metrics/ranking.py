@@ -141,6 +141,7 @@ class FullCatalogueRanking(tfrs.metrics.Factorized):
         self.megabytes = megabytes
         self._candidates = candidates
         self.metrics_at_k = [RecallAtK(k) for k in self.ks] + [MRRAtK(k) for k in self.ks]
+        self.built = True
 
     def update_state(
         self,

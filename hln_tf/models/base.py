@@ -170,19 +170,32 @@ class SessionScorer(tfrs.Model):
 
         Args:
           optimizer: An optimiser of tf_keras.
-          **kwargs: Others of `keras.Model.compile`.
+          **kwargs: Others of `keras.Model.compile`, but for the loss, which is an
+            argument of the model.
 
         Raises:
-          TypeError: The optimiser is Keras 3's.
+          TypeError: The optimiser is Keras 3's, or there is a loss.
         """
         require_keras_2(optimizer, "`optimizer`")
+        if kwargs.get("loss") is not None:
+            raise TypeError(
+                f"the loss is an argument of the model, {type(self).__name__}(num_items, "
+                f"loss=...), not of `compile`"
+            )
         super().compile(optimizer=optimizer, **kwargs)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile a model that is being loaded, as it was when it was saved."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.trainable_variables:
+            self.optimizer.build(self.trainable_variables)
 
     def build(self, input_shape: Any = None) -> None:
         """Create all weights; no shape is needed, as none depends on it."""
         if not self.built:
             self.built = True
-            self.scores(tf.zeros([1, 1], tf.int32))
+            with tf.init_scope():
+                self.scores(tf.zeros([1, 1], tf.int32))
 
     def get_build_config(self) -> dict[str, Any]:
         """Return the shape of sessions; integer inputs have a `build` of their own."""
@@ -217,6 +230,7 @@ class SessionScorer(tfrs.Model):
           TypeError: A part is missing or not of integers.
           ValueError: A part has another rank.
         """
+        self.build()
         if isinstance(data, Mapping):
             batch = dict(data)
         elif isinstance(data, tuple | list):

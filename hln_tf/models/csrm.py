@@ -3,6 +3,7 @@
 from typing import Any
 
 import tensorflow as tf
+import tf_keras as keras
 
 from hln_tf.layers.session_memory import SessionMemory
 from hln_tf.layers.sharding import Seed
@@ -10,40 +11,37 @@ from hln_tf.models.narm import NARM
 from hln_tf.models.settings import CSRMSettings
 
 
+@keras.utils.register_keras_serializable("hln_tf")
 class CSRM(NARM):
-    """NARM, and a memory of the sessions that were trained on last.
+    """NARM with a memory of the sessions that were trained on last.
 
-    The memory holds the local vectors of sessions, as the authors' code does, and
-    is read by the local vector of the session at hand. The vectors g (global), l
-    (local) and m (read from memory) are each brought to mean 0 and variance 1,
-    and with the scalar gate
+    The memory stores the local encodings of sessions, as the authors' code does,
+    and is read by that of the current session. The encodings g (global), l (local)
+    and m (read from memory) are each standardised, and with the scalar gate
 
         f = sigmoid(w_l^T l + w_m^T m + w_g^T g)
 
     the session is c = f [g; l] + (1 - f) [m; m].
 
-    Only a step of training writes, see `after_step`: what is evaluated or served
-    leaves no trace in the memory, so no target can be read from it and a score
-    depends on nothing but the session. Shorter and longer prefixes of a session
-    trained on may be there, also one whose last click is the target at hand, as
-    with the authors; in training alone. They differ in keeping vectors as the
-    dropout of training leaves them, in starting each epoch with an empty memory,
-    in going on to write in evaluation, and in a second GRU for the local vector,
-    where this is NARM's one.
+    Only a step of training writes, see `after_step`: evaluation and serving leave
+    the memory unchanged, so no target can be read from it and a score depends on
+    the session alone. In training, shorter and longer prefixes of a session may
+    be in the memory, also one whose last click is the current target, as with the
+    authors. They differ in storing encodings after dropout, in starting each
+    epoch with an empty memory, in writing in evaluation too, and in a second GRU
+    for the local encoding, where this has NARM's one.
     """
 
-    settings: CSRMSettings
+    Settings = CSRMSettings
 
-    def __init__(
-        self, num_items: int, settings: CSRMSettings, loss: str = "softmax", **task: Any
-    ) -> None:
-        super().__init__(num_items, settings, loss, **task)
-        n = settings.hidden_dim
-        self.memory = SessionMemory(settings.memory_size, n, settings.neighbors)
+    def __init__(self, num_items: int, **arguments: Any) -> None:
+        super().__init__(num_items, **arguments)
+        n = self.settings.hidden_dim
+        self.memory = SessionMemory(self.settings.memory_size, n, self.settings.neighbors)
         # The weights of the gate, w_l, w_m and w_g.
         self.w = self.add_weight(name="w", shape=(3, n), initializer="glorot_uniform")
 
-    def encode_vectors(
+    def encode_embeddings(
         self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
     ) -> tf.Tensor:
         """B c, see `SessionEncoder`."""
@@ -54,15 +52,15 @@ class CSRM(NARM):
         return self.decode(c, training, seed)
 
     def after_step(self, items: tf.Tensor) -> None:
-        """Remembers a step's sessions, encoded as they are at inference.
+        """Store a step's sessions in the memory, encoded as at inference.
 
         The next step is the first that can read them.
         """
-        _, local = self.encode_session(items, self.lookup(self.candidates(), items), False)
+        _, local = self.encode_session(items, self.lookup(self.item_embeddings(), items), False)
         self.memory.write(local)
 
 
 def standardized(x: tf.Tensor) -> tf.Tensor:
-    """Vectors [batch, n] with mean 0 and variance 1; 0 where all entries are equal."""
+    """Standardise each row of [batch, n] to mean 0 and variance 1; 0 where all are equal."""
     mean, variance = tf.nn.moments(x, axes=[1], keepdims=True)
     return (x - mean) * tf.math.rsqrt(variance + 1e-10)

@@ -78,13 +78,10 @@ class SessionEncoder(SessionScorer):
         self.ranking = FullCatalogueRanking(
             megabytes=score_megabytes, candidates=self.item_embeddings
         )
-        self.task = self._task(loss)
-        self.loss_tracker = keras.metrics.Mean(name="loss", dtype="float64")
-
-    def _task(self, loss: Any) -> FullCatalogueRetrieval:
         loss = get(loss)
         loss.prepare(self.num_items)
-        return FullCatalogueRetrieval(loss, self.ranking)
+        self.task = FullCatalogueRetrieval(loss, self.ranking)
+        self.loss_tracker = keras.metrics.Mean(name="loss", dtype="float64")
 
     def item_initializer(self) -> Any:
         """The initialiser of the item table; None for uniform on +-1/sqrt(d)."""
@@ -264,24 +261,6 @@ class SessionEncoder(SessionScorer):
         weight = batch.get("weight")
         size = tf.size(batch["target"]) if weight is None else tf.reduce_sum(weight)
         self.loss_tracker.update_state(loss, sample_weight=tf.cast(size, tf.float64))
-
-    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, **kwargs: Any) -> None:
-        """Configure training; as Keras' own.
-
-        Args:
-          optimizer: An optimiser of tf_keras.
-          loss: Replaces the loss of the constructor; a `RetrievalLoss` or its name.
-          **kwargs: Others of `keras.Model.compile`.
-
-        Raises:
-          TypeError: The optimiser or the loss is Keras 3's.
-          ValueError: There is no such loss.
-        """
-        if loss is not None:
-            require_keras_2(loss, "`loss`")
-            self.task = self._task(loss)
-            self.task.retrieval_loss.fit_counts(self.item_counts.numpy())
-        super().compile(optimizer=optimizer, **kwargs)
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Train; as `keras.Model.fit`, with checks of the callbacks.

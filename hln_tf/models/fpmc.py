@@ -3,35 +3,35 @@
 from typing import Any
 
 import tensorflow as tf
+import tf_keras as keras
 
 from hln_tf.layers.clicks import last_click, mean_of_clicks
 from hln_tf.layers.sharding import Seed
-from hln_tf.models.base import SessionEncoder
+from hln_tf.models.encoder import SessionEncoder
 from hln_tf.models.settings import FPMCSettings
 
-# Sets the draws of the last click's dropout apart from others with the same seed.
+# Separates the dropout of the last click from other noise with the same seed.
 LAST_DROPOUT = 0x4C415354
 
 
+@keras.utils.register_keras_serializable("hln_tf")
 class FPMC(SessionEncoder):
-    """Scores an item by the session's vector and by the last click.
+    """A factorised Markov chain: scores an item by the session and by its last click.
 
     With item i's row of X as V_{I,U} and V_{I,L}, half each, u the session and l
     its last item, the score of i is <u, V_{I,U}> + <V_{L,I} of l, V_{I,L}>. As in
-    `BPRMF`, u is the mean of the session's V_{I,U}. For the authors' adaptive
-    negatives, drawn by rank, stands the loss `bpr_adaptive`, the one of those drawn
-    evenly that scores highest.
+    `BPRMF`, u is the mean of the session's V_{I,U}. The authors sample negatives
+    adaptively, by rank; the loss `bpr_adaptive` takes the one that scores highest
+    of those sampled uniformly instead.
     """
 
-    settings: FPMCSettings
+    Settings = FPMCSettings
 
-    def __init__(
-        self, num_items: int, settings: FPMCSettings, loss: str = "softmax", **task: Any
-    ) -> None:
-        super().__init__(num_items, settings, loss, **task)
-        self.V_LI = self.add_item_table("V_LI", settings.embedding_dim // 2)
+    def __init__(self, num_items: int, **arguments: Any) -> None:
+        super().__init__(num_items, **arguments)
+        self.V_LI = self.add_item_table("V_LI", self.settings.embedding_dim // 2)
 
-    def encode_vectors(
+    def encode_embeddings(
         self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
     ) -> tf.Tensor:
         """See `SessionEncoder`."""

@@ -3,42 +3,42 @@
 from typing import Any
 
 import tensorflow as tf
+import tf_keras as keras
 
 from hln_tf.layers.gru import GRU
 from hln_tf.layers.sharding import Seed
-from hln_tf.models.base import SessionEncoder
+from hln_tf.models.encoder import SessionEncoder
 from hln_tf.models.settings import GRU4RecSettings
 
-# Set the draws of dropout apart from others with the same seed.
+# Separate the dropout from other noise with the same seed.
 HIDDEN_DROPOUT, KERNEL_DROPOUT = 0x48494444, 0x4B45524E
 
 
+@keras.utils.register_keras_serializable("hln_tf")
 class GRU4Rec(SessionEncoder):
     """A GRU over the session; its last state is the query.
 
     The form of 2016 reads clicks one-hot: the GRU's kernel is a table with a row
-    for each item. The later form with `tied` reads the vectors that score items.
+    for each item. The later form with `tied` reads the embeddings that score items.
 
     The authors step through sessions side by side, with the gradient of one step
-    and the batch's other targets for negatives. Here a sample is a whole prefix,
-    the gradient goes through all of it, and negatives are drawn by popularity: as
-    often as items are other samples' targets. Scores are dot products as in all
+    and the batch's other targets for negatives. Here an example is a whole prefix,
+    the gradient goes through all of it, and negatives are sampled by popularity: as
+    often as items are targets of other examples. Scores are dot products as in all
     models, without the authors' bias of each item and, for TOP1, their tanh.
     """
 
-    settings: GRU4RecSettings
+    Settings = GRU4RecSettings
 
-    def __init__(
-        self, num_items: int, settings: GRU4RecSettings, loss: str = "softmax", **task: Any
-    ) -> None:
-        super().__init__(num_items, settings, loss, **task)
-        n = settings.embedding_dim
-        self.gru = GRU(n)
-        if not settings.tied:
+    def __init__(self, num_items: int, **arguments: Any) -> None:
+        super().__init__(num_items, **arguments)
+        n = self.settings.embedding_dim
+        self.gru = GRU(n, input_kernel=self.settings.tied)
+        if not self.settings.tied:
             self.kernel = self.add_item_table("kernel", 3 * n)
             self.bias = self.add_weight(name="bias", shape=(3 * n,), initializer="zeros")
 
-    def encode_vectors(
+    def encode_embeddings(
         self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
     ) -> tf.Tensor:
         """h_last, see `SessionEncoder`."""
@@ -49,8 +49,7 @@ class GRU4Rec(SessionEncoder):
             rows = self.lookup(self.kernel, items)
             if training:
                 rows = self.drop(rows, self.settings.dropout, seed, KERNEL_DROPOUT)
-            by_time = tf.transpose(rows, [1, 0, 2])
-            _, h_last = self.gru.over(tf.split(by_time + self.bias, 3, axis=2), mask, training)
+            _, h_last = self.gru(rows + self.bias, mask=mask, training=training)
         if training:
             h_last = self.drop(h_last, self.settings.hidden_dropout, seed, HIDDEN_DROPOUT)
         return h_last

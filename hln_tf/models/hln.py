@@ -3,32 +3,53 @@
 from typing import Any
 
 import tensorflow as tf
+import tf_keras as keras
 
-from hln_tf.layers.leap_gate import logistic_noise
-from hln_tf.layers.leap_recurrent import LeapRecurrentUnit
+from hln_tf.layers.leap_recurrent_unit import LeapRecurrentUnit, leap_probabilities
 from hln_tf.layers.preference_manager import PreferenceManager
-from hln_tf.layers.sharding import Seed, draw_rows
-from hln_tf.models.base import Preferences, SessionEncoder
+from hln_tf.layers.relaxed_bernoulli import logistic_noise
+from hln_tf.layers.sharding import Seed, sample_rows
+from hln_tf.models.base import Preferences
+from hln_tf.models.encoder import SessionEncoder
 from hln_tf.models.settings import HLNSettings
 
-# Sets the draws of the preferences' dropout apart from others with the same seed.
+# Separates the dropout of preferences from other noise with the same seed.
 PREFERENCE_DROPOUT = 0x50524546
 
 
+@keras.utils.register_keras_serializable("hln_tf")
 class HLN(SessionEncoder):
     """Learns L preference groups of a session and recommends what fits them all.
 
     L passes of one Leap Recurrent Unit run over the session; each may leap over
     clicks, and each sees the aggregate a_{l-1} of the preferences before it.
-    The last aggregate, taken to item space by W, is the query (eq. 1-6).
+    The last aggregate, projected to item space by W, is the query (eq. 1-6).
+
+    Args:
+      num_items: Size of the catalogue.
+      embedding_dim: Size d of the item embeddings.
+      hidden_dim: Size n of a preference.
+      num_groups: Number L of preference groups.
+      loss: A `hln_tf.tasks.RetrievalLoss`, or its name, such as `softmax`.
+      **arguments: Others of `SessionEncoder` and the fields of `HLNSettings`.
+
+    Example:
+
+    >>> model = HLN(num_items=50, embedding_dim=8, hidden_dim=8, num_groups=2)
+    >>> model.compile(optimizer=keras.optimizers.Adam(1e-2))
+    >>> items, target = tf.constant([[3, 7, 0], [9, 1, 4]]), tf.constant([4, 2])
+    >>> history = model.fit(items, target, epochs=2, verbose=0)
+    >>> sorted(model.evaluate(items, target, return_dict=True, verbose=0))[:3]
+    ['loss', 'mrr@10', 'mrr@20']
+    >>> model.predict(items, verbose=0).shape
+    (2, 50)
     """
 
-    settings: HLNSettings
+    Settings = HLNSettings
 
-    def __init__(
-        self, num_items: int, settings: HLNSettings, loss: str = "softmax", **task: Any
-    ) -> None:
-        super().__init__(num_items, settings, loss, **task)
+    def __init__(self, num_items: int, **arguments: Any) -> None:
+        super().__init__(num_items, **arguments)
+        settings = self.settings
         d, n = settings.embedding_dim, settings.hidden_dim
         self.leap_recurrent_unit = LeapRecurrentUnit(
             n,
@@ -36,15 +57,17 @@ class HLN(SessionEncoder):
             leap_bias=settings.leap_bias,
             inference_gate=settings.inference_gate,
             gates=settings.gates,
+            seed=self.seed,
+            return_leap_probabilities=True,
         )
         self.preference_manager = PreferenceManager(settings.aggregation)
         self.W = self.add_weight(name="W", shape=(d, n), initializer="glorot_uniform")
 
-    def encode_vectors(
+    def encode_embeddings(
         self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
     ) -> tf.Tensor:
-        """x_ideal (eq. 6), see `SessionEncoder`."""
-        _, a, _ = self._leap(items, x, training, seed)
+        """Compute x_ideal (eq. 6), see `SessionEncoder`."""
+        _, a, _ = self._run_passes(items, x, training, seed)
         if training:
             a = self.drop(a, self.settings.preference_dropout, seed, PREFERENCE_DROPOUT)
         return self._to_item_space(a)
@@ -52,7 +75,7 @@ class HLN(SessionEncoder):
     def encode_with_leaps(
         self, items: tf.Tensor, training: bool = False, seed: Seed | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Encodes sessions and tells what was leapt.
+        """Encode sessions, and return the leap probabilities.
 
         Args:
           items: int32 [batch, time], padded with 0.
@@ -60,64 +83,68 @@ class HLN(SessionEncoder):
           seed: On which all noise depends, see `encode`.
 
         Returns:
-          Query vectors [batch, d], and the probabilities p_{l,t} of leaping,
+          Query embeddings [batch, d], and the leap probabilities p_{l,t},
           [batch, L, time], 1 at padding.
         """
-        x = self.lookup(self.candidates(), items)
-        _, a, leaps = self._leap(items, x, training, seed)
+        x = self.lookup(self.item_embeddings(), items)
+        _, a, leaps = self._run_passes(items, x, training, seed)
         return self.to_query(self._to_item_space(a)), leaps
 
-    def _leap(
+    def _run_passes(
         self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
     ) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
-        """The L passes: h_{l,last} [batch, n] of each, a_L [batch, n], p [batch, L, time]."""
-        L = self.settings.num_groups
+        """Run the L passes: h_{l,last} [batch, n] of each, a_L [batch, n], p [batch, L, time]."""
+        unit, mask = self.leap_recurrent_unit, items > 0
         noise = self.noise(tf.shape(items), training, seed)
-        projected = self.leap_recurrent_unit.project(x)
+        projection = unit.project(x) if unit.fused else None
         a = tf.zeros([tf.shape(items)[0], self.settings.hidden_dim], x.dtype)
-        preferences, logits = [], []
-        for group in range(L):
-            h_last, leap_logits = self.leap_recurrent_unit(
-                x, projected=projected, a=a, noise=noise[group], mask=items > 0, training=training
-            )
+        preferences, leaps = [], []
+        for group in range(self.settings.num_groups):
+            if projection is None:
+                h_last, leap = unit(
+                    x, constants=[a], mask=mask, training=training, noise=noise[group]
+                )
+            else:  # the passes share the projection
+                result = unit.run_pass(projection, a, mask, training, noise[group])
+                h_last, leap = result.h_last, leap_probabilities(result.logits, mask, None, x)
             preferences.append(h_last)
-            logits.append(leap_logits)
+            leaps.append(leap)
             a = self.preference_manager(preferences)
-        return preferences, a, tf.sigmoid(tf.stack(logits, axis=1))
+        return preferences, a, tf.stack(leaps, axis=1)
 
     def _to_item_space(self, h: tf.Tensor) -> tf.Tensor:
-        """W h (eq. 6), from [..., n] to [..., d]."""
+        """Compute W h (eq. 6), from [..., n] to [..., d]."""
         return tf.matmul(h, self.W, transpose_b=True)
 
     def noise(self, shape: tf.Tensor, training: bool, seed: Seed | None) -> tf.Tensor:
-        """Logistic noise of the gates, [L, batch, time]; zeros where none is drawn."""
+        """Sample the gates' logistic noise, [L, batch, time]; zeros where none is needed."""
         shape = tf.concat([[self.settings.num_groups], shape], axis=0)
         if training or self.settings.inference_gate == "sampled":
             if training and seed is None:
                 raise ValueError("`seed` is None: noise in training must depend on the step")
             seed = tf.zeros([2], tf.int32) if seed is None else seed
-            return draw_rows(logistic_noise, shape, seed, axis=1)
+            return sample_rows(logistic_noise, shape, seed, axis=1)
         return tf.zeros(shape)
 
     def preferences(self, items: tf.Tensor) -> Preferences:
-        """The preference groups of sessions, each as a query of its own.
+        """Find the preference groups of sessions, each as a query of its own.
 
-        Group l keeps h_{l,last} of a session (eq. 4). W takes it to item space
-        as eq. 6 takes the aggregate of all groups: x_l = W h_{l,last}, and the
-        items nearest to x_l are the group's own. With aggregation `sum` (eq. 5)
-        x_ideal is the sum of the x_l, so an item's score (eq. 7) is the sum of
-        what it scores in each group.
+        Group l's preference is h_{l,last} (eq. 4). W projects it to item space as
+        eq. 6 does the aggregate of all groups: x_l = W h_{l,last}, and the items
+        nearest to x_l are the group's own. With aggregation `sum` (eq. 5) x_ideal
+        is the sum of the x_l, so an item's score (eq. 7) is the sum of its scores
+        in the groups.
 
         Args:
           items: int32 [batch, time], padded with 0.
         """
-        x = self.lookup(self.candidates(), items)
-        h, _, leaps = self._leap(items, x, training=False, seed=None)
+        x = self.lookup(self.item_embeddings(), items)
+        h, _, leaps = self._run_passes(items, x, training=False, seed=None)
         queries = self.to_query(self._to_item_space(tf.stack(h, axis=1)))
         return Preferences(queries, 1 - leaps)
 
     def retention(self, items: tf.Tensor) -> tf.Tensor:
-        """Probability that each click is kept in each group, 1 - p_{l,t}.
+        """Compute each click's retention 1 - p_{l,t} in each group.
 
         Args:
           items: int32 [batch, time], padded with 0.

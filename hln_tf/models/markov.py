@@ -1,24 +1,30 @@
 """A first-order Markov chain over items: what followed the last click."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
+import tf_keras as keras
 
 from hln_tf.data.sessions import Sessions
 from hln_tf.layers.clicks import last_click
-from hln_tf.models.base import SessionScorer
+from hln_tf.models.base import SessionCounter
 from hln_tf.models.popularity import popularity_scores
 from hln_tf.models.settings import MarkovSettings
 
 
-class Markov(SessionScorer):
-    """Scores an item by how often it followed the session's last click.
+@keras.utils.register_keras_serializable("hln_tf")
+class Markov(SessionCounter):
+    """A first-order Markov chain: scores an item by how often it followed the last click.
 
-    Items that never followed it stand behind, by popularity. The transitions
+    Items that never followed it come last, by popularity. The transitions
     are a sparse matrix in rows (CSR), so memory grows with the bigrams seen.
     """
 
-    def __init__(self, num_items: int, settings: MarkovSettings) -> None:
-        super().__init__(num_items, settings)
+    Settings = MarkovSettings
+
+    def __init__(self, num_items: int, **arguments: Any) -> None:
+        super().__init__(num_items, **arguments)
 
         def unknown_length(dtype: tf.DType, name: str) -> tf.Variable:
             empty = tf.zeros([0], dtype)
@@ -31,7 +37,7 @@ class Markov(SessionScorer):
         self.follow_counts = unknown_length(tf.float32, "follow_counts")
 
     def fit_counts(self, sessions: Sessions) -> None:
-        """Counts which item followed which."""
+        """Count which item followed which."""
         super().fit_counts(sessions)
         ends = np.zeros(len(sessions.items), bool)
         ends[sessions.offsets[1:] - 1] = True

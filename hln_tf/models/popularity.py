@@ -1,16 +1,21 @@
 """Popularity: every session gets the items clicked most often in training."""
 
 import tensorflow as tf
+import tf_keras as keras
 
-from hln_tf.models.base import SessionScorer
+from hln_tf.models.base import SessionCounter
+from hln_tf.models.settings import PopularitySettings
 
 
-class Popularity(SessionScorer):
+@keras.utils.register_keras_serializable("hln_tf")
+class Popularity(SessionCounter):
     """Scores an item by its clicks in the training sessions.
 
-    Of items with equal counts the one numbered first stands first, so that
+    Of items with equal counts the one with the smaller index is first, so that
     ranks are deterministic.
     """
+
+    Settings = PopularitySettings
 
     def scores(self, items: tf.Tensor) -> tf.Tensor:
         """See `SessionScorer`."""
@@ -19,7 +24,7 @@ class Popularity(SessionScorer):
 
 
 def popularity_scores(item_counts: tf.Tensor) -> tf.Tensor:
-    """Scores in [0, 1) that order items by count, ties by item number.
+    """Scores in [0, 1) that order items by count, ties by item index.
 
     Args:
       item_counts: int64 [items].

@@ -1,4 +1,4 @@
-"""Which models there are, and their presets. Imports no TensorFlow."""
+"""The registered models and their presets. Imports no TensorFlow."""
 
 import dataclasses
 import importlib
@@ -35,10 +35,10 @@ class ModelEntry:
     implementation: str
     presets: dict[str, dict[str, Any]] = dataclasses.field(default_factory=lambda: {"paper": {}})
 
-    def create(self, num_items: int, settings: Any, **arguments: Any) -> Any:
-        """Makes the model; imports TensorFlow."""
+    def create(self, num_items: int, **arguments: Any) -> Any:
+        """Create the model; imports TensorFlow."""
         module, _, name = self.implementation.partition(":")
-        return getattr(importlib.import_module(module), name)(num_items, settings, **arguments)
+        return getattr(importlib.import_module(module), name)(num_items, **arguments)
 
     @property
     def is_encoder(self) -> bool:
@@ -47,10 +47,10 @@ class ModelEntry:
 
 
 def _sgd_by_sample(learning_rate: float, l2: float = 0.0, batch_size: int = 50) -> dict[str, Any]:
-    """Training settings that come to gradient descent sample by sample, but in batches.
+    """Return settings equivalent to gradient descent example by example, in batches.
 
-    The loss is the mean over a batch, so the rate of a sample is that of the batch
-    over its size; a weight is pulled to 0 once in a step that uses it.
+    The loss is the mean over a batch, so the rate of an example is that of the batch
+    over its size; weight decay applies once in a step that uses the weight.
     """
     return {
         "optimizer": "sgd",
@@ -189,7 +189,7 @@ MODELS: dict[str, ModelEntry] = {
 
 
 def model_entry(name: str) -> ModelEntry:
-    """The registered model of that name.
+    """Return the registered model of that name.
 
     Raises:
       UsageError: There is none; the message lists those that exist.

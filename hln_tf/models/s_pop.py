@@ -1,12 +1,14 @@
 """S-POP: what the session clicked most, then what everyone did."""
 
 import tensorflow as tf
+import tf_keras as keras
 
-from hln_tf.models.base import SessionScorer
+from hln_tf.models.base import SessionCounter
 from hln_tf.models.settings import SPopSettings
 
 
-class SPop(SessionScorer):
+@keras.utils.register_keras_serializable("hln_tf")
+class SPop(SessionCounter):
     """Scores an item by its clicks in the session, plus its popularity.
 
     S-POP adds pop / (1 + pop) for the `top_items` most popular items of the log
@@ -15,10 +17,10 @@ class SPop(SessionScorer):
     float32 it rounds to 1 for large counts. What is added here instead is a term
     in (0, 1) that falls with an item's rank by popularity: the ranking is that of
     the definition in exact arithmetic, and of equally popular items the one
-    numbered first stands first. Items that were never clicked have the term 0.
+    with the smaller index is first. Items that were never clicked have the term 0.
     """
 
-    settings: SPopSettings
+    Settings = SPopSettings
 
     def scores(self, items: tf.Tensor) -> tf.Tensor:
         """See `SessionScorer`."""

@@ -2,23 +2,23 @@
 
 import dataclasses
 
-from hln_tf.common.errors import UsageError
+from hln_tf.common.errors import SettingError
 from hln_tf.common.settings import Range, checked, setting
 from hln_tf.layers.choices import AGGREGATIONS, GATES, INFERENCE_GATES
 
 
 @dataclasses.dataclass(frozen=True)
 class EncoderSettings:
-    """What all trained models share: the item vectors and how queries meet them."""
+    """Settings of all trained models: the item embeddings and how queries are scored with them."""
 
-    embedding_dim: int = setting(100, "size d of the item vectors", minimum=1, maximum=1_000_000)
+    embedding_dim: int = setting(100, "size d of the item embeddings", minimum=1, maximum=1_000_000)
     normalize: bool = setting(
-        False, "score by cosine times a learnt scale: item vectors and queries have length 1"
+        False, "score by cosine times a learnt scale: item embeddings and queries have length 1"
     )
-    scale: float = setting(16.0, "start value of the learnt scale, with normalize", above=0.0)
+    scale: float = setting(16.0, "initial value of the learnt scale, with normalize", above=0.0)
     dropout: float = setting(
         0.0,
-        "share of a session's item vectors zeroed in training",
+        "fraction of a session's item embeddings zeroed in training",
         minimum=0.0,
         below=1.0,
         search=Range(0.0, 0.5),
@@ -48,17 +48,17 @@ class HLNSettings(EncoderSettings):
         search=Range(0.2, 2.0, log=True),
     )
     leap_bias: float = setting(
-        0.0, "start value of b in eq. 2; below 0 starts by keeping", search=Range(-2.0, 2.0)
+        0.0, "initial value of b in eq. 2; below 0 starts by retaining", search=Range(-2.0, 2.0)
     )
     preference_dropout: float = setting(
         0.0,
-        "share of the entries of a_L, all preferences together, zeroed in training",
+        "fraction of the entries of a_L, all preferences together, zeroed in training",
         minimum=0.0,
         below=1.0,
     )
     gates: str = setting(
         "both",
-        "leap leaves out the preference gate of eq. 1, none the leap gate too: a GRU",
+        "leap omits the preference gate of eq. 1, none the leap gate too: a GRU",
         choices=GATES,
     )
     inference_gate: str = setting(
@@ -84,7 +84,7 @@ class SPopSettings:
 
     top_items: int = setting(
         100,
-        "most popular items recommended beside the session's own",
+        "most popular items recommended in addition to the session's own",
         minimum=0,
         search=Range(10, 1000, log=True),
     )
@@ -117,7 +117,7 @@ class FPMCSettings(EncoderSettings):
 
     embedding_dim: int = setting(
         200,
-        "size d of the item vectors, half for the session's term, half for the last click's",
+        "size d of the item embeddings, half for the session's term, half for the last click's",
         minimum=2,
         maximum=1_000_000,
     )
@@ -125,16 +125,16 @@ class FPMCSettings(EncoderSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.embedding_dim % 2:
-            raise UsageError(f"--embedding_dim is {self.embedding_dim}, expected an even number")
+            raise SettingError("embedding_dim", self.embedding_dim, "an even number")
 
 
 @dataclasses.dataclass(frozen=True)
 class SessionDropoutSettings(EncoderSettings):
-    """What encoders share that drop parts of a session's vector."""
+    """Settings of encoders with dropout of the session's encoding."""
 
     hidden_dropout: float = setting(
         0.0,
-        "share of the entries of the session's last vector zeroed in training",
+        "fraction of the entries of the session's encoding zeroed in training",
         minimum=0.0,
         below=1.0,
         search=Range(0.0, 0.6),
@@ -143,10 +143,10 @@ class SessionDropoutSettings(EncoderSettings):
 
 @dataclasses.dataclass(frozen=True)
 class GRU4RecSettings(SessionDropoutSettings):
-    """GRU4Rec: the GRU has as many units as item vectors have entries."""
+    """GRU4Rec: the GRU has as many units as item embeddings have entries."""
 
     tied: bool = setting(
-        False, "read clicks by the vectors that score items, else by a table of their own"
+        False, "read clicks by the embeddings that score items, else by a table of their own"
     )
 
 
@@ -159,7 +159,7 @@ class STAMPSettings(EncoderSettings):
 class NARMSettings(SessionDropoutSettings):
     """Neural attentive recommendation machine; also CSRM's inner encoder."""
 
-    embedding_dim: int = setting(50, "size d of the item vectors", minimum=1, maximum=1_000_000)
+    embedding_dim: int = setting(50, "size d of the item embeddings", minimum=1, maximum=1_000_000)
     hidden_dim: int = setting(100, "units of the GRU", minimum=1, maximum=1_000_000)
 
 
@@ -167,7 +167,7 @@ class NARMSettings(SessionDropoutSettings):
 class CSRMSettings(NARMSettings):
     """Collaborative session-based recommendation machine."""
 
-    memory_size: int = setting(10_000, "latest session vectors that are remembered", minimum=1)
+    memory_size: int = setting(10_000, "latest session encodings in the memory", minimum=1)
     neighbors: int = setting(512, "nearest of them that count", minimum=1)
 
 

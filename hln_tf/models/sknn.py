@@ -1,12 +1,13 @@
 """SKNN: the items of the train sessions that are most like the session."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+import tf_keras as keras
 
 from hln_tf.data.sessions import Sessions
-from hln_tf.models.base import SessionScorer
+from hln_tf.models.base import SessionCounter
 from hln_tf.models.settings import SKNNSettings
 
 
@@ -24,7 +25,8 @@ class Neighbors(NamedTuple):
     similarities: tf.Tensor
 
 
-class SKNN(SessionScorer):
+@keras.utils.register_keras_serializable("hln_tf")
+class SKNN(SessionCounter):
     """Session-based nearest neighbours (Jannach & Ludewig, 2017).
 
     Of the `sample_size` most recent train sessions that share an item with the
@@ -42,15 +44,15 @@ class SKNN(SessionScorer):
 
     Attributes:
       session_splits: int64 [sessions + 1], rows of `session_items`.
-      session_items: int32 [entries], item numbers from 1.
+      session_items: int32 [entries], item indices from 1.
       item_splits: int64 [items + 1], rows of `item_sessions`.
       item_sessions: int32 [entries], session numbers, rising in each row.
     """
 
-    settings: SKNNSettings
+    Settings = SKNNSettings
 
-    def __init__(self, num_items: int, settings: SKNNSettings) -> None:
-        super().__init__(num_items, settings)
+    def __init__(self, num_items: int, **arguments: Any) -> None:
+        super().__init__(num_items, **arguments)
 
         def variable(
             name: str, dtype: tf.DType, length: int, shape: list[int | None]
@@ -63,7 +65,7 @@ class SKNN(SessionScorer):
         self.item_sessions = variable("item_sessions", tf.int32, 0, [None])
 
     def fit_counts(self, sessions: Sessions) -> None:
-        """Indexes the sessions."""
+        """Index the sessions."""
         super().fit_counts(sessions)
         number = np.empty(len(sessions), np.int64)
         number[np.argsort(sessions.dates, kind="stable")[::-1]] = np.arange(len(sessions))
@@ -86,8 +88,8 @@ class SKNN(SessionScorer):
         equal ones have equal sums, whatever sessions they come from.
         """
         near = self.neighbors(items)
-        of, held = _entries(self.session_splits, self.session_items, near.sessions)
-        columns = tf.cast(held, tf.int64) - 1
+        of, stored = _entries(self.session_splits, self.session_items, near.sessions)
+        columns = tf.cast(stored, tf.int64) - 1
         indices = tf.stack([tf.gather(near.queries, of), columns], axis=1)
         shape = tf.stack([tf.shape(items, tf.int64)[0], self.num_items])
         return tf.scatter_nd(indices, tf.gather(near.similarities, of), shape)
@@ -138,7 +140,7 @@ class SKNN(SessionScorer):
         of, sessions = _entries(
             self.item_splits, self.item_sessions, tf.gather_nd(items, clicks) - 1
         )
-        # One key for each pair of query and session: sorted, those of a pair stand together.
+        # One key for each pair of query and session: sorted, those of a pair are adjacent.
         size = tf.maximum(tf.size(self.session_splits, tf.int64) - 1, 1)
         keys = tf.sort(tf.gather(clicks[:, 0], of) * size + tf.cast(sessions, tf.int64))
         starts = tf.where(keys != tf.pad(keys, [[1, 0]], constant_values=-1)[:-1])[:, 0]

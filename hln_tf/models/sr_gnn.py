@@ -8,15 +8,16 @@ import tf_keras as keras
 from hln_tf.layers.clicks import last_click
 from hln_tf.layers.item_graph import ItemGraph
 from hln_tf.layers.sharding import Seed
-from hln_tf.models.base import SessionEncoder
+from hln_tf.models.encoder import SessionEncoder
 from hln_tf.models.settings import SRGNNSettings
 
 
+@keras.utils.register_keras_serializable("hln_tf")
 class SRGNN(SessionEncoder):
-    """Items of a session learn from those clicked before and after them.
+    """A gated graph network over the session's items.
 
     A session is a graph of its distinct items with an edge for each step from one
-    to the next. In each propagation, the vectors v of all items become
+    to the next. In each propagation, the embeddings v of all items become
 
         a = [A_in (v H_in + b_in); A_out (v H_out + b_out)],  v = GRU(v, a)
 
@@ -28,13 +29,11 @@ class SRGNN(SessionEncoder):
     All weights start uniform on +-1/sqrt(d), as the authors' do.
     """
 
-    settings: SRGNNSettings
+    Settings = SRGNNSettings
 
-    def __init__(
-        self, num_items: int, settings: SRGNNSettings, loss: str = "softmax", **task: Any
-    ) -> None:
-        super().__init__(num_items, settings, loss, **task)
-        d = settings.embedding_dim
+    def __init__(self, num_items: int, **arguments: Any) -> None:
+        super().__init__(num_items, **arguments)
+        d = self.settings.embedding_dim
 
         def start() -> keras.initializers.Initializer:
             return keras.initializers.RandomUniform(-(d**-0.5), d**-0.5)
@@ -54,7 +53,7 @@ class SRGNN(SessionEncoder):
         self.W_1, self.W_2, self.W_3 = dense(use_bias=True), dense(False), dense(False)
         self.q = self.add_weight(name="q", shape=(d,), initializer=start())
 
-    def encode_vectors(
+    def encode_embeddings(
         self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
     ) -> tf.Tensor:
         """W_3 [v_t; s_g], see `SessionEncoder`."""
@@ -68,7 +67,7 @@ class SRGNN(SessionEncoder):
             v, _ = self.gru(a, [v])
         v_i = tf.gather(tf.reshape(v, tf.shape(x)), graph.node, axis=1, batch_dims=1)
         v_t = last_click(v_i, items)
-        heard = tf.sigmoid(self.W_1(v_t)[:, None] + self.W_2(v_i))
-        attention = tf.reduce_sum(heard * self.q, axis=-1) * tf.cast(items > 0, x.dtype)
+        energy = tf.sigmoid(self.W_1(v_t)[:, None] + self.W_2(v_i))
+        attention = tf.reduce_sum(energy * self.q, axis=-1) * tf.cast(items > 0, x.dtype)
         s_g = tf.reduce_sum(attention[..., None] * v_i, axis=1)
         return self.W_3(tf.concat([v_t, s_g], axis=1))

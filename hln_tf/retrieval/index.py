@@ -83,7 +83,7 @@ class CandidateRanker(tf.Module):
         self._popular = tf.Variable(order, trainable=False, name="popular")
         self._popularity = tf.Variable(popularity[order], trainable=False, name="popularity")
         if self.encode is not None:
-            self.embeddings = model.candidates()
+            self.embeddings = model.item_embeddings()
             if rows is not None:
                 self.embeddings = tf.gather(self.embeddings, rows)
             if not isinstance(self.embeddings, tf.Variable):

@@ -1,13 +1,13 @@
 from .in_batch import InBatchSoftmax as InBatchSoftmax
 from .loss import RetrievalLoss as RetrievalLoss
+from .negatives import NegativeSampler as NegativeSampler
+from .registry import get as get
+from .retrieval import FullCatalogueRetrieval as FullCatalogueRetrieval
 from .sampled import BPR as BPR
 from .sampled import TOP1 as TOP1
 from .sampled import AdaptiveBPR as AdaptiveBPR
 from .sampled import BPRMax as BPRMax
-from .negatives import NegativeSampler as NegativeSampler
 from .sampled import PairwiseLoss as PairwiseLoss
 from .sampled import SampledSoftmax as SampledSoftmax
-from .registry import get as get
-from .retrieval import FullCatalogueRetrieval as FullCatalogueRetrieval
 from .softmax import Equation8 as Equation8
 from .softmax import FullSoftmax as FullSoftmax

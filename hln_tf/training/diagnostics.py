@@ -16,7 +16,7 @@ from hln_tf.analysis.retention import (
     retention_of_clicks,
 )
 from hln_tf.data.sessions import Sessions
-from hln_tf.models.base import SessionEncoder
+from hln_tf.models.encoder import SessionEncoder
 from hln_tf.training.gradients import compile_gradient_norm
 from hln_tf.training.projector import write_projector
 from hln_tf.training.settings import RunConfig

@@ -31,7 +31,7 @@ def evaluate(
     model.ranking.reset_states()
     with progress_bar(label, "examples", len(prefixes)) as bar:
         for batch in prefixes.batches(prefixes.by_length(), batch_size):
-            model.compiled_test_step(batch["items"], batch["target"])
+            model.compiled_rank_step(batch["items"], batch["target"])
             bar.update(len(batch["target"]))
             stop.check()
     return model.ranking.results()

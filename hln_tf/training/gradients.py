@@ -5,7 +5,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from hln_tf.layers.sharding import replica_part
-from hln_tf.models.base import Batch, SessionEncoder
+from hln_tf.models.base import Batch
+from hln_tf.models.encoder import SessionEncoder
 from hln_tf.training.optimizers import sum_duplicate_rows
 
 STEP_SIGNATURE = [

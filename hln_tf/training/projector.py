@@ -8,7 +8,7 @@ from tensorboard.plugins import projector
 
 from hln_tf.analysis.item_embeddings import most_popular
 from hln_tf.common import files
-from hln_tf.models.base import SessionEncoder
+from hln_tf.models.encoder import SessionEncoder
 
 # Number of items that a browser projects without delay.
 MAX_ITEMS = 10_000

@@ -15,7 +15,8 @@ import tf_keras as keras
 from hln_tf.data.layout import SPLITS
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions, read_sessions
-from hln_tf.models.base import SessionEncoder, SessionScorer
+from hln_tf.models.base import SessionScorer
+from hln_tf.models.encoder import SessionEncoder
 from hln_tf.training.context import RunContext
 from hln_tf.training.evaluation import describe, evaluate
 from hln_tf.training.hparams import RESULTS, HParamsLogger, record_metrics

@@ -10,7 +10,7 @@ from hln_tf.common import __version__
 from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.settings import Range, checked, from_dict, setting
 from hln_tf.data.layout import Manifest
-from hln_tf.layers.choices import SCORE_MEGABYTES
+from hln_tf.layers.choices import LOSSES, PRECISIONS, SCORE_MEGABYTES
 from hln_tf.models.registry import model_entry
 
 # The validation metric that chooses the epoch and that a search maximises.
@@ -36,7 +36,7 @@ class TrainingSettings:
         "softmax",
         "cross-entropy over the catalogue, eq. 8 as printed, or of the target against sampled "
         "negatives: cross-entropy (sampled, for large catalogues) and pairwise losses",
-        choices=("softmax", "equation_8", "sampled", "bpr", "bpr_adaptive", "bpr_max", "top1"),
+        choices=LOSSES,
     )
     num_negatives: int = setting(
         1024, "negatives in a step, for losses that sample them", minimum=1, maximum=10_000_000
@@ -72,7 +72,7 @@ class TrainingSettings:
     precision: str = setting(
         "float32",
         "bfloat16 rounds the factors of the softmax's products; weights and sums stay float32",
-        choices=("float32", "bfloat16"),
+        choices=PRECISIONS,
     )
     clip_norm: float = setting(0.0, "largest global norm of the gradients, 0 for none", minimum=0.0)
     l2: float = setting(0.0, "weight decay: adds this times a weight to its gradient", minimum=0.0)
@@ -268,8 +268,11 @@ class RunConfig:
 
     def create_model(self) -> Any:
         """Create the model with initial weights; imports TensorFlow."""
-        entry = model_entry(self.model)
-        of_loss = ("loss", "precision", "num_negatives", "sampling_power", "score_penalty")
-        names = (*of_loss, "score_megabytes")
-        arguments = {name: getattr(self.training, name) for name in names if entry.is_encoder}
-        return entry.create(self.data.items, self.model_settings, **arguments)
+        entry, settings = model_entry(self.model), dataclasses.asdict(self.training)
+        arguments = dataclasses.asdict(self.model_settings)
+        arguments["score_megabytes"] = settings["score_megabytes"]
+        if entry.is_encoder:
+            from hln_tf.tasks.registry import get
+
+            arguments["loss"] = get(settings.pop("loss"), **settings)
+        return entry.create(self.data.items, **arguments)

@@ -16,7 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from hln_tf.analysis.learning_curves import OF_EPOCHS
-from hln_tf.models.base import SessionEncoder
+from hln_tf.models.encoder import SessionEncoder
 from hln_tf.training.profile import Profile
 
 

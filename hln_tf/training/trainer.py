@@ -16,7 +16,7 @@ from hln_tf.common.interrupt import TrainingInterrupt
 from hln_tf.common.progress import progress_bar
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions
-from hln_tf.models.base import SessionEncoder
+from hln_tf.models.encoder import SessionEncoder
 from hln_tf.training.context import RunContext
 from hln_tf.training.evaluation import describe, evaluate
 from hln_tf.training.gradients import STEP_SIGNATURE, replica_gradients

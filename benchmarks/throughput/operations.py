@@ -14,8 +14,8 @@ from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import read_sessions
 from hln_tf.layers.catalogue_scores import catalogue_top_k
-from hln_tf.models import HLNSettings, SessionEncoder, SessionScorer
-from hln_tf.models.hln import HLN
+from hln_tf.models import HLN, SessionEncoder, SessionScorer
+from hln_tf.tasks import FullSoftmax
 from hln_tf.training import TrainingSettings
 from hln_tf.training.evaluation import evaluate
 from hln_tf.training.trainer import compile_step, make_optimizer
@@ -29,8 +29,8 @@ def read_prefixes(data_dir: Path, split: str) -> Prefixes:
 def create_hln(num_items: int, seed: int, precision: str = "float32") -> HLN:
     """Create HLN with the paper's sizes and initial weights from a seed."""
     keras.utils.set_random_seed(seed)
-    model = HLN(num_items, HLNSettings(), precision=precision)
-    model(tf.ones([1, 2], tf.int32))
+    model = HLN(num_items, loss=FullSoftmax(precision))
+    model.build()
     return model
 
 

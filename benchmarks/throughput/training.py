@@ -16,7 +16,7 @@ from benchmarks.throughput.settings import ThroughputSettings
 from benchmarks.timing import rate, time_interleaved, time_ratio
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.models import HLNSettings
-from hln_tf.tasks.full_softmax import FullSoftmaxRetrieval
+from hln_tf.tasks import FullSoftmax
 from hln_tf.training import TrainingSettings
 
 HEADER = (
@@ -230,8 +230,8 @@ def _softmaxes(num_items: int, batch_size: int, seed: int) -> dict[str, Step]:
         return run
 
     return {
-        PACKAGE: with_gradient(FullSoftmaxRetrieval().losses),
-        BFLOAT16: with_gradient(FullSoftmaxRetrieval(precision="bfloat16").losses),
+        PACKAGE: with_gradient(FullSoftmax()),
+        BFLOAT16: with_gradient(FullSoftmax("bfloat16")),
         PLAIN: with_gradient(plain),
     }
 

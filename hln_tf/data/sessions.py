@@ -1,6 +1,7 @@
 """Sessions in columns, and their TFRecords."""
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,17 @@ class Sessions:
     def latest(self, count: int) -> "Sessions":
         """Select the last `count` sessions, or all if there are fewer."""
         return self.where(np.arange(len(self)) >= len(self) - count)
+
+    @classmethod
+    def from_lists(cls, sessions: Iterable[Sequence[int]]) -> "Sessions":
+        """Make sessions from the item indices of each, dated 0, 1, 2, ..."""
+        items = [np.asarray(session, np.int32) for session in sessions]
+        lengths = [len(session) for session in items]
+        return cls(
+            items=np.concatenate([np.empty(0, np.int32), *items]),
+            offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+            dates=np.arange(len(items), dtype=np.int64),
+        )
 
 
 def read_split(directory: str | Path, split: str) -> Sessions:

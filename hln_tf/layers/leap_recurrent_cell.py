@@ -91,9 +91,9 @@ class LeapRecurrentCell(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Add the weights of eq. 1-4."""
-        first = input_shape[0] if isinstance(input_shape, tuple | list) else None
-        is_nested = isinstance(first, tuple | list | tf.TensorShape)
-        d, n = (first if is_nested else input_shape)[-1], self.units
+        if isinstance(input_shape[0], tuple | list | tf.TensorShape):
+            input_shape = input_shape[0]  # of x_t, without noise and what is available
+        d, n = input_shape[-1], self.units
         if d is None:
             raise ValueError(
                 f"the last dimension of the inputs must be known, received shape {input_shape}"

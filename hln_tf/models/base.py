@@ -81,6 +81,7 @@ class SessionScorer(tfrs.Model):
     encode: Callable[..., tf.Tensor] | None = None
     preferences: Callable[[tf.Tensor], Preferences] | None = None
     workdir: str | None = None
+    built: bool
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -325,7 +326,7 @@ def _signature(cls: type[SessionScorer]) -> inspect.Signature:
             inspect.Parameter(field.name, kind, default=field.default, annotation=field.type)
         )
     for base in cls.__mro__:
-        for parameter in inspect.signature(base.__init__).parameters.values():
+        for parameter in inspect.signature(vars(base).get("__init__", cls)).parameters.values():
             if parameter.kind is kind and parameter.name not in {p.name for p in parameters}:
                 parameters.append(parameter)
         if base is SessionScorer:

@@ -40,6 +40,7 @@ class SampledSoftmax(RetrievalLoss):
     """
 
     reads_all_items = False
+    negatives: NegativeSampler
 
     def __init__(
         self, num_negatives: int = 1024, sampling_power: float = 0.5, **kwargs: Any
@@ -81,6 +82,7 @@ class PairwiseLoss(RetrievalLoss):
     """
 
     reads_all_items = False
+    negatives: NegativeSampler
 
     def __init__(
         self, num_negatives: int = 1024, sampling_power: float = 0.5, **kwargs: Any

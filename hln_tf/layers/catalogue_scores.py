@@ -75,7 +75,7 @@ class CatalogueStatistics(NamedTuple):
     log_partition: tf.Tensor
 
     def cross_entropy(self) -> tf.Tensor:
-        """The full softmax's cross-entropy of each target, float [batch]."""
+        """Compute the full softmax's cross-entropy of each target, float [batch]."""
         return self.log_partition - self.target_scores
 
 

@@ -1,10 +1,10 @@
-"""Vectors of sessions from those of their clicks; padding, item 0, may stand anywhere."""
+"""Vectors of sessions from those of their clicks; padding, item 0, may be anywhere."""
 
 import tensorflow as tf
 
 
 def last_click(x: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-    """What belongs to each session's last click.
+    """Gather what belongs to each session's last click.
 
     Args:
       x: [batch, time, ...].
@@ -19,7 +19,7 @@ def last_click(x: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
 
 
 def mean_of_clicks(x: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-    """The mean over each session's clicks, 0 for a session without one.
+    """Compute the mean over each session's clicks, 0 for a session without one.
 
     Args:
       x: float [batch, time, d], 0 at padding.

@@ -29,7 +29,6 @@ class GRU(keras.layers.Layer):
       All states h_t, [batch, time, n], and the last ones, [batch, n].
 
     Example:
-
     >>> states, last = GRU(6)(tf.random.normal([2, 5, 4]), mask=tf.ones([2, 5], bool))
     >>> states.shape, last.shape
     (TensorShape([2, 5, 6]), TensorShape([2, 6]))

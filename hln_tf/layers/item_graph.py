@@ -8,13 +8,13 @@ import tensorflow as tf
 class ItemGraph(NamedTuple):
     """The graphs of a batch of sessions.
 
-    A session's node for an item stands at the place of its first click on it; the
-    other places of the session have no edges. An edge leads from each click to the
+    A session's node for an item is at the time step of its first click on it; the
+    other steps of the session have no edges. An edge leads from each click to the
     next one; repeated edges count once, and a click repeated at once is an edge of
     a node to itself.
 
     Attributes:
-      node: int32 [batch, time], place of each click's node.
+      node: int32 [batch, time], time step of each click's node.
       A_in: float32 [batch, time, time], means over predecessors: entry (w, v) is
         1 / (w's predecessors) where an edge leads from v to w.
       A_out: float32 [batch, time, time], means over successors: entry (v, w) is
@@ -27,7 +27,7 @@ class ItemGraph(NamedTuple):
 
     @classmethod
     def from_items(cls, items: tf.Tensor) -> "ItemGraph":
-        """The graphs of sessions, int [batch, time], padded with 0 anywhere."""
+        """Build the graphs of sessions, int [batch, time], padded with 0 anywhere."""
         node = tf.argmax(items[:, :, None] == items[:, None, :], axis=2, output_type=tf.int32)
         is_click = items > 0
         number = tf.cumsum(tf.cast(is_click, tf.int32), axis=1)
@@ -40,5 +40,5 @@ class ItemGraph(NamedTuple):
 
 
 def _means(edges: tf.Tensor) -> tf.Tensor:
-    """Divides each row by its sum; one without an edge stays 0."""
+    """Divide each row by its sum; one without an edge stays 0."""
     return tf.math.divide_no_nan(edges, tf.reduce_sum(edges, axis=2, keepdims=True))

@@ -31,13 +31,13 @@ class LeapGate:
         self.inference_gate = inference_gate
 
     def is_sampled(self, training: bool | None) -> bool:
-        """Whether the gate depends on noise."""
+        """Check whether the gate depends on noise."""
         return bool(training) or self.inference_gate == "sampled"
 
     def __call__(
         self, logit: tf.Tensor, noise: tf.Tensor | None, training: bool | None
     ) -> tf.Tensor:
-        """The gate.
+        """Compute the gate.
 
         Args:
           logit: float [...], whose sigmoid is the leap probability.
@@ -51,11 +51,11 @@ class LeapGate:
         return tf.cast(logit > 0, logit.dtype)
 
     def hard(self, logit: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-        """The sampled gate's value without its gradient."""
+        """Return the sampled gate's value without its gradient."""
         return RelaxedBernoulli(self.temperature, logits=logit).hard(noise)
 
     def slope(self, logit: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-        """The derivative of the sampled gate by its logit."""
+        """Compute the derivative of the sampled gate by its logit."""
         with tf.GradientTape() as tape:
             tape.watch(logit)
             gate = self(logit, noise, training=True)

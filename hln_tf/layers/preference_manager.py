@@ -11,7 +11,7 @@ from hln_tf.layers.choices import AGGREGATIONS
 
 @keras.utils.register_keras_serializable("hln_tf")
 class PreferenceManager(keras.layers.Layer):
-    """Aggregates the preferences learnt so far into a_l (eq. 5 of Guo et al., SIGIR 2020).
+    """The aggregate a_l of the preferences learnt so far (eq. 5 of Guo et al., SIGIR 2020).
 
     Args:
       aggregation: `sum` is eq. 5; `max` takes the elementwise maximum;
@@ -28,7 +28,6 @@ class PreferenceManager(keras.layers.Layer):
       ValueError: `aggregation` is not allowed.
 
     Example:
-
     >>> PreferenceManager("sum")([tf.ones([1, 2]), tf.ones([1, 2])]).numpy()
     array([[2., 2.]], dtype=float32)
     """

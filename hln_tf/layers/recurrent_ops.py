@@ -119,8 +119,8 @@ def run_recurrence(
       gate: The leap gate; None for a GRU.
       leap_input: [time, batch, 1], the leap logit's part without h_{t-1}.
       noise: [time, batch, 1], logistic, where the gate is sampled.
-      available: [time, batch, 1], 0 at padding and where a click must be leapt
-        over, else 1; None where all are available.
+      available: [time, batch, 1], 0 at padding and where a click must be
+        skipped, else 1; None where all are available.
       h_0: [batch, n], the initial state; None for zeros.
       training: Whether a gradient is needed; the gate is then sampled.
       return_states: Whether to return every state.
@@ -233,8 +233,8 @@ def _backward(
     d_states: tf.Tensor | None,
     d_logits: tf.Tensor | None,
 ) -> _Inputs:
-    """The gradients by all inputs."""
-    gru_input, weights, leap_input, available, h_0 = inputs
+    """Compute the gradients by all inputs."""
+    gru_input, weights, _, available, h_0 = inputs
     made, kernels, w_q = arrays.made, gate_kernels(weights.U), weights.w_q
     time, dtype = tf.shape(gru_input[0])[0], gru_input[0].dtype
     g = slope = None
@@ -242,7 +242,7 @@ def _backward(
         g, slope = gate.hard(arrays.logits, noise), gate.slope(arrays.logits, noise)
 
     def step(t: tf.Tensor, d_h: tf.Tensor, before: tf.Tensor, arrays: Any) -> Any:
-        """The gradients by all that h_t is made of; those by h_{t-1} but for the products."""
+        """Compute the gradients by the parts of h_t; those by h_{t-1} without the products'."""
         update, reset, candidate, recurrent = (part[t] for part in made[1:])
         away = (1 - update) * (before - candidate)  # h_{t-1} less the GRU's state
         d_gates, d_logit = [], None
@@ -270,7 +270,7 @@ def _backward(
         return direct, d_logit, (d_update, d_reset, d_recurrent), arrays
 
     def chain(t: tf.Tensor, d_h: tf.Tensor, before: tf.Tensor, arrays: Any) -> Any:
-        """The gradient by h_{t-1}."""
+        """Compute the gradient by h_{t-1}."""
         direct, d_logit, d_products, arrays = step(t, d_h, before, arrays)
         by_products = zip(d_products, kernels, strict=True)
         through = [tf.matmul(d, kernel, transpose_b=True) for d, kernel in by_products]

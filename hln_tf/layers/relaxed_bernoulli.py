@@ -1,4 +1,4 @@
-"""A relaxed Bernoulli distribution whose samples can be used straight-through."""
+"""A relaxed Bernoulli distribution with a straight-through estimator."""
 
 from typing import Any
 
@@ -15,16 +15,15 @@ class RelaxedBernoulli(tfp.distributions.RelaxedBernoulli):
     all steps of a recurrence and passed in, which leaves random numbers out of
     the loop and makes them a function of the seed.
 
-    Unlike those of its parent, samples have finite gradients at saturated
-    logits: the parent's sigmoid evaluates `exp` where it has overflowed, and
-    zero times infinity is not a number.
+    Unlike its parent's, a sample has finite gradients at saturated logits: the
+    parent's sigmoid evaluates `exp` where it has overflowed, and zero times
+    infinity is not a number.
 
     Args:
       temperature: Temperature of the relaxation, above 0.
       logits: float [...], log-odds of 1.
 
     Example:
-
     >>> gate = RelaxedBernoulli(1.0, logits=tf.constant([-30.0, 30.0]))
     >>> gate.straight_through(seed=[1, 2]).numpy()
     array([0., 1.], dtype=float32)
@@ -46,11 +45,11 @@ class RelaxedBernoulli(tfp.distributions.RelaxedBernoulli):
         return self.hard(noise) + (relaxed - tf.stop_gradient(relaxed))
 
     def hard(self, noise: tf.Tensor) -> tf.Tensor:
-        """The value of exactly 0 or 1 for given logistic noise, without a gradient."""
+        """Return the value of exactly 0 or 1 for given logistic noise, without a gradient."""
         return tf.cast(self.logits + noise > 0, self.dtype)
 
     def relaxed(self, noise: tf.Tensor) -> tf.Tensor:
-        """The relaxed value in [0, 1] for given logistic noise."""
+        """Compute the relaxed value in [0, 1] for given logistic noise."""
         return tf.sigmoid((self.logits + noise) / self.temperature)
 
     def _sample_n(self, n: tf.Tensor, seed: Any = None, **kwargs: Any) -> tf.Tensor:

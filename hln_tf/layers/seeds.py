@@ -15,7 +15,6 @@ class SeedGenerator(tf.Module):
       seed: Fixes the seeds; None for one that `keras.utils.set_random_seed` fixes.
 
     Example:
-
     >>> seeds = SeedGenerator(1)
     >>> bool(tf.reduce_all(seeds.next() == seeds.next()))
     False

@@ -26,7 +26,7 @@ class SessionAttention(keras.layers.Layer):
     """
 
     def build(self, input_shape: tf.TensorShape) -> None:
-        """Adds A1, A2 and v."""
+        """Add A1, A2 and v."""
         n = input_shape[-1]
         self.A1 = self.add_weight(name="A1", shape=(n, n))
         self.A2 = self.add_weight(name="A2", shape=(n, n))
@@ -34,7 +34,7 @@ class SessionAttention(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, states: tf.Tensor, last: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """See the class."""
+        """Sum the states; see the class."""
         from_last = tf.matmul(last, self.A1, transpose_b=True)[:, None, :]
         from_states = tf.tensordot(states, tf.transpose(self.A2), 1)
         alpha: Any = tf.tensordot(tf.sigmoid(from_last + from_states), self.v, 1)

@@ -19,8 +19,8 @@ class SessionMemory(keras.layers.Layer):
       neighbors: Nearest vectors that a reader gets.
 
     Attributes:
-      vectors: float32 [size, n]; vector i of all that were ever written stands in
-        row i mod size.
+      vectors: float32 [size, n]; vector i of all that were ever written is in row
+        i mod size.
       written: int64 [], how many that were.
     """
 
@@ -29,7 +29,7 @@ class SessionMemory(keras.layers.Layer):
         self.size, self.units, self.neighbors = size, units, neighbors
 
     def build(self, input_shape: Any) -> None:
-        """Adds the memory, empty."""
+        """Add the memory, empty."""
         self.vectors = self.add_weight(
             name="vectors", shape=(self.size, self.units), initializer="zeros", trainable=False
         )
@@ -39,7 +39,7 @@ class SessionMemory(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, keys: tf.Tensor) -> tf.Tensor:
-        """Reads: the nearest vectors by cosine, weighed by the softmax of their cosines.
+        """Read the nearest vectors by cosine, weighted by the softmax of their cosines.
 
         Vectors as near as the last of the `neighbors` nearest all count.
 
@@ -67,15 +67,15 @@ class SessionMemory(keras.layers.Layer):
         return tf.math.divide_no_nan(tf.matmul(weights, vectors), total)
 
     def write(self, vectors: tf.Tensor) -> None:
-        """Adds vectors, float32 [batch, n], the oldest first."""
+        """Add vectors, float32 [batch, n], the oldest first."""
         count = tf.shape(vectors, tf.int64)[0]
         # Of more than there is room for the last ones stay.
-        kept = tf.minimum(count, self.size)
-        rows = (self.written + tf.range(count - kept, count)) % self.size
-        self.vectors.scatter_update(tf.IndexedSlices(vectors[count - kept :], rows))
+        stored = tf.minimum(count, self.size)
+        rows = (self.written + tf.range(count - stored, count)) % self.size
+        self.vectors.scatter_update(tf.IndexedSlices(vectors[count - stored :], rows))
         self.written.assign_add(count)
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments that make an equal layer."""
+        """Return the arguments that make an equal layer."""
         sizes = {"size": self.size, "units": self.units, "neighbors": self.neighbors}
         return {**super().get_config(), **sizes}

@@ -1,6 +1,6 @@
-"""A replica's part of a global batch, and noise that does not depend on how it is parted.
+"""A replica's part of a global batch, and noise that does not depend on how it is split.
 
-Every worker makes the whole batch, some kilobytes of item numbers, and each
+Every worker makes the whole batch, some kilobytes of item indices, and each
 replica takes its rows: what a step computes is then a function of the seed, the
 epoch and the step, for any number of replicas.
 """
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 
 class ReplicaSeed(NamedTuple):
-    """What the noise of a replica's rows depends on.
+    """The seed of a replica's noise and the rows that the noise is for.
 
     Attributes:
       step: int32 [2], the step's seed.
@@ -29,29 +29,29 @@ Seed: TypeAlias = tf.Tensor | ReplicaSeed
 
 
 def step_seed(seed: Seed) -> tf.Tensor:
-    """The seed of noise that all replicas share, int32 [2]."""
+    """Return the seed of noise that all replicas share, int32 [2]."""
     return seed.step if isinstance(seed, ReplicaSeed) else seed
 
 
 def sample_rows(
-    draw: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], shape: tf.Tensor, seed: Seed, axis: int
+    sample: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], shape: tf.Tensor, seed: Seed, axis: int
 ) -> tf.Tensor:
-    """Draws for the whole batch and keeps the replica's rows.
+    """Sample noise for the whole batch and return the replica's rows.
 
     Args:
-      draw: From a shape, int32 [rank], and a seed, int32 [2], to noise.
+      sample: From a shape, int32 [rank], and a seed, int32 [2], to noise.
       shape: int32 [rank], of the noise for this replica's rows.
       seed: int32 [2] where the batch is whole, else a `ReplicaSeed`.
       axis: Axis of the rows.
     """
     if not isinstance(seed, ReplicaSeed):
-        return draw(shape, seed)
+        return sample(shape, seed)
     whole = tf.concat([shape[:axis], [seed.batch], shape[axis + 1 :]], axis=0)
-    return tf.gather(draw(whole, seed.step), seed.rows, axis=axis)
+    return tf.gather(sample(whole, seed.step), seed.rows, axis=axis)
 
 
 def replica_part(batch: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-    """This replica's rows of a global batch; call in a replica context.
+    """Take this replica's rows of a global batch; call in a replica context.
 
     Replicas get equally many rows. Where the batch has too few, its last row
     fills up, with weight 0.

@@ -50,11 +50,11 @@ class _MeanOverRanks(keras.metrics.Metric):
         self.count.assign_add(tf.reduce_sum(weight))
 
     def value(self, ranks: tf.Tensor) -> tf.Tensor:
-        """The value of an example whose target ranks within the cut-off, float64 [batch]."""
+        """Compute the values of targets that rank within the cut-off, float64 [batch]."""
         raise NotImplementedError(f"{type(self).__name__} must define `value`")
 
     def result(self) -> tf.Tensor:
-        """The mean, as a fraction of 1."""
+        """Compute the mean, as a fraction of 1."""
         return tf.math.divide_no_nan(self.total, self.count)
 
     def get_config(self) -> dict[str, Any]:
@@ -71,7 +71,6 @@ class RecallAtK(_MeanOverRanks):
       name: Name of the metric, `recall@k` by default.
 
     Example:
-
     >>> metric = RecallAtK(2)
     >>> metric.update_state([1, 2, 3, 4])
     >>> float(metric.result())
@@ -82,7 +81,7 @@ class RecallAtK(_MeanOverRanks):
         super().__init__(k, name or f"recall@{k}", **kwargs)
 
     def value(self, ranks: tf.Tensor) -> tf.Tensor:
-        """One for each hit."""
+        """Count one for each hit."""
         return tf.ones_like(ranks)
 
 
@@ -95,7 +94,6 @@ class MRRAtK(_MeanOverRanks):
       name: Name of the metric, `mrr@k` by default.
 
     Example:
-
     >>> metric = MRRAtK(2)
     >>> metric.update_state([1, 2, 3, 4])
     >>> float(metric.result())
@@ -106,7 +104,7 @@ class MRRAtK(_MeanOverRanks):
         super().__init__(k, name or f"mrr@{k}", **kwargs)
 
     def value(self, ranks: tf.Tensor) -> tf.Tensor:
-        """The reciprocal rank."""
+        """Compute the reciprocal ranks."""
         return 1 / ranks
 
 
@@ -190,7 +188,7 @@ class FullCatalogueRanking(tfrs.metrics.Factorized):
             metric.reset_state()
 
     def results(self) -> dict[str, float]:
-        """The metrics by name, such as `mrr@20`, as fractions of 1."""
+        """Return the metrics by name, such as `mrr@20`, as fractions of 1."""
         return {metric.name: float(metric.result()) for metric in self.metrics_at_k}
 
     def get_config(self) -> dict[str, Any]:

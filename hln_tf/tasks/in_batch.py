@@ -52,7 +52,7 @@ class InBatchSoftmax(RetrievalLoss):
     def call(
         self, query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor, seed: Seed | None = None
     ) -> tf.Tensor:
-        """See `RetrievalLoss`."""
+        """Compute the losses; see `RetrievalLoss`."""
         return self._task(
             query,
             tf.gather(candidates, target),
@@ -68,7 +68,7 @@ class InBatchSoftmax(RetrievalLoss):
         target: tf.Tensor,
         statistics: CatalogueStatistics,
     ) -> tf.Tensor:
-        """See `RetrievalLoss`; the full softmax's loss."""
+        """Return the full softmax's losses; see `RetrievalLoss`."""
         return statistics.cross_entropy()
 
     def get_config(self) -> dict[str, Any]:

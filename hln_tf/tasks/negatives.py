@@ -80,7 +80,7 @@ class NegativeSampler(keras.layers.Layer):
         return tf.minimum(rows, tf.size(self.cumulative) - 1)  # the last point may round to 1
 
     def log_expected_count(self, rows: tf.Tensor) -> tf.Tensor:
-        """The log(N q_i) of items by row, float32 of the same shape."""
+        """Compute log(N q_i) of items by row, float32 of the same shape."""
         below = tf.gather(self.cumulative, tf.maximum(rows - 1, 0))
         below = tf.where(rows > 0, below, 0)
         expected = self.num_negatives * (tf.gather(self.cumulative, rows) - below)

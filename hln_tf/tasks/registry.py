@@ -36,7 +36,6 @@ def get(identifier: Any, **settings: Any) -> RetrievalLoss:
       ValueError: There is no such loss.
 
     Example:
-
     >>> get("sampled", num_negatives=64, precision="float32").num_negatives
     64
     """

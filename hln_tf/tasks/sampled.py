@@ -32,7 +32,6 @@ class SampledSoftmax(RetrievalLoss):
       **kwargs: Of a Keras layer.
 
     Example:
-
     >>> loss = SampledSoftmax(num_negatives=4, sampling_power=0.0)
     >>> loss.prepare(num_items=4)
     >>> loss(tf.zeros([1, 2]), tf.zeros([4, 2]), tf.constant([3])).numpy().round(3)
@@ -50,7 +49,7 @@ class SampledSoftmax(RetrievalLoss):
     def call(
         self, query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor, seed: Seed | None = None
     ) -> tf.Tensor:
-        """See `RetrievalLoss`."""
+        """Compute the losses; see `RetrievalLoss`."""
         rows = self.negatives(seed)
         scores = sampled_scores(query, candidates, target, rows)
         of_negatives = scores.of_negatives - self.negatives.log_expected_count(rows)
@@ -65,7 +64,7 @@ class SampledSoftmax(RetrievalLoss):
         target: tf.Tensor,
         statistics: CatalogueStatistics,
     ) -> tf.Tensor:
-        """See `RetrievalLoss`; the full softmax's loss."""
+        """Return the full softmax's losses; see `RetrievalLoss`."""
         return statistics.cross_entropy()
 
 
@@ -92,7 +91,7 @@ class PairwiseLoss(RetrievalLoss):
     def call(
         self, query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor, seed: Seed | None = None
     ) -> tf.Tensor:
-        """See `RetrievalLoss`."""
+        """Compute the losses; see `RetrievalLoss`."""
         scores = sampled_scores(query, candidates, target, self.negatives(seed))
         counted = tf.cast(~scores.is_hit, scores.of_negatives.dtype)
         return self.pairs(scores.of_target, scores.of_negatives, counted)
@@ -113,7 +112,7 @@ class BPR(PairwiseLoss):
     """Bayesian personalised ranking, mean_j -log s(r_i - r_j) (Rendle et al., UAI 2009)."""
 
     def pairs(self, r_i: tf.Tensor, r_j: tf.Tensor, counted: tf.Tensor) -> tf.Tensor:
-        """See `PairwiseLoss`."""
+        """Compare the pairs; see `PairwiseLoss`."""
         return _mean(-tf.math.log_sigmoid(r_i - r_j), counted)
 
 
@@ -122,7 +121,7 @@ class AdaptiveBPR(PairwiseLoss):
     """BPR against the hardest negative, -log s(r_i - max_j r_j) (Zhang et al., SIGIR 2013)."""
 
     def pairs(self, r_i: tf.Tensor, r_j: tf.Tensor, counted: tf.Tensor) -> tf.Tensor:
-        """See `PairwiseLoss`."""
+        """Compare the pairs; see `PairwiseLoss`."""
         hardest = tf.reduce_max(tf.where(counted > 0, r_j, r_j.dtype.min), axis=1, keepdims=True)
         is_any = tf.reduce_max(counted, axis=1, keepdims=True)
         return _mean(-tf.math.log_sigmoid(r_i - hardest), is_any)
@@ -154,7 +153,7 @@ class BPRMax(PairwiseLoss):
         self.score_penalty = score_penalty
 
     def pairs(self, r_i: tf.Tensor, r_j: tf.Tensor, counted: tf.Tensor) -> tf.Tensor:
-        """See `PairwiseLoss`."""
+        """Compare the pairs; see `PairwiseLoss`."""
         log_weight = tf.nn.log_softmax(tf.where(counted > 0, r_j, r_j.dtype.min))
         pairs = tf.math.log_sigmoid(r_i - r_j)
         log_likelihood = tf.reduce_logsumexp(log_weight + pairs, axis=1)
@@ -172,12 +171,12 @@ class TOP1(PairwiseLoss):
     """TOP1, mean_j s(r_j - r_i) + s(r_j ** 2) (Hidasi et al., ICLR 2016)."""
 
     def pairs(self, r_i: tf.Tensor, r_j: tf.Tensor, counted: tf.Tensor) -> tf.Tensor:
-        """See `PairwiseLoss`."""
+        """Compare the pairs; see `PairwiseLoss`."""
         return _mean(tf.sigmoid(r_j - r_i) + tf.sigmoid(r_j**2), counted)
 
 
 def _mean(pairs: tf.Tensor, counted: tf.Tensor) -> tf.Tensor:
-    """The mean over each example's counted pairs, 0 where there are none."""
+    """Compute the mean over each example's counted pairs, 0 where there are none."""
     return tf.math.divide_no_nan(
         tf.reduce_sum(counted * pairs, axis=1), tf.reduce_sum(counted, axis=1)
     )

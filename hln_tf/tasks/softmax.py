@@ -24,7 +24,6 @@ class FullSoftmax(RetrievalLoss):
       ValueError: `precision` is not allowed.
 
     Example:
-
     >>> loss = FullSoftmax()
     >>> loss(tf.zeros([1, 2]), tf.zeros([4, 2]), tf.constant([3])).numpy().round(3)
     array([1.386], dtype=float32)
@@ -39,7 +38,7 @@ class FullSoftmax(RetrievalLoss):
     def call(
         self, query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor, seed: Seed | None = None
     ) -> tf.Tensor:
-        """See `RetrievalLoss`."""
+        """Compute the losses; see `RetrievalLoss`."""
         rounded = tf.bfloat16 if self.precision == "bfloat16" else query.dtype
         return cross_entropy(query, candidates, target, rounded)
 
@@ -50,7 +49,7 @@ class FullSoftmax(RetrievalLoss):
         target: tf.Tensor,
         statistics: CatalogueStatistics,
     ) -> tf.Tensor:
-        """See `RetrievalLoss`; from the partition function, without scores of its own."""
+        """Compute the losses from the partition function, without scores of its own."""
         return statistics.cross_entropy()
 
     def get_config(self) -> dict[str, Any]:
@@ -63,7 +62,6 @@ class Equation8(RetrievalLoss):
     """Eq. 8 as printed: the binary cross-entropy over the softmax, summed over items.
 
     Example:
-
     >>> loss = Equation8()
     >>> loss(tf.zeros([1, 2]), tf.zeros([2, 2]), tf.constant([1])).numpy().round(3)
     array([1.386], dtype=float32)
@@ -72,7 +70,7 @@ class Equation8(RetrievalLoss):
     def call(
         self, query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor, seed: Seed | None = None
     ) -> tf.Tensor:
-        """See `RetrievalLoss`."""
+        """Compute the losses; see `RetrievalLoss`."""
         return equation_8(tf.matmul(query, candidates, transpose_b=True), target)
 
 
@@ -117,7 +115,7 @@ def cross_entropy(
 
 
 def log_softmax_at(item: tf.Tensor, scores: tf.Tensor, y: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """The log of one item's y in each row, [batch], where y is the softmax of the scores.
+    """Compute the log of one item's y in each row, [batch]; y is the softmax of the scores.
 
     Where y has underflowed, the score's distance from the highest gives it: a
     score less its log y is the same for every item.

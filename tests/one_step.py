@@ -1,7 +1,7 @@
 """One training step of a model in plain NumPy, in float64, sharing no code with the package.
 
-A model's own test hands in its equations, for one session; the losses over drawn negatives, the
-gradient by differences and the optimisers' first step stand here.
+A model's own test passes its equations, for one session; the losses over sampled negatives, the
+gradient by differences and the optimisers' first step are here.
 """
 
 import dataclasses
@@ -11,20 +11,20 @@ import numpy as np
 import reference
 import tensorflow as tf
 import tf_keras as keras
-from session_lists import to_sessions
 
+from hln_tf.data.sessions import Sessions
 from hln_tf.models.registry import MODELS
 from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
 from hln_tf.training.trainer import compile_step, make_optimizer
 
 NUM_ITEMS = 8
-# Padded before, after and between the clicks; items 1 and 8 are nowhere.
+# Padded before, after and between the clicks; items 1 and 8 are in no session.
 ITEMS = np.array(
     [[0, 3, 2, 3, 0], [5, 5, 0, 0, 0], [0, 0, 0, 0, 6], [2, 0, 4, 6, 2], [2, 4, 2, 4, 3]], np.int32
 )
 TARGET = np.array([4, 2, 7, 3, 2], np.int32)
 SESSIONS = [row[row > 0] - 1 for row in ITEMS]
-# By popularity, items 1 and 8 are drawn least.
+# By popularity, items 1 and 8 are sampled least.
 COUNTED = [[2, 3, 4, 5], [6, 7, 2, 3], [4, 5, 6, 1], [2, 3, 7]]
 
 
@@ -33,7 +33,7 @@ def log_sigmoid(x):
 
 
 def pairwise_loss(name, scores, target, negatives, penalty=0.0):
-    """The loss of one row; `scores` are of all items, `negatives` are drawn items."""
+    """The loss of one row; `scores` are of all items, `negatives` are the sampled items."""
     r_i, r_j = scores[target], np.array([scores[j] for j in negatives if j != target])
     if len(r_j) == 0:
         return 0.0
@@ -51,7 +51,7 @@ def pairwise_loss(name, scores, target, negatives, penalty=0.0):
 
 
 def sampled_loss(scores, target, negatives, q):
-    """Cross-entropy of the target against drawn negatives, with log-q correction."""
+    """Cross-entropy of the target against sampled negatives, with log-q correction."""
     corrected = [scores[j] - np.log(len(negatives) * q[j]) for j in negatives if j != target]
     return -reference.log_softmax([scores[target], *corrected])[0]
 
@@ -97,7 +97,7 @@ def after_first_step(weight, gradient, training, read):
 
 
 class Case(NamedTuple):
-    """A small model with all weights drawn at random, and how its preset trains it."""
+    """A small model with random weights, and how its preset trains it."""
 
     model: object
     training: TrainingSettings
@@ -117,30 +117,30 @@ def make_case(name, preset="paper", training=None, **settings):
         data=DataDescription("toy", "", " ", NUM_ITEMS, "", ""),
     )
     model = config.create_model()
-    model(tf.constant(ITEMS))
+    model.build()
     random = np.random.default_rng(7)
     for weight in model.trainable_variables:
         weight.assign(random.normal(0.0, 0.6, weight.shape))
-    model.fit_counts(to_sessions(COUNTED))
+    model.fit_counts(Sessions.from_lists(COUNTED))
     return Case(model, config.training)
 
 
-def seed_without_the_first_item(task):
-    """A seed whose draw of negatives leaves item 1 out."""
+def seed_without_the_first_item(sampler):
+    """A seed for which item 1 is not among the negatives."""
     return next(
-        seed for seed in (tf.constant([5, n]) for n in range(100)) if 0 not in task.draw(seed)
+        seed for seed in (tf.constant([5, n]) for n in range(100)) if 0 not in sampler(seed)
     )
 
 
 def check(case, variables, query, reads=None):
-    """Holds scores, loss, gradients and the weights after a step against NumPy's.
+    """Compare scores, loss, gradients and the weights after a step with NumPy's.
 
     Args:
         case: The model and its training.
-        variables: All its weights by the name that `query` knows them by, the item vectors as X.
-        query: From a session's items, counted from 0, and the arrays to the query vector [d].
-        reads: Rows of each table that the encoder reads, by name, where negatives are drawn: the
-            step leaves all others alone.
+        variables: All its weights by the name that `query` has for them, the item embeddings as X.
+        query: From a session's items, counted from 0, and the arrays to the query embedding [d].
+        reads: Rows of each table that the encoder reads, by name, where negatives are sampled: the
+            step does not change any other.
     """
     model, training = case
     assert {v.ref() for v in variables.values()} == {v.ref() for v in model.trainable_variables}
@@ -151,8 +151,9 @@ def check(case, variables, query, reads=None):
 
     target, negatives, seed = TARGET - 1, [], tf.constant([5, 0])
     if training.loss != "softmax":
-        seed = seed_without_the_first_item(model.task)
-        negatives = model.task.draw(seed).numpy()
+        sampler = model.task.retrieval_loss.negatives
+        seed = seed_without_the_first_item(sampler)
+        negatives = sampler(seed).numpy()
     clicks = np.bincount(np.concatenate(COUNTED), minlength=NUM_ITEMS + 1)[1:]
     q = (1.0 + clicks) ** training.sampling_power
     q /= q.sum()

@@ -1,19 +1,20 @@
-"""A small HLN with weights drawn at random, and its weights as the NumPy reference takes them."""
+"""A small HLN with random weights, and its weights as the NumPy reference takes them."""
 
 import numpy as np
 import tensorflow as tf
 
 from hln_tf.models.hln import HLN
-from hln_tf.models.settings import HLNSettings
 
 NUM_ITEMS, D, N, L = 12, 4, 5, 3
+# The gates of such a model leap over a third of the clicks, with probabilities from 0 to 1.
+MIXED = 13
 
 
-def make_model(loss="softmax", seed=1, num_items=NUM_ITEMS, **settings):
-    """A model with every weight, also those that start at zero, drawn at random."""
-    settings = {"embedding_dim": D, "hidden_dim": N, "num_groups": L, **settings}
-    model = HLN(num_items, HLNSettings(**settings), loss)
-    model(tf.ones([1, 1], tf.int32))
+def make_model(seed=MIXED, num_items=NUM_ITEMS, **arguments):
+    """A model with random values of every weight, also of those that start at zero."""
+    arguments = {"embedding_dim": D, "hidden_dim": N, "num_groups": L, **arguments}
+    model = HLN(num_items, **arguments)
+    model.build()
     random = np.random.default_rng(seed)
     for weight in model.trainable_variables:
         weight.assign(random.normal(0.0, 0.7, weight.shape))
@@ -21,16 +22,16 @@ def make_model(loss="softmax", seed=1, num_items=NUM_ITEMS, **settings):
 
 
 def weights_of(model):
-    unit, manager = model.leap_recurrent_unit, model.preference_manager
+    cell, manager = model.leap_recurrent_unit.cell, model.preference_manager
     weights = {
-        "W_p": unit.W_p,
-        "U_p": unit.U_p,
-        "w_q": unit.cell.w_q,
-        "u_q": unit.u_q,
-        "b": unit.b,
-        "kernel": unit.kernel,
-        "recurrent_kernel": unit.cell.U,
-        "bias": tf.stack([unit.bias, tf.pad(unit.cell.c, [[2 * unit.cell.units, 0]])]),
+        "W_p": cell.W_p,
+        "U_p": cell.U_p,
+        "w_q": cell.w_q,
+        "u_q": cell.u_q,
+        "b": cell.b,
+        "kernel": cell.kernel,
+        "recurrent_kernel": cell.U,
+        "bias": tf.stack([cell.bias, tf.pad(cell.c, [[2 * cell.units, 0]])]),
         "W": model.W,
     }
     if manager.aggregation == "attention":

@@ -1,13 +1,11 @@
-"""NARM and CSRM in plain NumPy, in float64 and one session at a time, beside small models."""
+"""NARM and CSRM in plain NumPy, in float64 and one session at a time, and small models."""
 
 import numpy as np
 import reference
-import tensorflow as tf
 from one_step import central_differences
 
 from hln_tf.models.csrm import CSRM
 from hln_tf.models.narm import NARM
-from hln_tf.models.settings import CSRMSettings, NARMSettings
 
 NUM_ITEMS, D, N = 7, 3, 4
 MEMORY, NEIGHBORS = 6, 3
@@ -18,15 +16,13 @@ TARGET = np.array([2, 7, 3], np.int32)
 SEED = np.array([1, 2], np.int32)
 
 
-def make_model(model_class=NARM, seed=1, **settings):
-    """A model with every trained weight drawn at random; its memory is empty."""
-    settings = {"embedding_dim": D, "hidden_dim": N, **settings}
+def make_model(model_class=NARM, seed=1, **arguments):
+    """A model with random values of every trained weight; its memory is empty."""
+    arguments = {"embedding_dim": D, "hidden_dim": N, **arguments}
     if model_class is CSRM:
-        settings = {"memory_size": MEMORY, "neighbors": NEIGHBORS, **settings}
-    model = model_class(
-        NUM_ITEMS, (CSRMSettings if model_class is CSRM else NARMSettings)(**settings)
-    )
-    model(tf.constant(ITEMS))
+        arguments = {"memory_size": MEMORY, "neighbors": NEIGHBORS, **arguments}
+    model = model_class(NUM_ITEMS, **arguments)
+    model.build()
     random = np.random.default_rng(seed)
     for weight in model.trainable_variables:
         weight.assign(random.normal(0.0, 0.7, weight.shape))
@@ -40,8 +36,8 @@ def variables_of(model):
         "X": model.X,
         "kernel": gru.kernel,
         "bias": gru.bias,
-        "U": gru.cell.U,
-        "c": gru.cell.c,
+        "U": gru.U,
+        "c": gru.c,
         "A1": attention.A1,
         "A2": attention.A2,
         "v": attention.v,
@@ -55,7 +51,7 @@ def values_of(model):
 
 
 def states(x, w):
-    """The GRU's states over item vectors [time, d]."""
+    """The GRU's states over item embeddings [time, d]."""
     recurrent_bias = np.concatenate([np.zeros(2 * N), w["c"]])
     gru = {
         "kernel": w["kernel"],
@@ -69,7 +65,7 @@ def states(x, w):
 
 
 def session(items, w):
-    """The global and the local vector of a session."""
+    """The global and the local encoding of a session."""
     h = states(w["X"][items[items > 0] - 1], w)
     alpha = [w["v"][:, 0] @ reference.sigmoid(w["A1"] @ h[-1] + w["A2"] @ h_j) for h_j in h]
     return h[-1], sum(a * h_j for a, h_j in zip(alpha, h, strict=True))
@@ -79,23 +75,23 @@ def narm_query(items, w):
     return w["B"] @ np.concatenate(session(items, w))
 
 
-def read(key, remembered, neighbors=NEIGHBORS):
-    """What a key finds among the vectors remembered."""
-    if not len(remembered):
+def read(key, stored, neighbors=NEIGHBORS):
+    """What a key reads from the stored encodings."""
+    if not len(stored):
         return np.zeros(len(key))
-    cosines = remembered @ key / np.linalg.norm(remembered, axis=1) / np.linalg.norm(key)
+    cosines = stored @ key / np.linalg.norm(stored, axis=1) / np.linalg.norm(key)
     nearest = np.argsort(-cosines)[:neighbors]
-    return np.exp(reference.log_softmax(cosines[nearest])) @ remembered[nearest]
+    return np.exp(reference.log_softmax(cosines[nearest])) @ stored[nearest]
 
 
 def standardized(x):
     return (x - np.mean(x)) / np.sqrt(np.var(x) + 1e-10)
 
 
-def csrm_query(items, w, remembered):
+def csrm_query(items, w, stored):
     last, local = session(items, w)
-    g, m = standardized(last), standardized(read(local, remembered))
-    l = standardized(local)  # noqa: E741 the local vector
+    g, m = standardized(last), standardized(read(local, stored))
+    l = standardized(local)  # noqa: E741 the local encoding
     f = reference.sigmoid(w["w"][0] @ l + w["w"][1] @ m + w["w"][2] @ g)
     return w["B"] @ (f * np.concatenate([g, l]) + (1 - f) * np.concatenate([m, m]))
 

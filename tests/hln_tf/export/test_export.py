@@ -87,7 +87,7 @@ def test_no_operation_is_custom(trained):
     assert not {name for name in operations if "PyFunc" in name}
 
 
-def test_warm_up_requests_are_there_for_each_signature_and_can_be_answered(trained):
+def test_there_are_warm_up_requests_for_each_signature_and_they_work(trained):
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
 
@@ -170,10 +170,9 @@ def test_each_export_is_a_new_version(recommender, tmp_path):
 def test_exports_at_the_same_time_become_versions_of_their_own(tmp_path):
     from hln_tf import Recommender
     from hln_tf.models.popularity import Popularity
-    from hln_tf.models.settings import PopularitySettings
 
     paths = []
-    recommender = Recommender(Popularity(2, PopularitySettings()), ["a", "b"], 5, " ")
+    recommender = Recommender(Popularity(2), ["a", "b"], 5, " ")
     threads = [
         threading.Thread(target=lambda: paths.append(recommender.export(tmp_path, {})))
         for _ in range(3)

@@ -8,14 +8,13 @@ import reference
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from session_lists import to_sessions
 from small_hln import NUM_ITEMS, D, L, make_model, weights_of
 
 from hln_tf.common.errors import HlnError
 from hln_tf.common.text import split_session
+from hln_tf.data.sessions import Sessions
 from hln_tf.export.signatures import signatures
 from hln_tf.models.popularity import Popularity
-from hln_tf.models.settings import PopularitySettings
 from hln_tf.recommender import Recommender
 from hln_tf.retrieval.session_graph import SessionGraph
 from hln_tf.retrieval.settings import ServingSettings
@@ -25,7 +24,7 @@ MAX_LENGTH, K, K_MAX = 4, 3, 5
 SETTINGS = ServingSettings(k=K, k_max=K_MAX)
 LOWEST = float(np.finfo(np.float32).min)
 # Item 3 is the most popular, then 7, then 1, 2, 4 and so on.
-CLICKED = to_sessions([[3, 3, 3, 7, 7], list(range(1, NUM_ITEMS + 1))])
+CLICKED = Sessions.from_lists([[3, 3, 3, 7, 7], list(range(1, NUM_ITEMS + 1))])
 POPULAR = [3, 7, 1, 2, *range(4, 7), *range(8, NUM_ITEMS + 1)]
 # Item indices, 0 for an unknown item. One session is longer than is used, two have no known item.
 SESSIONS = [[3, 6], [0, 2, 0, 5], [], [0], [1, 2, 3, 4, 5, 6, 0], [9]]
@@ -204,7 +203,7 @@ def test_no_sessions_get_empty_answers(signature):
 
 
 def test_explain_returns_retention_and_nearest_items_of_each_group(signature):
-    model = make_model(seed=3)
+    model = make_model(seed=2)
     model.fit_counts(CLICKED)
     functions = signatures(Recommender(model, IDS, MAX_LENGTH, ";", settings=SETTINGS).graph)
     sessions = [*SESSIONS, *([item] for item in range(1, NUM_ITEMS + 1))]
@@ -262,7 +261,7 @@ def test_dot_products_of_query_and_item_embeddings_are_the_scores(signature, rec
 
 
 def test_a_model_that_only_scores_has_neither_groups_nor_embeddings():
-    model = Popularity(NUM_ITEMS, PopularitySettings())
+    model = Popularity(NUM_ITEMS)
     recommender = Recommender(model, IDS, MAX_LENGTH, ";")
     assert set(signatures(recommender.graph)) == {"serving_default", "sessions", "sessions_k"}
     assert recommender.graph.item_embeddings is None

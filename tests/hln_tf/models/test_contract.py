@@ -1,4 +1,4 @@
-"""What every registered model owes: one set of tests for all of them."""
+"""The contract of all registered models: scores, counts, exports, recommendations."""
 
 import dataclasses
 import json
@@ -12,11 +12,12 @@ import reference
 import tensorflow as tf
 import toy
 from served import serve, wait_for
-from session_lists import to_sessions
 
 from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import VOCABULARY, Manifest
-from hln_tf.models.base import SessionEncoder, SessionScorer
+from hln_tf.data.sessions import Sessions
+from hln_tf.models.base import SessionScorer
+from hln_tf.models.encoder import SessionEncoder
 from hln_tf.models.registry import MODELS
 from hln_tf.recommender import Recommender
 from hln_tf.retrieval.settings import ServingSettings
@@ -28,10 +29,16 @@ MAX_LENGTH = 4
 TRAIN = [[1, 2, 3], [2, 3, 2, 3], [3, 4], [5, 1, 2], [2, 3, 9]]
 SESSIONS = [[3], [2, 3], [11, 2, 2, 7], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2, 3], [5, 5, 5]]
 
-# Raw ids: with unknown ones among known ones, alone, and in a session longer than is used.
-RAW = [["i3"], ["i2", "new", "i3"], ["new", "newer"], [], [f"i{i}" for i in range(1, 12)]]
+# Item ids: with unknown ones among known ones, alone, and in a session longer than is used.
+SESSIONS_OF_IDS = [
+    ["i3"],
+    ["i2", "new", "i3"],
+    ["new", "newer"],
+    [],
+    [f"i{i}" for i in range(1, 12)],
+]
 
-# The leap bias keeps most clicks: leaping over all of them leaves nothing to compare.
+# With this leap bias most clicks are retained: without any there is nothing to compare.
 SMALL = {"embedding_dim": 4, "hidden_dim": 3, "num_groups": 2, "leap_bias": -2.0}
 SMALL |= {"memory_size": 7, "neighbors": 3}
 
@@ -51,16 +58,16 @@ def padded(sessions, width=None):
     return tf.constant(items)
 
 
-def made(config, seed=0):
-    """A model that has learnt its counts, every weight moved at random."""
+def create(config, seed=0):
+    """A model that has counted, with random changes of every weight."""
     model = config.create_model()
-    model(padded(SESSIONS))
+    model.build()
     random = np.random.default_rng(seed)
     for weight in model.trainable_variables:
         weight.assign_add(random.normal(0.0, 0.7, weight.shape))
     if isinstance(model, SessionEncoder):
         model.after_step(padded(SESSIONS))
-    model.fit_counts(to_sessions(TRAIN))
+    model.fit_counts(Sessions.from_lists(TRAIN))
     return model
 
 
@@ -82,7 +89,7 @@ def workdirs(data_dir, tmp_path_factory):
             training=TrainingSettings(max_length=MAX_LENGTH),
             data=DataDescription.from_manifest(Manifest.read(data_dir), data_dir),
         )
-        workdir, model = RunDirectory(tmp_path_factory.mktemp(name)), made(config)
+        workdir, model = RunDirectory(tmp_path_factory.mktemp(name)), create(config)
         with workdir.locked():
             workdir.begin(config, data_dir / VOCABULARY)
             workdir.save_model(model)
@@ -149,7 +156,7 @@ def test_scores_in_a_graph_of_any_shape_are_those_outside(model):
         np.testing.assert_allclose(in_graph(items), model.scores(items), atol=1e-5)
 
 
-def test_sessions_without_a_click_do_no_harm(model):
+def test_scores_of_sessions_without_a_click_are_finite(model):
     assert np.all(np.isfinite(model.scores(tf.zeros([2, 3], tf.int32))))
 
 
@@ -177,7 +184,7 @@ def test_saved_model_scores_as_before(workdir, model):
     np.testing.assert_array_equal(loaded.item_counts, model.item_counts)
 
 
-def test_damaged_weights_are_found(data_dir, workdir, tmp_path):
+def test_damaged_weights_are_an_error(data_dir, workdir, tmp_path):
     damaged = RunDirectory(tmp_path / "run")
     with damaged.locked():
         damaged.begin(workdir.config(), data_dir / VOCABULARY)
@@ -243,7 +250,7 @@ def exports(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def served(workdirs, exports):
-    """By model name: the recommender, and the answers to RAW of its export elsewhere."""
+    """By model name: the recommender, and its export's answers to SESSIONS_OF_IDS elsewhere."""
     settings = ServingSettings(k=5)
     recommenders = {
         name: Recommender.load(workdir, settings=settings)
@@ -253,8 +260,8 @@ def served(workdirs, exports):
         name: str(each.export(exports, run={}, version=version_of(name)))
         for name, each in recommenders.items()
     }
-    width = max(map(len, RAW))
-    items = [session + [""] * (width - len(session)) for session in RAW]
+    width = max(map(len, SESSIONS_OF_IDS))
+    items = [session + [""] * (width - len(session)) for session in SESSIONS_OF_IDS]
     process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(SERVE), json.dumps(items), *paths.values()],
         # Away from the repository, with Keras as TensorFlow has it by default.
@@ -283,21 +290,24 @@ def server(served, exports):
     process.stop()
 
 
-def test_server_answers_as_python_does(served, server, name):
+def test_responses_of_the_server_are_those_of_python(served, server, name):
     recommender, _ = served[name]
-    request = {"signature_name": "sessions", "inputs": [" ".join(session) for session in RAW]}
+    request = {
+        "signature_name": "sessions",
+        "inputs": [" ".join(session) for session in SESSIONS_OF_IDS],
+    }
     status, answer = server.predict(request, where=f"/versions/{version_of(name)}")
     assert status == 200, answer
-    recommended = recommender.recommend(RAW, k=5)
+    recommended = recommender.recommend(SESSIONS_OF_IDS, k=5)
     item_ids = [[item for item, _ in each.items] for each in recommended]
     assert answer["outputs"]["item_ids"] == item_ids
     scores = [[score for _, score in each.items] for each in recommended]
     np.testing.assert_allclose(answer["outputs"]["scores"], scores, atol=1e-5)
 
 
-def test_export_answers_in_a_process_without_this_package(served, name):
+def test_export_runs_in_a_process_without_this_package(served, name):
     recommender, answers = served[name]
-    for row, recommended in enumerate(recommender.recommend(RAW, k=5)):
+    for row, recommended in enumerate(recommender.recommend(SESSIONS_OF_IDS, k=5)):
         assert answers["item_ids"][row] == [item for item, _ in recommended.items]
         np.testing.assert_allclose(
             answers["scores"][row], [score for _, score in recommended.items], atol=1e-5
@@ -314,7 +324,9 @@ def test_models_embed_where_they_encode_and_explain_where_they_have_groups(serve
         )
         np.testing.assert_allclose(scores, model.scores(padded([[3], [2, 3]])), atol=1e-4)
     else:
-        with pytest.raises(HlnError, match=f"{type(model).__name__} has no query embeddings, so it"):
+        with pytest.raises(
+            HlnError, match=f"{type(model).__name__} has no query embeddings, so it"
+        ):
             recommender.embed([["i3"]])
     if name in WITH_GROUPS:
         expected.add("explain")
@@ -331,7 +343,7 @@ def test_recommendations_are_the_items_with_the_highest_scores(served, model, na
     scores = model.scores(tf.constant([[8, 9, 10, 11]])).numpy()[0]
     best = np.argsort(-scores, kind="stable")
     # Of the eleven clicks the last MAX_LENGTH are used.
-    recommended = recommender.recommend(RAW[4:], k=NUM_ITEMS)[0].items
+    recommended = recommender.recommend(SESSIONS_OF_IDS[4:], k=NUM_ITEMS)[0].items
     np.testing.assert_allclose([score for _, score in recommended], scores[best], atol=1e-5)
     assert {item for item, _ in recommended} == {toy.raw_id(i) for i in range(1, NUM_ITEMS + 1)}
     for item, score in recommended:
@@ -357,10 +369,10 @@ def test_sessions_without_a_known_item_get_the_most_popular(served, name):
         assert recommended.is_fallback
 
 
-def test_a_session_of_which_the_model_keeps_nothing_gets_the_most_popular(workdirs, served):
+def test_a_session_of_which_nothing_is_retained_gets_the_most_popular(workdirs, served):
     workdir, _ = workdirs["hln"]
     model = workdir.model()
-    model.leap_recurrent_unit.b.assign(1e4)
+    model.leap_recurrent_unit.cell.b.assign(1e4)
     (answer,) = Recommender.from_run(workdir, model).recommend([["i8", "i9"]], k=6)
     (popular,) = served["popularity"][0].recommend([["i8", "i9"]], k=6)
     assert answer.is_fallback and not popular.is_fallback

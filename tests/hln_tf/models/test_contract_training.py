@@ -1,4 +1,4 @@
-"""What every registered model owes when it is trained; see `test_contract`."""
+"""The contract of all registered models in training; see `test_contract`."""
 
 import dataclasses
 import functools

@@ -26,7 +26,7 @@ from hln_tf.training.settings import TrainingSettings
 from hln_tf.training.trainer import compile_step, make_optimizer
 
 BATCH = {"items": tf.constant(ITEMS), "target": tf.constant(TARGET), "seed": tf.constant(SEED)}
-# Two devices where this machine has one; three sessions part unevenly between them.
+# Two logical devices; three sessions cannot be divided evenly between them.
 ON_TWO_DEVICES = """
 import sys
 import hln_tf
@@ -56,14 +56,14 @@ for copies, (alone,) in zip(two, trained(tf.distribute.get_strategy()), strict=T
     for copy in copies:
         np.testing.assert_allclose(copy.numpy(), alone.numpy(), atol=1e-4, err_msg=alone.name)
 """
-REMEMBERED = np.random.default_rng(5).normal(size=(MEMORY - 1, N))
+STORED = np.random.default_rng(5).normal(size=(MEMORY - 1, N))
 
 
 @pytest.fixture
 def model():
-    """A model whose memory lacks one vector to be full."""
+    """A model whose memory has room for one more encoding."""
     result = make_model(CSRM)
-    result.memory.write(tf.constant(REMEMBERED, tf.float32))
+    result.memory.write(tf.constant(STORED, tf.float32))
     return result
 
 
@@ -78,11 +78,11 @@ def assert_memory_is(model, expected):
 
 def test_scores_are_the_references(model):
     w = values_of(model)
-    expected = [w["X"] @ csrm_query(items, w, REMEMBERED) for items in ITEMS]
+    expected = [w["X"] @ csrm_query(items, w, STORED) for items in ITEMS]
     np.testing.assert_allclose(model.scores(tf.constant(ITEMS)), expected, atol=1e-5)
 
 
-def test_with_an_empty_memory_the_session_stands_alone():
+def test_an_empty_memory_adds_nothing():
     model = make_model(CSRM)
     w = values_of(model)
     expected = [w["X"] @ csrm_query(items, w, []) for items in ITEMS]
@@ -95,8 +95,8 @@ def test_scores_of_a_session_do_not_depend_on_the_batch(model):
         np.testing.assert_allclose(model.scores(items[None])[0], together[row], atol=1e-5)
 
 
-def test_loss_and_gradients_are_the_references_with_the_memory_held(model):
-    before, query = memory_of(model), functools.partial(csrm_query, remembered=REMEMBERED)
+def test_loss_and_gradients_are_the_references_for_a_constant_memory(model):
+    before, query = memory_of(model), functools.partial(csrm_query, stored=STORED)
     with tf.GradientTape() as tape:
         tape.watch(model.memory.vectors)
         found = model.compute_loss(BATCH, training=True)
@@ -112,13 +112,13 @@ def test_loss_and_gradients_are_the_references_with_the_memory_held(model):
     assert_memory_is(model, before)
 
 
-def test_a_step_remembers_its_sessions_by_the_new_weights(model):
+def test_a_step_stores_its_sessions_encoded_by_the_new_weights(model):
     step = compile_step(model, make_optimizer(TrainingSettings()), keras.metrics.Mean())
     step(ITEMS, TARGET, SEED)
     w = values_of(model)
     first, second, third = (session(items, w)[1] for items in ITEMS)
-    expected = [second, third, *REMEMBERED[2:], first]
-    assert int(model.memory.written) == len(REMEMBERED) + len(ITEMS)
+    expected = [second, third, *STORED[2:], first]
+    assert int(model.memory.written) == len(STORED) + len(ITEMS)
     np.testing.assert_allclose(model.memory.vectors, expected, atol=1e-5)
 
 
@@ -132,7 +132,7 @@ def test_nothing_but_a_step_writes(model):
     assert_memory_is(model, before)
 
 
-def test_a_checkpoint_holds_the_memory(model, tmp_path):
+def test_a_checkpoint_stores_the_memory(model, tmp_path):
     path = tf.train.Checkpoint(model=model).write(str(tmp_path / "weights"))
     other = make_model(CSRM, seed=2)
     tf.train.Checkpoint(model=other).read(path).assert_existing_objects_matched()
@@ -141,6 +141,6 @@ def test_a_checkpoint_holds_the_memory(model, tmp_path):
 
 
 @pytest.mark.benchmark
-def test_two_devices_remember_what_one_does():
+def test_two_devices_store_what_one_does():
     outcome = finish(start(ON_TWO_DEVICES))
     assert outcome.code == 0, outcome.err

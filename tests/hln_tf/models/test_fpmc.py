@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from one_step import SESSIONS, check, make_case
 
-from hln_tf.common.errors import UsageError
-from hln_tf.models.settings import FPMCSettings
+from hln_tf.models.fpmc import FPMC
 
 
 def query(session, w):
@@ -23,6 +22,6 @@ def test_scores_and_a_step_are_those_of_the_definition():
     )
 
 
-def test_the_two_terms_share_the_item_vectors_evenly():
-    with pytest.raises(UsageError, match="--embedding_dim is 5, expected an even number"):
-        FPMCSettings(embedding_dim=5)
+def test_the_two_terms_have_half_of_an_item_embedding_each():
+    with pytest.raises(ValueError, match="`embedding_dim` is 5, expected an even number"):
+        FPMC(3, embedding_dim=5)

@@ -23,13 +23,13 @@ def of_one_hot(session, w):
     return gru(np.eye(len(w["X"]))[session], w)
 
 
-def of_item_vectors(session, w):
+def of_item_embeddings(session, w):
     return gru(w["X"][session], w)
 
 
 def variables_of(model, kernel, bias):
-    cell = model.gru.cell
-    return {"X": model.X, "kernel": kernel, "bias": bias, "U": cell.U, "c": cell.c}
+    gru = model.gru
+    return {"X": model.X, "kernel": kernel, "bias": bias, "U": gru.U, "c": gru.c}
 
 
 def test_the_form_of_2016_reads_clicks_one_hot():
@@ -50,7 +50,7 @@ def test_the_form_of_2016_reads_clicks_one_hot():
     [{}, {"loss": "bpr_max", "score_penalty": 0.5}],
     ids=["sampled", "bpr_max"],
 )
-def test_the_later_form_reads_the_vectors_that_score(training):
+def test_the_later_form_reads_the_embeddings_that_score(training):
     case = make_case(
         "gru4rec", "modern", embedding_dim=N, training={"num_negatives": 4, **training}
     )
@@ -58,12 +58,12 @@ def test_the_later_form_reads_the_vectors_that_score(training):
     check(
         case,
         variables_of(model, model.gru.kernel, model.gru.bias),
-        of_item_vectors,
+        of_item_embeddings,
         reads={"X": np.concatenate(SESSIONS)},
     )
 
 
-def test_the_last_state_is_dropped_out_in_training_alone():
+def test_dropout_of_the_last_state_is_for_training_alone():
     model = make_case("gru4rec", embedding_dim=40, hidden_dropout=0.5).model
     items, seed = tf.constant(ITEMS), tf.constant([1, 2])
     whole = model.encode(items, seed=seed).numpy()

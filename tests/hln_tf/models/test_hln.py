@@ -2,14 +2,13 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
-from session_lists import to_sessions
 from small_hln import NUM_ITEMS, D, L, N, make_model, weights_of
 
-from hln_tf.common.errors import UsageError
 from hln_tf.data.prefixes import Prefixes
-from hln_tf.layers.preference_manager import AGGREGATIONS
+from hln_tf.data.sessions import Sessions
+from hln_tf.layers.choices import AGGREGATIONS
 from hln_tf.models.hln import HLN
-from hln_tf.models.settings import HLNSettings
+from hln_tf.tasks import Equation8, FullSoftmax
 from hln_tf.training.evaluation import mean_retention
 
 LONGEST = 30
@@ -37,7 +36,7 @@ def model(request):
 
 
 def compare(model, session, x_ideal, p, gates, groups=None):
-    """Holds one row of results against the reference; returns the reference's gates."""
+    """Compare one row of results with the reference; return the reference's gates."""
     expected = reference.hln(
         model.X.numpy()[session - 1],
         weights_of(model),
@@ -51,12 +50,12 @@ def compare(model, session, x_ideal, p, gates, groups=None):
     return expected["g"]
 
 
-def test_unknown_loss_is_refused():
-    with pytest.raises(UsageError, match="received 'hinge'"):
+def test_unknown_loss_is_an_error():
+    with pytest.raises(ValueError, match=r"`loss` must be .*'top1'.* received 'hinge'"):
         make_model(loss="hinge")
 
 
-def test_likelier_gates_lead_where_the_reference_leads(model):
+def test_results_for_the_likelier_gates_are_the_references(model):
     sessions = sessions_of_all_lengths()
     x_ideal, p = model.encode_with_leaps(padded(sessions))
     assert p.shape == (LONGEST, L, LONGEST)
@@ -67,7 +66,7 @@ def test_likelier_gates_lead_where_the_reference_leads(model):
     assert 0.1 < np.concatenate(used, axis=1).mean() < 0.9
 
 
-def test_given_gates_lead_where_the_reference_leads(model, monkeypatch):
+def test_results_for_given_gates_are_the_references(model, monkeypatch):
     sessions = sessions_of_all_lengths(seed=2)
     gates = np.random.default_rng(5).integers(0, 2, (L, LONGEST, LONGEST))
     # Noise beyond all logits leaves the gate no choice.
@@ -78,7 +77,7 @@ def test_given_gates_lead_where_the_reference_leads(model, monkeypatch):
         compare(model, session, x_ideal[row], p[row], gates[:, row, : len(session)])
 
 
-def test_one_group_has_nothing_learnt_before_it():
+def test_one_group_has_no_preferences_before_it():
     model = make_model(num_groups=1)
     session = sessions_of_all_lengths()[9]
     x_ideal, p = model.encode_with_leaps(padded([session]))
@@ -92,19 +91,17 @@ def test_scores_are_inner_products_with_the_ideal_item(model):
     np.testing.assert_allclose(model.scores(items), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("loss", ["softmax", "equation_8"])
+@pytest.mark.parametrize("loss", ["softmax", "equation_8", FullSoftmax(), Equation8()])
 def test_loss_is_that_of_the_reference(loss):
-    model = make_model(loss)
+    model = make_model(loss=loss)
     sessions = sessions_of_all_lengths()[:5]
     target = np.array([1, 12, 5, 5, 7])
     scores = []
     for session in sessions:
         query = reference.hln(model.X.numpy()[session - 1], weights_of(model), groups=L)["x_ideal"]
         scores.append(reference.item_scores(query, model.X.numpy()))
-    criterion = {
-        "softmax": reference.softmax_cross_entropy,
-        "equation_8": reference.equation_8,
-    }[loss]
+    is_equation_8 = isinstance(model.task.retrieval_loss, Equation8)
+    criterion = reference.equation_8 if is_equation_8 else reference.softmax_cross_entropy
     batch = {"items": padded(sessions), "target": tf.constant(target)}
     np.testing.assert_allclose(model.compute_loss(batch), criterion(scores, target - 1), rtol=1e-5)
 
@@ -119,7 +116,7 @@ def test_test_step_ranks_the_target_by_the_scores():
     np.testing.assert_allclose(results["mrr@10"], reference.mrr_at(ranks, 10), rtol=1e-6)
 
 
-def test_training_leaves_the_metrics_alone():
+def test_training_does_not_update_the_metrics():
     model, (items, target) = make_model(), training_batch()
     batch = {"items": items, "target": target, "seed": SEED}
     model.compute_loss(batch, training=True)
@@ -136,21 +133,21 @@ def test_noise_is_a_function_of_the_seed_in_training():
     assert np.any(np.abs(first - other) > 1e-3)
 
 
-def test_groups_and_clicks_draw_noise_of_their_own():
+def test_groups_and_clicks_have_noise_of_their_own():
     noise = make_model().noise(tf.constant([6, 7]), True, SEED).numpy()
     assert noise.shape == (L, 6, 7)
     assert len(np.unique(noise)) == noise.size
 
 
-def test_inference_draws_nothing_unless_sampled():
+def test_inference_samples_nothing_unless_asked_to():
     items = padded(sessions_of_all_lengths())
-    for inference_gate, draws in [("hard", False), ("expected", False), ("sampled", True)]:
+    for inference_gate, is_sampled in [("hard", False), ("expected", False), ("sampled", True)]:
         model = make_model(inference_gate=inference_gate)
         first, other = (model.encode(items, seed=seed) for seed in (SEED, SEED + 1))
-        assert np.any(first != other) == draws
+        assert np.any(first != other) == is_sampled
 
 
-def test_retention_is_the_probability_of_keeping_and_0_at_padding(model):
+def test_retention_is_the_complement_of_the_leap_probability_and_0_at_padding(model):
     sessions = sessions_of_all_lengths()
     for side in ("left", "right"):
         items = padded(sessions, side)
@@ -173,11 +170,10 @@ def test_padding_between_clicks_changes_nothing(model):
     np.testing.assert_allclose(p_spread.numpy()[:, :, spread[0] > 0], p, atol=1e-6)
 
 
-def test_padding_is_leapt_in_training_too():
+def test_padding_changes_nothing_in_training_either():
     model = make_model()
-    # Noise of another shape is other noise, so the temperature makes it of no account: with the
-    # logits far away every click is kept.
-    model.leap_recurrent_unit.b.assign(-1e4)
+    # Noise of another shape has other values, but cannot change gates with logits as low as this.
+    model.leap_recurrent_unit.cell.b.assign(-1e4)
     clicks = tf.constant([[3, 1, 12]])
     spread = tf.constant([[0, 3, 0, 1, 12, 0, 0]])
     np.testing.assert_allclose(
@@ -189,7 +185,7 @@ def test_padding_is_leapt_in_training_too():
 
 def test_a_session_that_leaps_everything_has_the_zero_query():
     model = make_model()
-    model.leap_recurrent_unit.b.assign(1e4)
+    model.leap_recurrent_unit.cell.b.assign(1e4)
     np.testing.assert_array_equal(model.encode(tf.constant([[3, 1, 12]])), np.zeros((1, D)))
 
 
@@ -225,9 +221,8 @@ def test_gradient_reaches_every_weight(aggregation, num_groups):
 
 
 def test_gradient_reaches_every_weight_from_where_training_starts():
-    settings = HLNSettings(embedding_dim=D, hidden_dim=N, num_groups=2)
-    model = HLN(NUM_ITEMS, settings)
-    model(tf.ones([1, 1], tf.int32))
+    model = HLN(NUM_ITEMS, embedding_dim=D, hidden_dim=N, num_groups=2)
+    model.build()
     _, gradients = gradients_of(model, *training_batch())
     for name, gradient in gradients.items():
         assert np.any(gradient != 0), name
@@ -262,7 +257,7 @@ def test_gradient_is_that_of_the_relaxed_gates():
 @pytest.mark.parametrize("b", [-1e6, -100.0, 100.0, 1e6])
 def test_saturated_leap_logits_leave_loss_and_gradients_finite(b, temperature):
     model = make_model(temperature=temperature, num_groups=2)
-    model.leap_recurrent_unit.b.assign(b)
+    model.leap_recurrent_unit.cell.b.assign(b)
     value, gradients = gradients_of(model, *training_batch(longest=4))
     assert np.isfinite(value)
     for name, gradient in gradients.items():
@@ -270,10 +265,10 @@ def test_saturated_leap_logits_leave_loss_and_gradients_finite(b, temperature):
 
 
 def test_b_is_one_trainable_scalar_that_starts_at_the_leap_bias():
-    model = HLN(NUM_ITEMS, HLNSettings(embedding_dim=D, hidden_dim=N, leap_bias=-2.0))
-    model(tf.ones([1, 1], tf.int32))
-    assert model.leap_recurrent_unit.b.numpy() == -2.0
-    assert any(weight is model.leap_recurrent_unit.b for weight in model.trainable_variables)
+    model = HLN(NUM_ITEMS, embedding_dim=D, hidden_dim=N, leap_bias=-2.0)
+    model.build()
+    assert model.leap_recurrent_unit.cell.b.numpy() == -2.0
+    assert any(weight is model.leap_recurrent_unit.cell.b for weight in model.trainable_variables)
 
 
 def test_weights_are_shared_by_all_passes():
@@ -282,20 +277,20 @@ def test_weights_are_shared_by_all_passes():
 
 
 def test_a_step_runs_as_a_graph_from_the_first_call():
-    model = HLN(NUM_ITEMS, HLNSettings(embedding_dim=D, hidden_dim=N, num_groups=2))
+    model = HLN(NUM_ITEMS, embedding_dim=D, hidden_dim=N, num_groups=2)
     items, target = training_batch()
     batch = {"items": items, "target": target, "seed": SEED}
     in_graph = tf.function(lambda batch: model.compute_loss(batch, training=True))(batch)
     np.testing.assert_allclose(in_graph, model.compute_loss(batch, training=True), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("bias", "kept"), [(-1e4, 1.0), (0.0, 0.5), (1e4, 0.0)])
-def test_mean_retention_is_over_clicks_not_padding(bias, kept):
-    model = HLN(9, HLNSettings(embedding_dim=4, hidden_dim=3, num_groups=2))
-    model(tf.ones([1, 2], tf.int32))
-    unit = model.leap_recurrent_unit
-    for weight in (unit.cell.w_q, unit.u_q):
+@pytest.mark.parametrize(("bias", "retained"), [(-1e4, 1.0), (0.0, 0.5), (1e4, 0.0)])
+def test_mean_retention_is_over_clicks_not_padding(bias, retained):
+    model = HLN(9, embedding_dim=4, hidden_dim=3, num_groups=2)
+    model.build()
+    cell = model.leap_recurrent_unit.cell
+    for weight in (cell.w_q, cell.u_q):
         weight.assign(tf.zeros_like(weight))
-    unit.b.assign(bias)
-    prefixes = Prefixes.from_sessions(to_sessions([[1, 2, 3, 4, 5], [6, 7]]), 50)
-    np.testing.assert_allclose(mean_retention(model, prefixes, batch_size=4), [kept, kept])
+    cell.b.assign(bias)
+    prefixes = Prefixes.from_sessions(Sessions.from_lists([[1, 2, 3, 4, 5], [6, 7]]), 50)
+    np.testing.assert_allclose(mean_retention(model, prefixes, batch_size=4), [retained, retained])

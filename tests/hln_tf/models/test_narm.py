@@ -59,7 +59,7 @@ def test_a_step_of_adam_moves_all_weights(expected_gradients):
         np.testing.assert_allclose(after, before[name] - step, atol=1e-5, err_msg=name)
 
 
-def test_dropout_of_the_session_vector_is_for_training_alone():
+def test_dropout_of_the_session_encoding_is_for_training_alone():
     plain, model = make_model(), make_model(hidden_dropout=0.5)
     np.testing.assert_array_equal(model.scores(ITEMS), plain.scores(ITEMS))
 

@@ -1,17 +1,16 @@
 import numpy as np
 import tensorflow as tf
-from session_lists import to_sessions
 
+from hln_tf.data.sessions import Sessions
 from hln_tf.models.popularity import Popularity, popularity_scores
-from hln_tf.models.settings import PopularitySettings
 
 
 def test_scores_by_hand():
-    model = Popularity(5, PopularitySettings())
+    model = Popularity(5)
     # Item 3 has four clicks, 1 and 2 have two each, 5 has one and 4 none.
-    model.fit_counts(to_sessions([[3, 1, 3], [2, 3], [3, 2, 1, 5]]))
+    model.fit_counts(Sessions.from_lists([[3, 1, 3], [2, 3], [3, 2, 1, 5]]))
     scores = model.scores(tf.constant([[4, 0], [1, 2]]))
-    # Of items with equal counts the lower number stands first.
+    # Of items with equal counts the one with the smaller index is first.
     np.testing.assert_allclose(scores, [[3 / 5, 2 / 5, 4 / 5, 0, 1 / 5]] * 2, atol=1e-6)
 
 
@@ -25,7 +24,7 @@ def test_scores_are_distinct_whatever_the_counts():
 
 
 def test_counting_again_counts_afresh():
-    model = Popularity(3, PopularitySettings())
+    model = Popularity(3)
     for sessions in ([[1, 1, 1]], [[2, 3, 3]]):
-        model.fit_counts(to_sessions(sessions))
+        model.fit_counts(Sessions.from_lists(sessions))
     np.testing.assert_array_equal(model.item_counts, [0, 1, 2])

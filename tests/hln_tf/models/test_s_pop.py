@@ -5,24 +5,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
-from session_lists import to_sessions
 
+from hln_tf.data.sessions import Sessions
 from hln_tf.models.s_pop import SPop
-from hln_tf.models.settings import SPopSettings
 
 
 def counted(counts, top_items):
     """A model of a log in which item i + 1 has `counts[i]` clicks."""
-    model = SPop(len(counts), SPopSettings(top_items=top_items))
+    model = SPop(len(counts), top_items=top_items)
     clicks = [item for item, count in enumerate(counts, 1) for _ in range(count)]
-    model.fit_counts(to_sessions([clicks] if clicks else []))
+    model.fit_counts(Sessions.from_lists([clicks] if clicks else []))
     return model
 
 
 def definition(counts, session, top_items):
     """S-POP's scores as fractions, and the order of items that they give.
 
-    Of equal scores above 0 the item numbered first stands first.
+    Of equal scores above 0 the item with the smaller index is first.
     """
     items = range(1, len(counts) + 1)
     top = sorted(items, key=lambda item: -counts[item - 1])[:top_items]
@@ -44,7 +43,7 @@ def test_scores_by_hand():
 
 @pytest.mark.parametrize("top_items", [4, 10**6])
 def test_counts_too_large_for_float32_still_order_items(top_items):
-    model = SPop(4, SPopSettings(top_items=top_items))
+    model = SPop(4, top_items=top_items)
     counts = [2**40, 2**40 + 1, 2**40 + 1, 2**41]
     model.item_counts.assign(counts)
     scores = model.scores(tf.constant([[1]])).numpy()[0]
@@ -68,7 +67,7 @@ def test_the_ranking_is_that_of_the_definition(counts, session, top_items):
     np.testing.assert_array_equal(scores % 1 == 0, [score % 1 == 0 for score in exact])
 
 
-def test_learning_again_learns_afresh():
+def test_counting_again_counts_afresh():
     model = counted([3, 1], top_items=1)
-    model.fit_counts(to_sessions([[2, 2]]))
+    model.fit_counts(Sessions.from_lists([[2, 2]]))
     np.testing.assert_allclose(model.scores(tf.constant([[1]])), [[1, 1 / 2]])

@@ -1,14 +1,16 @@
 import dataclasses
+import functools
 
 import pytest
 
-from hln_tf.common.errors import UsageError
+from hln_tf.common.errors import SettingError, UsageError
+from hln_tf.models.hln import HLN
 from hln_tf.models.registry import MODELS, model_entry
 from hln_tf.models.settings import HLNSettings
 from hln_tf.training.settings import TrainingSettings
 
 
-def test_unknown_model_is_refused_with_those_that_exist():
+def test_error_of_an_unknown_model_lists_those_that_exist():
     with pytest.raises(UsageError, match="--model is 'hnl', expected one of: hln, ") as error:
         model_entry("hnl")
     assert str(error.value).endswith(", ".join(MODELS))
@@ -17,19 +19,21 @@ def test_unknown_model_is_refused_with_those_that_exist():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"embedding_dim": 0}, "--embedding_dim is 0, expected at least 1"),
-        ({"hidden_dim": -1}, "--hidden_dim is -1, expected at least 1"),
-        ({"num_groups": 0}, "--num_groups is 0, expected at least 1"),
-        ({"num_groups": 2.0}, "--num_groups is 2.0, expected a value of type int"),
-        ({"aggregation": "mean"}, "--aggregation is 'mean', expected one of: sum, max, attention"),
-        ({"temperature": 0.0}, "--temperature is 0.0, expected at least 0.01 and at most 100.0"),
-        ({"temperature": 101}, "--temperature is 101.0, expected at least 0.01"),
-        ({"inference_gate": "soft"}, "--inference_gate is 'soft', expected one of: hard, expected"),
+        ({"embedding_dim": 0}, "`embedding_dim` is 0, expected at least 1"),
+        ({"hidden_dim": -1}, "`hidden_dim` is -1, expected at least 1"),
+        ({"num_groups": 0}, "`num_groups` is 0, expected at least 1"),
+        ({"num_groups": 2.0}, "`num_groups` is 2.0, expected a value of type int"),
+        ({"aggregation": "mean"}, "`aggregation` is 'mean', expected one of: sum, max, attention"),
+        ({"temperature": 0.0}, "`temperature` is 0.0, expected at least 0.01 and at most 100.0"),
+        ({"temperature": 101}, "`temperature` is 101.0, expected at least 0.01"),
+        ({"inference_gate": "soft"}, "`inference_gate` is 'soft', expected one of: hard, expected"),
     ],
 )
-def test_bad_hln_settings_are_refused(values, message):
-    with pytest.raises(UsageError, match=message):
-        HLNSettings(**values)
+def test_bad_hln_settings_are_errors(values, message):
+    for make in (HLNSettings, functools.partial(HLN, 9)):
+        with pytest.raises(ValueError, match=message) as error:
+            make(**values)
+        assert isinstance(error.value, SettingError)
 
 
 def test_defaults_are_the_papers():

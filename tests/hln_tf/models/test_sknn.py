@@ -4,22 +4,20 @@ import pytest
 import scipy.sparse
 import tensorflow as tf
 from hypothesis import strategies as st
-from session_lists import to_sessions
 
 from hln_tf.data.sessions import Sessions
-from hln_tf.models.settings import SKNNSettings
 from hln_tf.models.sknn import SKNN
 
 
-def learnt(sessions, num_items, sample_size=1000, neighbors=500):
+def fitted(sessions, num_items, sample_size=1000, neighbors=500):
     """A model of sessions as lists, dated 0, 1, 2, ..., or of `Sessions`."""
-    model = SKNN(num_items, SKNNSettings(sample_size=sample_size, neighbors=neighbors))
-    model.fit_counts(sessions if isinstance(sessions, Sessions) else to_sessions(sessions))
+    model = SKNN(num_items, sample_size=sample_size, neighbors=neighbors)
+    model.fit_counts(sessions if isinstance(sessions, Sessions) else Sessions.from_lists(sessions))
     return model
 
 
 def item_sets(sessions, num_items):
-    """Which items each session holds, float64 [sessions, items], sparse."""
+    """The items of each session, float64 [sessions, items], sparse."""
     rows = np.repeat(np.arange(len(sessions)), [len(session) for session in sessions])
     columns = np.concatenate([np.asarray(session, np.int64) for session in sessions]) - 1
     shape = (len(sessions), num_items)
@@ -60,13 +58,13 @@ def test_scores_by_hand():
         [first + half, first + half + last, first + half, half + last, last],
         [0, 2**-0.5 + 3**-0.5, 0, 2**-0.5 + 3**-0.5, 3**-0.5],
     ]
-    scores = learnt(LOG, num_items=5).scores(tf.constant([[1, 2, 1], [4, 0, 0]]))
+    scores = fitted(LOG, num_items=5).scores(tf.constant([[1, 2, 1], [4, 0, 0]]))
     np.testing.assert_allclose(scores, expected, atol=1e-6)
 
 
 def test_the_most_recent_sessions_are_sampled():
     # The first session is the nearest to {1, 2}, but not among the latest two that share an item.
-    scores = learnt(LOG, num_items=5, sample_size=2).scores(tf.constant([[1, 2]]))
+    scores = fitted(LOG, num_items=5, sample_size=2).scores(tf.constant([[1, 2]]))
     half, last = 1 / 2, 1 / 6**0.5
     np.testing.assert_allclose(scores, [[half, last, half, last, last]], atol=1e-6)
 
@@ -84,14 +82,14 @@ def test_the_most_recent_sessions_are_sampled():
 )
 @pytest.mark.parametrize("cut", ["sample_size", "neighbors"])
 def test_of_equally_near_sessions_the_more_recent_counts(dates, expected, cut):
-    log = to_sessions([[1, 2], [1, 3], [1, 4]])
+    log = Sessions.from_lists([[1, 2], [1, 3], [1, 4]])
     log = Sessions(log.items, log.offsets, np.array(dates))
-    scores = learnt(log, num_items=4, **{cut: 1}).scores(tf.constant([[1]])).numpy()
+    scores = fitted(log, num_items=4, **{cut: 1}).scores(tf.constant([[1]])).numpy()
     np.testing.assert_array_equal(scores[0, 1:] > 0, np.array(expected) > 0)
 
 
 def test_items_without_neighbours_score_0():
-    model = learnt(LOG, num_items=7)
+    model = fitted(LOG, num_items=7)
     scores = model.scores(tf.constant([[6, 7], [0, 0], [7, 5]])).numpy()
     np.testing.assert_array_equal(scores[:2], np.zeros((2, 7)))
     # Item 7 counts in the size of the set: 1 / sqrt(2 * 3).
@@ -99,7 +97,7 @@ def test_items_without_neighbours_score_0():
 
 
 def test_an_empty_index_scores_0():
-    model = SKNN(3, SKNNSettings())
+    model = SKNN(3)
     np.testing.assert_array_equal(model.scores(tf.constant([[1, 2]])), np.zeros((1, 3)))
 
 
@@ -115,9 +113,9 @@ SESSION = st.lists(st.integers(1, 8), min_size=1, max_size=6)
 )
 def test_scores_are_those_of_the_definition(log, queries, sample_size, neighbors):
     sessions, dates = zip(*log, strict=True)
-    columns = to_sessions(list(sessions))
+    columns = Sessions.from_lists(list(sessions))
     columns = Sessions(columns.items, columns.offsets, np.array(dates))
-    model = learnt(columns, 8, sample_size, neighbors)
+    model = fitted(columns, 8, sample_size, neighbors)
     expected = oracle(sessions, dates, queries, 8, sample_size, neighbors)
     items = np.pad(padded(queries), [(0, 0), (0, 1)])
     np.testing.assert_allclose(model.scores(tf.constant(items)), expected, atol=1e-5)
@@ -126,15 +124,15 @@ def test_scores_are_those_of_the_definition(log, queries, sample_size, neighbors
 def test_scores_are_those_of_the_definition_in_a_large_log():
     random = np.random.default_rng(0)
 
-    def draw(count):
+    def zipf(count):
         # Some items are in thousands of sessions, most in a few.
         lengths = random.integers(1, 12, count)
         return [list(np.minimum(random.zipf(1.4, length), 900)) for length in lengths]
 
-    log, queries = draw(5000), draw(64)
+    log, queries = zipf(5000), zipf(64)
     dates = random.integers(0, 2000, len(log))
-    columns = to_sessions(log)
-    model = learnt(Sessions(columns.items, columns.offsets, dates), 900, 300, 100)
+    columns = Sessions.from_lists(log)
+    model = fitted(Sessions(columns.items, columns.offsets, dates), 900, 300, 100)
     assert max(np.diff(model.item_splits)) == 300
     scores = model.scores(tf.constant(padded(queries))).numpy()
     expected = oracle(log, dates, queries, 900, 300, 100)
@@ -145,7 +143,7 @@ def test_scores_are_those_of_the_definition_in_a_large_log():
         np.testing.assert_array_equal(alone[0], scores[row])
 
 
-def test_items_held_by_as_near_sessions_tie():
+def test_items_of_equally_near_sessions_tie():
     # Items 5 and 6 have the same similarities, from sessions that alternate in the log.
     random = np.random.default_rng(1)
     log = []
@@ -154,12 +152,12 @@ def test_items_held_by_as_near_sessions_tie():
         log += (
             [[*common, 5], [*common, 6]] if random.random() < 0.5 else [[6, *common], [*common, 5]]
         )
-    scores = learnt(log, num_items=6).scores(tf.constant([[1, 2, 3]])).numpy()
+    scores = fitted(log, num_items=6).scores(tf.constant([[1, 2, 3]])).numpy()
     assert scores[0, 4] == scores[0, 5] > 0
 
 
-def test_learning_again_learns_afresh():
-    model = learnt(LOG, num_items=5)
-    model.fit_counts(to_sessions([[1, 3]]))
+def test_counting_again_counts_afresh():
+    model = fitted(LOG, num_items=5)
+    model.fit_counts(Sessions.from_lists([[1, 3]]))
     expected = np.array([[1, 0, 1, 0, 0]]) / 2**0.5
     np.testing.assert_allclose(model.scores(tf.constant([[1]])), expected, atol=1e-6)

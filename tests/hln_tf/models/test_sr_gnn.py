@@ -14,14 +14,14 @@ def query(session, w, propagations):
     edges = {*itertools.pairwise(session)}
     v = {node: w["X"][node] for node in nodes}
     for _ in range(propagations):
-        heard = {}
+        received = {}
         for node in nodes:
             before = [v[tail] @ w["H_in"] + w["b_in"] for tail, head in edges if head == node]
             after = [v[head] @ w["H_out"] + w["b_out"] for tail, head in edges if tail == node]
-            heard[node] = np.concatenate(
+            received[node] = np.concatenate(
                 [np.mean(each, axis=0) if each else np.zeros(D) for each in (before, after)]
             )
-        v = {node: reference.gru_step(v[node], heard[node], w) for node in nodes}
+        v = {node: reference.gru_step(v[node], received[node], w) for node in nodes}
     v_t = v[session[-1]]
     s_g = np.zeros(D)
     for item in session:

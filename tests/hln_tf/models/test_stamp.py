@@ -9,8 +9,8 @@ def query(session, w):
     m_s, x_t = sum(x) / len(x), x[-1]
     m_a = np.zeros_like(m_s)
     for x_i in x:
-        heard = x_i @ w["W_1"] + x_t @ w["W_2"] + m_s @ w["W_3"] + w["b_a"]
-        m_a = m_a + (w["w_0"] @ sigmoid(heard)) * x_i
+        hidden = x_i @ w["W_1"] + x_t @ w["W_2"] + m_s @ w["W_3"] + w["b_a"]
+        m_a = m_a + (w["w_0"] @ sigmoid(hidden)) * x_i
     h_s = np.tanh((m_a + m_s) @ w["W_s"] + w["b_s"])
     h_t = np.tanh(x_t @ w["W_t"] + w["b_t"])
     return h_s * h_t

@@ -6,27 +6,26 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
-from session_lists import to_sessions
 from small_hln import NUM_ITEMS, make_model
 
 from hln_tf.common.errors import HlnError
+from hln_tf.data.sessions import Sessions
 from hln_tf.export.signatures import signatures
 from hln_tf.models.markov import Markov
 from hln_tf.models.popularity import Popularity
-from hln_tf.models.settings import MarkovSettings, PopularitySettings
 from hln_tf.recommender import Recommender
 from hln_tf.retrieval.settings import ServingSettings
 
 IDS = [f"i{item}" for item in range(1, NUM_ITEMS + 1)]
 ROWS = np.array([1, 4, 5, 8, 11])
 CANDIDATES = ["i2", "i5", "i6", "i9", "i12"]
-CLICKED = to_sessions([[6, 6, 6, 9, 9, 1, 1, 1, 1], list(range(1, NUM_ITEMS + 1))])
+CLICKED = Sessions.from_lists([[6, 6, 6, 9, 9, 1, 1, 1, 1], list(range(1, NUM_ITEMS + 1))])
 SESSIONS = [["i1", "i7"], ["i6", "i2", "i9"], ["new"]]
 
 MODELS = {
     "hln": lambda: make_model(inference_gate="expected"),
-    "markov": lambda: Markov(NUM_ITEMS, MarkovSettings()),
-    "popularity": lambda: Popularity(NUM_ITEMS, PopularitySettings()),
+    "markov": lambda: Markov(NUM_ITEMS),
+    "popularity": lambda: Popularity(NUM_ITEMS),
 }
 
 

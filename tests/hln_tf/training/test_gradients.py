@@ -10,8 +10,8 @@ SEED = tf.constant([3, 4])
 
 @pytest.mark.parametrize("loss", ["softmax", "sampled"])
 def test_the_norm_is_that_of_all_gradients_in_full(loss):
-    model = make_model(loss)
-    # Item 2 is clicked in three places, whose sparse gradients fall on one row.
+    model = make_model(loss=loss)
+    # Item 2 is clicked in three places, whose sparse gradients are for one row.
     items, target = tf.constant([[2, 5, 2], [2, 7, 0]]), tf.constant([4, 2])
     with tf.GradientTape() as tape:
         batch = {"items": items, "target": target, "seed": SEED}

@@ -53,7 +53,8 @@ class RelaxedBernoulli(tfp.distributions.RelaxedBernoulli):
         return tf.sigmoid((self.logits + noise) / self.temperature)
 
     def _sample_n(self, n: tf.Tensor, seed: Any = None, **kwargs: Any) -> tf.Tensor:
-        logistic = self._transformed_logistic().distribution
+        logits = self.logits_parameter() / self.temperature
+        logistic = tfp.distributions.Logistic(logits, 1 / self.temperature)
         return tf.sigmoid(logistic.sample(n, seed=seed, **kwargs))
 
 

@@ -92,7 +92,8 @@ def workdirs(data_dir, tmp_path_factory):
         workdir, model = RunDirectory(tmp_path_factory.mktemp(name)), create(config)
         with workdir.locked():
             workdir.begin(config, data_dir / VOCABULARY)
-            workdir.save_model(model)
+            workdir.weights_of(model).save()
+            workdir.finish({})
         result[name] = workdir, model
     return result
 
@@ -184,17 +185,19 @@ def test_saved_model_scores_as_before(workdir, model):
     np.testing.assert_array_equal(loaded.item_counts, model.item_counts)
 
 
-def test_damaged_weights_are_an_error(data_dir, workdir, tmp_path):
+def test_damaged_weights_are_an_error(data_dir, workdir, model, tmp_path):
     damaged = RunDirectory(tmp_path / "run")
     with damaged.locked():
         damaged.begin(workdir.config(), data_dir / VOCABULARY)
     with pytest.raises(HlnError, match="holds no trained model yet"):
         damaged.model()
-    damaged.save_model(workdir.model())
-    index = damaged.weights.with_suffix(".index")
+    damaged.weights_of(model).save()
+    damaged.finish({})
+    np.testing.assert_array_equal(damaged.model().item_counts, model.item_counts)
+    (index,) = damaged.weights.glob("*.index")
     content = index.read_bytes()
     index.write_bytes(content[: len(content) // 2])
-    with pytest.raises(HlnError, match=f"{damaged.weights} is damaged or was written with other"):
+    with pytest.raises(HlnError, match=f"{damaged.weights}/weights-1 is damaged "):
         damaged.model()
 
 

@@ -16,11 +16,9 @@ from hln_tf.common.interrupt import StopOnSignal, TrainingInterrupt
 from hln_tf.data.layout import VOCABULARY, Manifest
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import read_split
-from hln_tf.models.base import SessionScorer
 from hln_tf.models.registry import MODELS
-from hln_tf.training.distribution import Workers
 from hln_tf.training.evaluation import evaluate
-from hln_tf.training.run import new_model, select
+from hln_tf.training.run import Fitted, Run
 from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
 
@@ -33,10 +31,9 @@ ENCODERS = [name for name, entry in MODELS.items() if entry.is_encoder]
 SMALL = {"embedding_dim": 16, "hidden_dim": 16, "num_groups": 2, "leap_bias": -2.0}
 
 
-class Learnt(NamedTuple):
+class Finished(NamedTuple):
     workdir: RunDirectory
-    model: SessionScorer
-    results: dict
+    fitted: Fitted
 
 
 class StopAfter(StopOnSignal):
@@ -89,68 +86,71 @@ def config_of(name, data_dir):
     )
 
 
-def train(config, workdir, data_dir, stop):
+def fit(config, workdir, data_dir, stop):
     with workdir.locked():
         workdir.begin(config, data_dir / VOCABULARY)
         splits = (read_split(data_dir, split) for split in ("train", "validation"))
-        return select(config, workdir, *splits, stop)
+        return Run(config, workdir, stop=stop).fit(*splits)
 
 
 @pytest.fixture(scope="module")
-def learnt(data_dir, tmp_path_factory):
-    """By model name, when it is first asked for: a model trained on the log, and saved."""
+def finished(data_dir, tmp_path_factory):
+    """By model name, on first use: a finished run on the log."""
 
     @functools.cache
-    def of(name):
+    def run(name):
         workdir = RunDirectory(tmp_path_factory.mktemp(name))
-        model, results = train(config_of(name, data_dir), workdir, data_dir, StopOnSignal())
-        workdir.save_model(model)
-        return Learnt(workdir, model, results)
+        fitted = fit(config_of(name, data_dir), workdir, data_dir, StopOnSignal())
+        workdir.weights_of(fitted.model).save()
+        workdir.finish({})
+        return Finished(workdir, fitted)
 
-    return of
+    return run
 
 
 @pytest.fixture(scope="module")
-def mrr(data_dir, learnt):
+def mrr(data_dir, finished):
     """By model name: MRR@20 on the test split."""
     test = Prefixes.from_sessions(read_split(data_dir, "test"), LONGEST)
     return functools.cache(
-        lambda name: evaluate(learnt(name).model, test, 512, "test", StopOnSignal())["mrr@20"]
+        lambda name: evaluate(finished(name).fitted.model, test, 512, "test", StopOnSignal())[
+            "mrr@20"
+        ]
     )
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "popularity"])
-def test_learns_a_log_better_than_popularity(mrr, name):
+def test_ranks_better_than_popularity(mrr, name):
     assert mrr(name) > 1.2 * mrr("popularity")
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_scores_sessions_shorter_and_longer_than_any_it_has_seen(learnt, name):
+def test_scores_sessions_shorter_and_longer_than_those_of_training(finished, name):
     random = np.random.default_rng(0)
     items = np.zeros((6, 3 * LONGEST), np.int32)
     items[:3, 0] = [1, 2, NUM_ITEMS]
     items[3:] = random.integers(1, NUM_ITEMS + 1, (3, 3 * LONGEST))
-    scores = learnt(name).model.scores(tf.constant(items)).numpy()
+    scores = finished(name).fitted.model.scores(tf.constant(items)).numpy()
     assert scores.shape == (6, NUM_ITEMS)
     assert np.all(np.isfinite(scores))
     assert np.all(np.ptp(scores, axis=1) > 0)
 
 
-# HLN's is held bit for bit, over processes that are killed, in `test_resume`.
+# `test_resume` compares HLN's bit for bit, over processes that are killed.
 @pytest.mark.parametrize("name", ["gru4rec", "csrm"])
-def test_stopped_and_resumed_equals_uninterrupted(data_dir, learnt, tmp_path, name):
+def test_stopped_and_resumed_equals_uninterrupted(data_dir, finished, tmp_path, name):
     config, workdir = config_of(name, data_dir), RunDirectory(tmp_path)
     steps = Prefixes.from_sessions(read_split(data_dir, "train"), LONGEST).steps(
         config.training.batch_size
     )
     with pytest.raises(TrainingInterrupt):
-        train(config, workdir, data_dir, StopAfter(steps + steps // 2))
-    model, results = train(config, workdir, data_dir, StopOnSignal())
-    expected = learnt(name)
-    assert len(results["history"]) == EPOCHS
-    for found, wanted in zip(results["history"], expected.results["history"], strict=True):
+        fit(config, workdir, data_dir, StopAfter(steps + steps // 2))
+    resumed, expected = fit(config, workdir, data_dir, StopOnSignal()), finished(name).fitted
+    histories = [fitted.results["history"] for fitted in (resumed, expected)]
+    assert len(histories[0]) == EPOCHS
+    for found, wanted in zip(*histories, strict=True):
         assert found == pytest.approx(wanted, rel=1e-3)
-    for weight, wanted in zip(model.weights, expected.model.weights, strict=True):
+    for weight, wanted in zip(resumed.model.weights, expected.model.weights, strict=True):
         np.testing.assert_allclose(weight, wanted, atol=1e-3, err_msg=weight.name)
 
 
@@ -164,16 +164,16 @@ def newer(data_dir, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_an_older_models_item_tables_follow_the_raw_ids(learnt, newer, tmp_path, name):
-    older = learnt(name).workdir
+def test_an_older_models_item_tables_follow_the_item_ids(finished, newer, tmp_path, name):
+    older, old = finished(name).workdir, finished(name).fitted.model
     config = dataclasses.replace(
         config_of(name, newer), data=DataDescription.from_manifest(Manifest.read(newer), newer)
     )
     config = dataclasses.replace(config, init_from=str(older.path))
-    workdir, old = RunDirectory(tmp_path), learnt(name).model
+    workdir = RunDirectory(tmp_path)
     with workdir.locked():
         workdir.begin(config, newer / VOCABULARY)
-    model = new_model(config, workdir, read_split(newer, "train"), Workers())
+    model = Run(config, workdir).new_model(read_split(newer, "train"))
     assert len(model.item_tables) == {"fpmc": 2, "gru4rec": 2}.get(name, 1)
     for weight, old_weight in zip(model.trainable_variables, old.trainable_variables, strict=True):
         if weight.ref() not in model.item_tables:

@@ -1,4 +1,9 @@
+from . import layers as layers
+from . import metrics as metrics
+from . import models as models
+from . import tasks as tasks
 from .analysis.explanation import Explanation as Explanation
+from .models.hln import HLN as HLN
 from .recommender import Recommender as Recommender
 from .recommender import explain as explain
 from .retrieval.recommendations import Recommendations as Recommendations

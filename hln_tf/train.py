@@ -37,6 +37,8 @@ def main(arguments: Sequence[str]) -> None:
         arguments, "python -m hln_tf.train", __doc__, epilog=EXAMPLES, add_more=add_flags
     )
     tensorboard = cli.settings_from(TensorBoardSettings, flags)
+    if tensorboard.tensorboard:
+        cli.require_extra("plots", ["matplotlib"])
     if flags.separator is not None:
         flags.separator = read_separator(flags.separator)
     cluster = Cluster.from_environment()

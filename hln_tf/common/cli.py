@@ -4,13 +4,14 @@ import argparse
 import dataclasses
 import errno
 import importlib
+import importlib.util
 import os
 import re
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from hln_tf.common.errors import HlnError, ReportedError, UsageError
@@ -174,6 +175,24 @@ def import_tensorflow() -> None:
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+def require_extra(extra: str, packages: Iterable[str]) -> None:
+    """Check that the packages of an extra are installed, without importing them.
+
+    Args:
+      extra: Name of the extra of hln-tf, such as `plots`.
+      packages: Names of its Python packages that are needed.
+
+    Raises:
+      HlnError: One is missing.
+    """
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise HlnError(
+            f"this needs Python packages that are not installed ({', '.join(missing)}): "
+            f"run pip install 'hln-tf[{extra}]'"
+        )
 
 
 def describe_tensorflow_error(error: Exception) -> str | None:

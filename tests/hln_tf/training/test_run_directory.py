@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from commands import TINY, finish, only_checkpoint, run, start, tree, weights
 from toy import write_dataset
 
@@ -375,49 +374,3 @@ def test_diverging_loss(data, tmp_path):
     assert "the loss is nan in epoch 1" in sentence
     assert "--learning_rate" in sentence and "--clip_norm" in sentence
     assert not (tmp_path / "run" / "model").exists()
-
-
-class TestErrorsOfTensorFlow:
-    def fail(self, monkeypatch, data, tmp_path, error):
-        def train_and_evaluate(*arguments):
-            raise error
-
-        monkeypatch.setattr("hln_tf.training.run.train_and_evaluate", train_and_evaluate)
-        return train(data, tmp_path / "run")
-
-    @pytest.mark.parametrize(
-        "kind, message, words",
-        [
-            (
-                tf.errors.ResourceExhaustedError,
-                "{{node}} run/ckpt-1.data; No space left on device [Op:SaveV2]",
-                ("run/ckpt-1.data: No space left on device", "free some space"),
-            ),
-            (
-                tf.errors.PermissionDeniedError,
-                "run/ckpt-1.data; Permission denied",
-                ("run/ckpt-1.data: Permission denied", "check the permissions"),
-            ),
-            (
-                tf.errors.FailedPreconditionError,
-                "run/ckpt-1.data; Read-only file system",
-                ("run/ckpt-1.data: Read-only file system", "can be written"),
-            ),
-            (
-                tf.errors.ResourceExhaustedError,
-                "OOM when allocating tensor with shape[8]",
-                ("out of memory", "--batch_size"),
-            ),
-        ],
-    )
-    def test_full_disk_and_memory_are_one_sentence(
-        self, monkeypatch, data, tmp_path, kind, message, words
-    ):
-        outcome = self.fail(monkeypatch, data, tmp_path, kind(None, None, message))
-        sentence = outcome.sentence()
-        assert all(word in sentence for word in words), sentence
-
-    def test_other_errors_have_their_traceback(self, monkeypatch, data, tmp_path):
-        error = tf.errors.InvalidArgumentError(None, None, "indices[0] = 9 is not in [0, 9)")
-        with pytest.raises(tf.errors.InvalidArgumentError):
-            self.fail(monkeypatch, data, tmp_path, error)

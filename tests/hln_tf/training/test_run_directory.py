@@ -46,7 +46,6 @@ def garbage(path):
 class TestDataSet:
     def test_missing_data_set_and_raw_file(self, tmp_path):
         for dataset, file in [
-            ("sample", "sample-clicks.dat"),
             ("yoochoose64", "yoochoose-clicks.dat"),
             ("lastfm", "userid-timestamp-artid-artname-traid-traname.tsv"),
         ]:
@@ -55,7 +54,7 @@ class TestDataSet:
                 *("--raw_dir", tmp_path / "raw", "--workdir", tmp_path / "run"),
             ).sentence()
             assert str(tmp_path / "raw" / file) in sentence
-            assert ("http" if dataset != "sample" else "beam_preprocess.sample") in sentence
+            assert "http" in sentence
             assert "--raw_dir" in sentence
         assert not list(tmp_path.iterdir())
 
@@ -63,7 +62,7 @@ class TestDataSet:
         shutil.copytree(data, tmp_path / "data")
         (tmp_path / "data" / "manifest.json").unlink()
         sentence = run(
-            *("hln_tf.train", "--dataset", "sample", "--data_dir", tmp_path / "data"),
+            *("hln_tf.train", "--dataset", "yoochoose64", "--data_dir", tmp_path / "data"),
             *("--raw_dir", tmp_path / "raw", "--workdir", tmp_path / "run"),
         ).sentence()
         assert f"no prepared data set in {tmp_path / 'data'}" in sentence

@@ -10,7 +10,7 @@ VERSION = re.search(
     r'^__version__ = "(.+)"$', (ROOT / "hln_tf/common/__init__.py").read_text("utf-8"), re.MULTILINE
 )[1]
 
-# What some commands need: `serving` the server and its client, `plots` figures, a search and
+# What some commands need: `serving` the server and its client, `plots` figures and
 # TensorBoard's diagnostics.
 EXTRAS = {
     "serving": [

@@ -157,7 +157,6 @@ def main(arguments: Sequence[str]) -> None:
         max_trials=None if is_hyperband else flags.max_trials,
     )
     tensorboard = cli.settings_from(TensorBoardSettings, flags)
-    cli.require_extra("plots", ["matplotlib"])
     if role.is_worker:
         run_worker(plan, role, flags.worker_timeout, tensorboard)
         return

@@ -1,4 +1,4 @@
-"""Trains a model: `python -m hln_tf.train --dataset yoochoose4`."""
+"""Train a model: `python -m hln_tf.train --dataset yoochoose4`."""
 
 import shlex
 import sys
@@ -151,8 +151,10 @@ def export(directory: RunDirectory) -> bool:
         recommender = Recommender.load(directory)
         path = recommender.export(base, describe_run(config, results), 1)
         print(f"exported {path}", file=sys.stderr)
-    except (HlnError, OSError) as error:
-        reason = cli.describe_os_error(error) if isinstance(error, OSError) else error
+    except Exception as error:
+        reason = cli.describe_error(error)
+        if reason is None:
+            raise
         again = ["python", "-m", "serving.export", "--workdir", str(directory.path)]
         again += ["--output", str(base)]
         raise HlnError(

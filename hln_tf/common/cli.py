@@ -129,9 +129,6 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
         return main(sys.argv[1:] if arguments is None else arguments) or 0
     except ReportedError as error:
         return error.exit_code
-    except HlnError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
@@ -142,15 +139,12 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
         # The reader of our output (`| head`) has closed it: an error message would not be read.
         sys.stderr.close()
         return 1
-    except OSError as error:
-        print(f"error: {describe_os_error(error)}", file=sys.stderr)
-        return 1
     except Exception as error:
-        sentence = describe_tensorflow_error(error)
+        sentence = describe_error(error)
         if sentence is None:
             raise
         print(f"error: {sentence}", file=sys.stderr)
-        return 1
+        return getattr(error, "exit_code", 1)
 
 
 def import_tensorflow() -> None:
@@ -193,6 +187,15 @@ def require_extra(extra: str, packages: Iterable[str]) -> None:
             f"this needs Python packages that are not installed ({', '.join(missing)}): "
             f"run pip install 'hln-tf[{extra}]'"
         )
+
+
+def describe_error(error: Exception) -> str | None:
+    """Describe an error that the user can fix in one sentence; None for any other error."""
+    if isinstance(error, HlnError):
+        return str(error)
+    if isinstance(error, OSError):
+        return describe_os_error(error)
+    return describe_tensorflow_error(error)
 
 
 def describe_tensorflow_error(error: Exception) -> str | None:

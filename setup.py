@@ -10,6 +10,25 @@ VERSION = re.search(
     r'^__version__ = "(.+)"$', (ROOT / "hln_tf/common/__init__.py").read_text("utf-8"), re.MULTILINE
 )[1]
 
+# What some commands need: `serving` the server and its client, `plots` figures and
+# TensorBoard's diagnostics.
+EXTRAS = {
+    "serving": [
+        "grpcio>=1.66",
+        "httptools>=0.6",
+        "orjson>=3.10",
+        "starlette>=0.40",
+        "tensorflow-serving-api>=2.21,<2.22",
+        "urllib3>=2.0",
+        "uvicorn>=0.30",
+        "uvloop>=0.19",
+    ],
+    "plots": ["matplotlib>=3.10"],
+    # With its own demand on TensorFlow: built for another one, it fails to load.
+    "scann": ["scann[tf]>=1.4.2"],
+    "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+}
+
 setup(
     name="hln-tf",
     version=VERSION,
@@ -20,35 +39,29 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["hln_tf*", "beam_preprocess*", "tuning*", "serving*"]),
     package_data={"": ["*.pyi"], "hln_tf": ["py.typed"], "serving": ["page/*"]},
+    # Upper bounds are those of packages whose private parts are used: see docs/dependencies.md.
     install_requires=[
-        "apache-beam>=2.77",
+        "apache-beam>=2.77,<2.78",
         "google-crc32c>=1.6",
-        "grpcio>=1.66",
-        "httptools>=0.6",
-        "keras-tuner>=1.4.8",
+        "keras-tuner>=1.4.8,<1.5",
         "lazy-loader>=0.4",
-        "matplotlib>=3.10",
         "numpy>=2.0",
-        "orjson>=3.10",
         "pyarrow>=18",
         "PyYAML>=6.0",
         "scikit-learn>=1.5",
         "scipy>=1.13",
-        "starlette>=0.40",
         "tensorboard>=2.21",
-        "tensorflow>=2.21",
-        "tensorflow-probability[tf]>=0.25",
+        "tensorflow>=2.21,<2.22",
+        "tensorflow-probability[tf]>=0.25,<0.26",
         "tensorflow-recommenders>=0.7.7",
-        "tensorflow-serving-api>=2.21",
-        "tf-keras>=2.21",
+        "tf-keras>=2.21,<2.22",
         "tqdm>=4.66",
-        "urllib3>=2.0",
-        "uvicorn>=0.30",
-        "uvloop>=0.19",
     ],
     extras_require={
-        "benchmark": ["pandas>=2.2"],
+        **EXTRAS,
         "dev": [
+            *EXTRAS["plots"],
+            *EXTRAS["serving"],
             "hypothesis>=6.100",
             "mypy>=1.15",
             "pandas>=2.2",
@@ -58,8 +71,5 @@ setup(
             "ruff>=0.9",
             "types-tqdm",
         ],
-        # With its own demand on TensorFlow: built for another one, it fails to load.
-        "scann": ["scann[tf]>=1.4.2"],
-        "gpu": ["tensorflow[and-cuda]>=2.21"],
     },
 )

@@ -26,6 +26,8 @@ def ensure_prepared(
 ) -> Manifest:
     """Read the manifest of a data set; preprocess its raw log first if need be.
 
+    The raw log of the sample is generated where it is missing.
+
     Args:
       dataset: A name in `SOURCES`, or `CUSTOM`.
       data_dir: The data set directory.
@@ -88,10 +90,13 @@ def _raw_file(dataset: str, data_dir: Path, raw_dir: Path) -> Path:
     source = SOURCES[dataset]
     candidates = [raw_dir / source.file, raw_dir / f"{source.file}.gz"]
     raw = next((path for path in candidates if path.is_file()), None)
+    if raw is None and source.generator:
+        _run([part.format(raw_dir) for part in source.generator], f"writing {candidates[0]}")
+        return candidates[0]
     if raw is None:
         raise HlnError(
             f"there is no prepared data set in {data_dir} and no raw file {candidates[0]}: "
-            f"{source.origin.format(raw_dir)} and put {source.file} (or {source.file}.gz) "
+            f"{source.origin} and put {source.file} (or {source.file}.gz) "
             f"into {raw_dir}, or name its directory with --raw_dir"
         )
     return raw
@@ -100,15 +105,24 @@ def _raw_file(dataset: str, data_dir: Path, raw_dir: Path) -> Path:
 def _preprocess(
     dataset: str, data_dir: Path, inputs: Sequence[Path], options: Sequence[str]
 ) -> None:
-    command = [sys.executable, "-m", "beam_preprocess", "--dataset", dataset]
-    command += ["--input", *map(str, inputs), "--output", str(data_dir), *options]
-    raw = ", ".join(map(str, inputs))
-    print(f"preparing {data_dir} from {raw}", file=sys.stderr)
+    arguments = ["beam_preprocess", "--dataset", dataset, "--input", *map(str, inputs)]
+    arguments += ["--output", str(data_dir), *options]
+    _run(arguments, f"preparing {data_dir} from {', '.join(map(str, inputs))}")
+
+
+def _run(arguments: Sequence[str], task: str) -> None:
+    """Run a module with its arguments in a child process.
+
+    Raises:
+      HlnError: It failed.
+    """
+    command = [sys.executable, "-m", *arguments]
+    print(task, file=sys.stderr)
     code = subprocess.run(command, check=False).returncode
     if code in (HlnError.exit_code, UsageError.exit_code):
         raise ReportedError(code)
     if code:
         raise HlnError(
-            f"the preprocessing of {raw} ended with exit code {code}: "
+            f"{task} ended with exit code {code}: "
             f"run it by itself to see more: {shlex.join(command)}"
         )

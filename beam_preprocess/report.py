@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hln_tf.common.cli import Parser, import_tensorflow, run
+from hln_tf.common.cli import Parser, import_tensorflow, require_extra, run
 from hln_tf.common.files import atomic_write
 
 PNG = "report.png"
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     flags = parser.parse_args(arguments)
     output = flags.output or flags.directory
+    require_extra("plots", ["matplotlib"])
     import_tensorflow()
     from beam_preprocess.description import describe
     from beam_preprocess.figures import draw

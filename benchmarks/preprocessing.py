@@ -173,7 +173,7 @@ def main(arguments: Sequence[str]) -> None:
     flags = parser.parse_args(arguments)
     settings = cli.settings_from(BenchmarkSettings, flags)
     if importlib.util.find_spec("pandas") is None:
-        raise HlnError("pandas is missing: install it with pip install 'hln-tf[benchmark]'")
+        raise HlnError("pandas is missing: install it with pip install 'hln-tf[dev]'")
     with tempfile.TemporaryDirectory(dir=flags.directory) as directory:
         costs = compare(settings, Path(directory))
     print(format_table(settings, costs))

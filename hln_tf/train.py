@@ -1,4 +1,4 @@
-"""Trains a model: `python -m hln_tf.train --dataset yoochoose4`."""
+"""Train a model: `python -m hln_tf.train --dataset yoochoose4`."""
 
 import shlex
 import sys
@@ -37,6 +37,8 @@ def main(arguments: Sequence[str]) -> None:
         arguments, "python -m hln_tf.train", __doc__, epilog=EXAMPLES, add_more=add_flags
     )
     tensorboard = cli.settings_from(TensorBoardSettings, flags)
+    if tensorboard.tensorboard:
+        cli.require_extra("plots", ["matplotlib"])
     if flags.separator is not None:
         flags.separator = read_separator(flags.separator)
     cluster = Cluster.from_environment()
@@ -149,8 +151,10 @@ def export(directory: RunDirectory) -> bool:
         recommender = Recommender.load(directory)
         path = recommender.export(base, describe_run(config, results), 1)
         print(f"exported {path}", file=sys.stderr)
-    except (HlnError, OSError) as error:
-        reason = cli.describe_os_error(error) if isinstance(error, OSError) else error
+    except Exception as error:
+        reason = cli.describe_error(error)
+        if reason is None:
+            raise
         again = ["python", "-m", "serving.export", "--workdir", str(directory.path)]
         again += ["--output", str(base)]
         raise HlnError(

@@ -193,16 +193,10 @@ def main(arguments: Sequence[str]) -> None:
     if flags.output is not None and flags.output.name in ("", ".."):
         raise UsageError(f"--output is {str(flags.output)!r}, expected a path that ends in a name")
     workdir = flags.runs[0] if flags.picture == "learning" else flags.workdir
-    try:
-        figure, rows = flags.draw(flags)
-        from hln_tf.analysis.pictures import FORMATS, save
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        raise HlnError(
-            "pictures need the package matplotlib, which is not installed: "
-            "pip install 'hln-tf[plots]'"
-        ) from None
+    cli.require_extra("plots", ["matplotlib"])
+    figure, rows = flags.draw(flags)
+    from hln_tf.analysis.pictures import FORMATS, save
+
     stem = flags.output or workdir / "pictures" / flags.picture
     if stem.suffix[1:] in FORMATS:
         stem = stem.with_suffix("")

@@ -8,7 +8,7 @@ import numpy as np
 from hln_tf import Explanation, Recommendations
 from hln_tf.common import cli
 from hln_tf.retrieval import scored_items
-from serving.extra import GRPC_CLIENT, REST_CLIENT, require_extra
+from serving.settings import GRPC_CLIENT_PACKAGES, REST_CLIENT_PACKAGES
 from serving.tensors import NUMPY_TYPES, Tensors
 from serving.transport import ServerError, SignatureTypes, Target, Transport
 
@@ -141,12 +141,12 @@ class Client:
 def _connect(target: Target, timeout: float) -> Transport:
     """Create the transport of a URL's scheme; REST needs no TensorFlow."""
     if target.scheme == "grpc":
-        require_extra(GRPC_CLIENT)
+        cli.require_extra("serving", GRPC_CLIENT_PACKAGES)
         cli.import_tensorflow()
         from serving.grpc_transport import GrpcTransport
 
         return GrpcTransport(target, timeout)
-    require_extra(REST_CLIENT)
+    cli.require_extra("serving", REST_CLIENT_PACKAGES)
     from serving.rest_transport import RestTransport
 
     return RestTransport(target, timeout)

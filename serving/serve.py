@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from hln_tf.common import cli
 from hln_tf.common.errors import HlnError, UsageError
 from serving.directory import check_versions
-from serving.extra import SERVER, require_extra
-from serving.settings import BatchingSettings, ModelSettings, ServerSettings
+from serving.settings import SERVER_PACKAGES, BatchingSettings, ModelSettings, ServerSettings
 
 EXAMPLES = """examples:
   python -m serving.serve --model_base_path models/hln
@@ -33,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
     if not model.model_base_path:
         raise UsageError("--model_base_path is missing, expected a directory such as models/hln")
     check_versions(model)
-    require_extra(SERVER)
+    cli.require_extra("serving", SERVER_PACKAGES)
     with contextlib.ExitStack() as stack:
         # Ports are bound before TensorFlow is imported, to report one in use at once.
         listener = None

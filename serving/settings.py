@@ -9,6 +9,19 @@ from hln_tf.common.text import is_version
 
 LOG_LEVELS = ("info", "warning", "error")
 
+# Python packages of the extra `serving`, which only the server and the client need.
+SERVER_PACKAGES = (
+    "grpc",
+    "httptools",
+    "orjson",
+    "starlette",
+    "tensorflow_serving",
+    "uvicorn",
+    "uvloop",
+)
+GRPC_CLIENT_PACKAGES = ("grpc", "tensorflow_serving")
+REST_CLIENT_PACKAGES = ("urllib3",)
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelSettings:

@@ -10,10 +10,9 @@ from typing import Any
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from hln_tf.analysis import markdown
-from hln_tf.common import files
+from hln_tf.common import cli, files
 from hln_tf.common.errors import HlnError
 from hln_tf.training import OBJECTIVE
-from tuning.figures import draw
 from tuning.oracle import SearchOracle
 from tuning.plan import Plan
 from tuning.trial_result import TrialResult
@@ -64,6 +63,13 @@ class Results:
             )
         best_config = self.plan.config(self.completed[0].hyperparameters)
         files.write_json(workdir / BEST, best_config.to_dict())
+        try:
+            cli.require_extra("plots", ["matplotlib"])
+        except HlnError as error:
+            print(f"note: {FIGURE}.png is not drawn: {error}", file=sys.stderr)
+            return
+        from tuning.figures import draw
+
         draw(self.plan, self.completed, len(self.failed), workdir / FIGURE)
 
     def describe(self) -> str:

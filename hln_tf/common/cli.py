@@ -4,13 +4,14 @@ import argparse
 import dataclasses
 import errno
 import importlib
+import importlib.util
 import os
 import re
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from hln_tf.common.errors import HlnError, ReportedError, SettingError, UsageError
@@ -128,13 +129,6 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
         return main(sys.argv[1:] if arguments is None else arguments) or 0
     except ReportedError as error:
         return error.exit_code
-    except SettingError as error:
-        flag = flag_name(error.name)
-        print(f"error: {flag} is {error.value!r}, expected {error.expected}", file=sys.stderr)
-        return error.exit_code
-    except HlnError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
@@ -145,15 +139,12 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
         # The reader of our output (`| head`) has closed it: an error message would not be read.
         sys.stderr.close()
         return 1
-    except OSError as error:
-        print(f"error: {describe_os_error(error)}", file=sys.stderr)
-        return 1
     except Exception as error:
-        sentence = describe_tensorflow_error(error)
+        sentence = describe_error(error)
         if sentence is None:
             raise
         print(f"error: {sentence}", file=sys.stderr)
-        return 1
+        return getattr(error, "exit_code", 1)
 
 
 def import_tensorflow() -> None:
@@ -178,6 +169,35 @@ def import_tensorflow() -> None:
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+def require_extra(extra: str, packages: Iterable[str]) -> None:
+    """Check that the packages of an extra are installed, without importing them.
+
+    Args:
+      extra: Name of the extra of hln-tf, such as `plots`.
+      packages: Names of its Python packages that are needed.
+
+    Raises:
+      HlnError: One is missing.
+    """
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise HlnError(
+            f"this needs Python packages that are not installed ({', '.join(missing)}): "
+            f"run pip install 'hln-tf[{extra}]'"
+        )
+
+
+def describe_error(error: Exception) -> str | None:
+    """Describe an error that the user can fix in one sentence; None for any other error."""
+    if isinstance(error, SettingError):  # its own message names the argument, not the flag
+        return f"{flag_name(error.name)} is {error.value!r}, expected {error.expected}"
+    if isinstance(error, HlnError):
+        return str(error)
+    if isinstance(error, OSError):
+        return describe_os_error(error)
+    return describe_tensorflow_error(error)
 
 
 def describe_tensorflow_error(error: Exception) -> str | None:

@@ -12,11 +12,14 @@ class Source:
       file: Its name in the directory of raw files; `.gz` may follow.
       origin: How to get it, as the end of a sentence.
       train_fraction: The fraction of train that the data set's name implies.
+      generator: The module and its arguments that write it into the directory
+        `{}`; empty for a log that is downloaded.
     """
 
     file: str
     origin: str
     train_fraction: str = "1"
+    generator: tuple[str, ...] = ()
 
 
 _YOOCHOOSE = functools.partial(
@@ -26,7 +29,9 @@ _YOOCHOOSE = functools.partial(
 )
 SOURCES = {
     "sample": Source(
-        "sample-clicks.dat", "write it with python -m beam_preprocess.sample generate --output {}"
+        "sample-clicks.dat",
+        "write it with python -m beam_preprocess.sample generate",
+        generator=("beam_preprocess.sample", "generate", "--output", "{}"),
     ),
     "yoochoose64": _YOOCHOOSE(train_fraction="1/64"),
     "yoochoose4": _YOOCHOOSE(train_fraction="1/4"),

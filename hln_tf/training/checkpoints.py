@@ -16,7 +16,7 @@ class NewestCheckpoint:
 
     Args:
       directory: The directory.
-      remedy: How to go on without a damaged checkpoint, for errors.
+      remedy: The remedy for a damaged checkpoint, for errors.
       name: Prefix of its files.
       **parts: Trackable objects by name.
     """

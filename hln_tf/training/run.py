@@ -43,7 +43,7 @@ class Fitted:
 class Run(RunContext):
     """A training run: the steps that `python -m hln_tf.train` takes, to compose in Python.
 
-    Every step resumes from the run's checkpoint where it was interrupted.
+    After an interruption every step resumes from the run's checkpoint.
 
     Example:
     ```python
@@ -218,7 +218,7 @@ class Run(RunContext):
 
 
 def train_and_evaluate(run: Run, data_dir: Path) -> None:
-    """Run the steps that a run's config defines, from where its checkpoint is.
+    """Run the steps that a run's config defines, or resume them from its checkpoint.
 
     Validation chooses the epoch; with `refit`, a new model is then trained on
     full train. The test part is ranked once, by the chosen model.

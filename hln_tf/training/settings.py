@@ -77,7 +77,7 @@ class TrainingSettings:
     clip_norm: float = setting(0.0, "largest global norm of the gradients, 0 for none", minimum=0.0)
     l2: float = setting(0.0, "weight decay: adds this times a weight to its gradient", minimum=0.0)
     patience: int = setting(
-        3, "early stopping after so many epochs without a better validation MRR@20", minimum=1
+        3, "number of epochs without a better validation MRR@20 before early stopping", minimum=1
     )
     refit: bool = setting(
         False,

@@ -93,8 +93,8 @@ class Trainer:
         """Train to the end of the phase.
 
         Returns:
-          The progress with its history. The model has its best weights where
-          there is validation, its last ones otherwise.
+          The progress with its history. The model has its best weights if there
+          is validation, its last ones otherwise.
 
         Raises:
           TrainingInterrupt: A signal arrived; the checkpoint is saved.

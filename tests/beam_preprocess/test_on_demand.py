@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import tensorflow  # noqa: F401  Its import calls what the tests replace.
 import toy
 
 from beam_preprocess.on_demand import ensure_prepared
@@ -24,7 +25,7 @@ def commands(monkeypatch):
 
     def record(command, check):
         recorded.append(command)
-        if "--output" in command:
+        if "generate" not in command:
             write(command[command.index("--output") + 1])
         return subprocess.CompletedProcess(command, 0)
 
@@ -32,7 +33,10 @@ def commands(monkeypatch):
     return recorded
 
 
-@pytest.mark.parametrize("dataset", sources.SOURCES)
+DOWNLOADED = [name for name, source in sources.SOURCES.items() if not source.generator]
+
+
+@pytest.mark.parametrize("dataset", DOWNLOADED)
 def test_missing_raw_file_is_named_with_its_origin(tmp_path, dataset, commands):
     raw = sources.SOURCES[dataset].file
     with pytest.raises(HlnError) as caught:
@@ -44,6 +48,17 @@ def test_missing_raw_file_is_named_with_its_origin(tmp_path, dataset, commands):
     assert "--raw_dir" in message
     assert "{}" not in message
     assert commands == []
+
+
+def test_missing_raw_file_of_the_sample_is_generated(tmp_path, commands):
+    ensure_prepared("sample", tmp_path / "data", tmp_path / "raw", is_explicit=False)
+    generate, preprocess = commands
+    assert generate[1:] == [
+        *("-m", "beam_preprocess.sample", "generate"),
+        *("--output", str(tmp_path / "raw")),
+    ]
+    raw = str(tmp_path / "raw" / "sample-clicks.dat")
+    assert preprocess[preprocess.index("--input") + 1] == raw
 
 
 def test_other_data_set_in_the_default_directory_is_refused(tmp_path, commands):

@@ -63,7 +63,7 @@ def test_log_of_ones_own_is_preprocessed_and_trained_on(elsewhere):
         for click in range(3)
     ]
     (elsewhere / "clicks.csv").write_text("id,user,product,when\n" + "".join(rows))
-    spec = ["user: user", "time: when", "item: product", "gap: 1800", "separator: '|'"]
+    spec = ["user: user", "time: when", "item: product", "session_timeout: 1800", "separator: '|'"]
     (elsewhere / "my_log.yaml").write_text("\n".join([*spec, "test_from: 2014-04-03"]))
     command = ["--dataset", "custom", "--spec", "my_log.yaml", "--input", "clicks.csv"]
     tiny = [*TINY, "--epochs", "1", "--batch_size", "16"]

@@ -39,6 +39,7 @@ def test_table_of_several_runs(trained, popular):
 
 
 def test_training_prints_its_row(trained):
+    assert str(trained.path) in trained.outcome.out
     assert run("hln_tf.report", trained.path).out.endswith(trained.outcome.out)
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 from commands import ROOT, finish, start
 
-from serving import extra
+from serving import settings
 
 # Packages that hln-tf itself needs, among them those of TensorFlow.
 CORE = {"google", "hln_tf", "lazy_loader", "numpy", "serving", "tensorflow"}
@@ -23,7 +23,7 @@ def run_without(packages, module, *arguments):
     return finish(start(RUN_WITHOUT, ",".join(packages), module, *arguments))
 
 
-@pytest.mark.parametrize("package", extra.SERVER)
+@pytest.mark.parametrize("package", settings.SERVER_PACKAGES)
 def test_serve_names_the_extra(tmp_path, package):
     (tmp_path / "models" / "1").mkdir(parents=True)
     outcome = run_without([package], "serving.serve", "--model_base_path", tmp_path / "models")
@@ -33,8 +33,8 @@ def test_serve_names_the_extra(tmp_path, package):
 @pytest.mark.parametrize(
     ("package", "url"),
     [
-        *((package, GRPC) for package in extra.GRPC_CLIENT),
-        *((package, REST) for package in extra.REST_CLIENT),
+        *((package, GRPC) for package in settings.GRPC_CLIENT_PACKAGES),
+        *((package, REST) for package in settings.REST_CLIENT_PACKAGES),
     ],
 )
 def test_query_names_the_extra(package, url):
@@ -56,12 +56,12 @@ def test_every_import_is_of_hln_tf_or_of_the_extra():
             elif isinstance(node, ast.ImportFrom):
                 imported.add(node.module)
     packages = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names - CORE
-    assert packages <= {*extra.SERVER, *extra.GRPC_CLIENT, *extra.REST_CLIENT}
+    assert packages <= {*settings.SERVER_PACKAGES, *settings.GRPC_CLIENT_PACKAGES, *settings.REST_CLIENT_PACKAGES}
 
 
 @pytest.mark.parametrize("module", ["serving.serve", "serving.query", "serving.export"])
 def test_help_needs_neither_the_extra_nor_tensorflow(module):
-    packages = (*extra.SERVER, *extra.REST_CLIENT, "tensorflow")
+    packages = (*settings.SERVER_PACKAGES, *settings.REST_CLIENT_PACKAGES, "tensorflow")
     outcome = run_without(packages, module, "--help")
     assert outcome.code == 0 and f"usage: python -m {module}" in outcome.out, outcome.err
 
@@ -69,7 +69,7 @@ def test_help_needs_neither_the_extra_nor_tensorflow(module):
 def test_export_needs_no_package_of_the_extra(workdir, tmp_path):
     """Apart from urllib3, which TensorFlow needs as well."""
     outcome = run_without(
-        extra.SERVER, "serving.export", "--workdir", workdir, "--output", tmp_path / "models"
+        settings.SERVER_PACKAGES, "serving.export", "--workdir", workdir, "--output", tmp_path / "models"
     )
     assert outcome.code == 0, outcome.err
     assert (tmp_path / "models" / "1" / "saved_model.pb").exists()

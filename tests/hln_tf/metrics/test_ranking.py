@@ -99,4 +99,4 @@ def test_config_round_trip():
     for each in (ranking, copy):
         each.update_from_scores(scores, target)
     assert ranking.results() == copy.results()
-    assert copy.results()["recall@3"] == 1.0
+    assert copy.results()["mrr@3"] == pytest.approx(1 / 3)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from commands import TINY, finish, only_checkpoint, run, start, tree, weights
 from toy import write_dataset
 
@@ -47,7 +46,6 @@ def garbage(path):
 class TestDataSet:
     def test_missing_data_set_and_raw_file(self, tmp_path):
         for dataset, file in [
-            ("sample", "sample-clicks.dat"),
             ("yoochoose64", "yoochoose-clicks.dat"),
             ("lastfm", "userid-timestamp-artid-artname-traid-traname.tsv"),
         ]:
@@ -56,7 +54,7 @@ class TestDataSet:
                 *("--raw_dir", tmp_path / "raw", "--workdir", tmp_path / "run"),
             ).sentence()
             assert str(tmp_path / "raw" / file) in sentence
-            assert ("http" if dataset != "sample" else "beam_preprocess.sample") in sentence
+            assert "http" in sentence
             assert "--raw_dir" in sentence
         assert not list(tmp_path.iterdir())
 
@@ -64,7 +62,7 @@ class TestDataSet:
         shutil.copytree(data, tmp_path / "data")
         (tmp_path / "data" / "manifest.json").unlink()
         sentence = run(
-            *("hln_tf.train", "--dataset", "sample", "--data_dir", tmp_path / "data"),
+            *("hln_tf.train", "--dataset", "yoochoose64", "--data_dir", tmp_path / "data"),
             *("--raw_dir", tmp_path / "raw", "--workdir", tmp_path / "run"),
         ).sentence()
         assert f"no prepared data set in {tmp_path / 'data'}" in sentence
@@ -375,49 +373,3 @@ def test_diverging_loss(data, tmp_path):
     assert "the loss is nan in epoch 1" in sentence
     assert "--learning_rate" in sentence and "--clip_norm" in sentence
     assert not (tmp_path / "run" / "model").exists()
-
-
-class TestErrorsOfTensorFlow:
-    def fail(self, monkeypatch, data, tmp_path, error):
-        def train_and_evaluate(*arguments):
-            raise error
-
-        monkeypatch.setattr("hln_tf.training.run.train_and_evaluate", train_and_evaluate)
-        return train(data, tmp_path / "run")
-
-    @pytest.mark.parametrize(
-        "kind, message, words",
-        [
-            (
-                tf.errors.ResourceExhaustedError,
-                "{{node}} run/ckpt-1.data; No space left on device [Op:SaveV2]",
-                ("run/ckpt-1.data: No space left on device", "free some space"),
-            ),
-            (
-                tf.errors.PermissionDeniedError,
-                "run/ckpt-1.data; Permission denied",
-                ("run/ckpt-1.data: Permission denied", "check the permissions"),
-            ),
-            (
-                tf.errors.FailedPreconditionError,
-                "run/ckpt-1.data; Read-only file system",
-                ("run/ckpt-1.data: Read-only file system", "can be written"),
-            ),
-            (
-                tf.errors.ResourceExhaustedError,
-                "OOM when allocating tensor with shape[8]",
-                ("out of memory", "--batch_size"),
-            ),
-        ],
-    )
-    def test_full_disk_and_memory_are_one_sentence(
-        self, monkeypatch, data, tmp_path, kind, message, words
-    ):
-        outcome = self.fail(monkeypatch, data, tmp_path, kind(None, None, message))
-        sentence = outcome.sentence()
-        assert all(word in sentence for word in words), sentence
-
-    def test_other_errors_have_their_traceback(self, monkeypatch, data, tmp_path):
-        error = tf.errors.InvalidArgumentError(None, None, "indices[0] = 9 is not in [0, 9)")
-        with pytest.raises(tf.errors.InvalidArgumentError):
-            self.fail(monkeypatch, data, tmp_path, error)

@@ -1,0 +1,267 @@
+"""Data sets of sessions, from a directory or from a DataFrame of clicks."""
+
+import dataclasses
+import hashlib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.data.frames import clicks_from_frame
+from hln_tf.data.layout import SPLITS, Manifest, read_vocabulary, record_compression
+from hln_tf.data.prefixes import BATCHES_PER_POOL, Prefixes
+from hln_tf.data.protocol import prepare_sessions
+from hln_tf.data.protocol_settings import ProtocolSettings
+from hln_tf.data.sessions import Sessions, read_split
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# Records that are shuffled together when a data set is streamed.
+RECORDS_TO_SHUFFLE = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class SessionDataset:
+    """Sessions of a catalogue of items in the parts train, validation and test.
+
+    Attributes:
+      name: Name of the data set.
+      item_ids: The item ids in order of their indices; item i is at position i - 1.
+      separator: Joins the item ids of a session that is written as one string.
+      fingerprint: Checksum of its sessions or, in a directory, of its input and
+        settings.
+      directory: The data set directory, or None.
+      in_memory: The parts that are in memory.
+
+    Example:
+
+    >>> import pandas as pd
+    >>> clicks = pd.DataFrame(
+    ...     {"visit": [1, 1, 1, 2, 2, 2], "sku": list("abcabd"), "at": range(6)}
+    ... )
+    >>> data = SessionDataset.from_clicks(
+    ...     clicks, session="visit", item="sku", time="at", min_item_count=1, test_seconds=0
+    ... )
+    >>> data.item_ids
+    ['a', 'b', 'c', 'd']
+    >>> [batch["target"].numpy().tolist() for batch in data.examples(4, shuffle=False)]
+    [[2, 2], [3, 4]]
+    """
+
+    name: str
+    item_ids: Sequence[str]
+    separator: str
+    fingerprint: str
+    directory: Path | None = None
+    in_memory: dict[str, Sessions] = dataclasses.field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_directory(cls, directory: str | Path) -> "SessionDataset":
+        """Open a data set directory that `python -m beam_preprocess` wrote.
+
+        Raises:
+          HlnError: The directory is missing, unfinished or damaged.
+        """
+        directory = Path(directory)
+        manifest = Manifest.read(directory)
+        item_ids = read_vocabulary(directory, manifest)
+        fingerprint = manifest.fingerprint()
+        return cls(manifest.dataset, item_ids, manifest.separator, fingerprint, directory)
+
+    @classmethod
+    def from_clicks(
+        cls,
+        clicks: Any,
+        *,
+        item: str | Sequence[str],
+        time: str,
+        session: str | None = None,
+        user: str | None = None,
+        separator: str = " ",
+        name: str = "custom",
+        **protocol: Any,
+    ) -> "SessionDataset":
+        """Make a data set from a table of clicks, in memory.
+
+        Args:
+          clicks: A pandas DataFrame, an Arrow table or anything that Arrow reads.
+          item: Column of the item, or several whose values are joined.
+          time: Column of the time: datetimes, ISO 8601 text, or seconds or
+            milliseconds since 1970.
+          session: Column of the session.
+          user: Column of the user instead, whose clicks `session_timeout` cuts
+            into sessions.
+          separator: Joins the item ids of a session that is written as one string.
+          name: Name of the data set.
+          **protocol: Fields of `ProtocolSettings`, such as `min_item_count`;
+            `test_seconds=0` leaves out the test part.
+
+        Raises:
+          HlnError: A value cannot be used, or nothing is left; the message names
+            column, row and value.
+          UsageError: An argument is not allowed.
+        """
+        settings = protocol_settings(protocol, user)
+        columns = clicks_from_frame(clicks, item=item, time=time, session=session, user=user)
+        prepared = prepare_sessions(columns, settings)
+        parts = {part: getattr(prepared, part) for part in SPLITS}
+        for item_id in prepared.item_ids:
+            if separator in item_id:
+                raise HlnError(
+                    f"the item id {item_id!r} contains the separator {separator!r}, which joins "
+                    f"item ids: choose another `separator`"
+                )
+        digest = hashlib.sha256("\n".join(prepared.item_ids).encode())
+        for sessions in parts.values():
+            for column in (sessions.items, sessions.offsets, sessions.dates):
+                digest.update(np.ascontiguousarray(column).tobytes())
+        return cls(name, prepared.item_ids, separator, digest.hexdigest(), None, parts)
+
+    @property
+    def num_items(self) -> int:
+        """Size of the catalogue."""
+        return len(self.item_ids)
+
+    def split(self, part: str) -> Sessions:
+        """Return the sessions of a part, read on first use.
+
+        Args:
+          part: `train`, `validation` or `test`.
+
+        Raises:
+          UsageError: There is no such part.
+          HlnError: A file is missing or damaged.
+        """
+        if part not in SPLITS:
+            raise UsageError(f"`part` is {part!r}, expected one of: {', '.join(SPLITS)}")
+        if part not in self.in_memory:
+            assert self.directory is not None
+            self.in_memory[part] = read_split(self.directory, part)
+        return self.in_memory[part]
+
+    def examples(
+        self,
+        batch_size: int = 64,
+        part: str = "train",
+        *,
+        max_length: int = 50,
+        shuffle: bool | None = None,
+        seed: int = 1,
+        streamed: bool = False,
+    ) -> "tf.data.Dataset":
+        """Return a part's examples in batches of like lengths, for `fit` and `evaluate`.
+
+        Args:
+          batch_size: Examples in a batch.
+          part: `train`, `validation` or `test`.
+          max_length: Last clicks of a prefix that are used.
+          shuffle: Whether to shuffle, each epoch in another order; by default in
+            train alone.
+          seed: Fixes the orders.
+          streamed: Whether to read the directory's files while iterating, so that
+            memory does not grow with the data; orders then differ.
+
+        Returns:
+          Batches of `{"items": int32 [batch, time], "target": int32 [batch]}`.
+
+        Raises:
+          UsageError: There is no such part, or no directory to stream from.
+        """
+        import tensorflow as tf
+
+        if shuffle is None:
+            shuffle = part == "train"
+        if streamed and self.directory is None:
+            raise UsageError("`streamed` needs a data set directory: this data set is in memory")
+        epochs = itertools.count()
+
+        def batches() -> Iterator[dict[str, np.ndarray]]:
+            epoch = next(epochs)
+            if streamed:
+                pools = self._pools(part, batch_size, seed + epoch if shuffle else None)
+            else:
+                pools = iter([self.split(part)])
+            for pool in pools:
+                prefixes = Prefixes.from_sessions(pool, max_length)
+                order = prefixes.by_length()
+                if shuffle:
+                    order = prefixes.shuffled(batch_size, seed, epoch)
+                yield from prefixes.batches(order, batch_size)
+
+        items, target = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
+        dataset = tf.data.Dataset.from_generator(
+            batches, output_signature={"items": items, "target": target}
+        )
+        if not streamed:
+            steps = -(-self.split(part).prefixes // batch_size)
+            dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+        return dataset.prefetch(2)
+
+    def _pools(self, part: str, batch_size: int, seed: int | None) -> Iterator[Sessions]:
+        """Read a part's files in pools of sessions, shuffled by a seed."""
+        import tensorflow as tf
+
+        assert self.directory is not None
+        manifest = Manifest.read(self.directory)
+        files = [str(self.directory / name) for name in manifest.splits[part].files]
+        if not files:
+            return
+        compression = record_compression(files[0])
+        features = {
+            "items": tf.io.RaggedFeature(
+                tf.int64, "items", [tf.io.RaggedFeature.RowLengths("lengths")]  # type: ignore
+            )
+        }
+
+        def sessions(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            items = tf.io.parse_single_example(record, features)["items"]
+            return items.values, items.row_lengths()
+
+        names = tf.data.Dataset.from_tensor_slices(files)
+        if seed is not None:
+            names = names.shuffle(len(files), seed)
+        records = names.interleave(
+            lambda name: tf.data.TFRecordDataset(name, compression), cycle_length=len(files)
+        )
+        if seed is not None:
+            records = records.shuffle(RECORDS_TO_SHUFFLE, seed)
+        pool: list[Sessions] = []
+        for items, lengths in records.map(sessions).as_numpy_iterator():
+            offsets = np.concatenate([[0], np.cumsum(lengths)])
+            pool.append(Sessions(items.astype(np.int32), offsets, np.zeros(len(lengths), np.int64)))
+            if sum(each.prefixes for each in pool) >= BATCHES_PER_POOL * batch_size:
+                yield _concatenated(pool)
+                pool = []
+        if pool:
+            yield _concatenated(pool)
+
+
+def protocol_settings(values: Mapping[str, Any], user: str | None) -> ProtocolSettings:
+    """Build the settings of a protocol from keyword arguments.
+
+    Args:
+      values: Fields of `ProtocolSettings`.
+      user: The column of the user, if sessions are cut by a timeout.
+
+    Raises:
+      UsageError: A value is not allowed, or the timeout is missing.
+    """
+    defaults: dict[str, Any] = {"order": "time"}
+    settings = ProtocolSettings(**{**defaults, **values})
+    if user is not None and not settings.session_timeout:
+        raise UsageError(
+            "`user` needs `session_timeout`, the seconds of inactivity that end a session, such "
+            "as session_timeout=1800"
+        )
+    return settings
+
+
+def _concatenated(parts: Sequence[Sessions]) -> Sessions:
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = whole + part
+    return whole

@@ -3,9 +3,12 @@ from . import metrics as metrics
 from . import models as models
 from . import tasks as tasks
 from .analysis.explanation import Explanation as Explanation
+from .data.dataset import SessionDataset as SessionDataset
 from .models.hln import HLN as HLN
+from .models.registry import register_model as register_model
 from .recommender import Recommender as Recommender
 from .recommender import explain as explain
+from .recommender import load as load
 from .retrieval.recommendations import Recommendations as Recommendations
 from .retrieval.settings import ServingSettings as ServingSettings
 from .training.run_directory import RunDirectory as RunDirectory

@@ -1,69 +1,145 @@
 """Recommendations for sessions of item ids, from Python."""
 
+import dataclasses
 import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from hln_tf.analysis.explanation import Explanation
+from hln_tf.common import files
 from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.text import split_session
+from hln_tf.data.dataset import SessionDataset, sessions_of_clicks
+from hln_tf.data.protocol_settings import ProtocolSettings
+from hln_tf.export.model_card import describe_run
 from hln_tf.export.saved_model import export
+from hln_tf.metrics.ranking import KS
 from hln_tf.models.base import SessionScorer
-from hln_tf.retrieval.recommendations import Recommendations, scored_items
-from hln_tf.retrieval.session_graph import ITEMS, K, SessionGraph
-from hln_tf.retrieval.settings import ServingSettings
+from hln_tf.retrieval.session_recommender import SessionRecommender
+from hln_tf.training.evaluation import evaluate_sessions
+from hln_tf.training.fitting import fit_dataset, run_config
 from hln_tf.training.run_directory import RunDirectory
 
+# Examples that `evaluate` ranks at a time.
+BATCH_SIZE = 1024
 
-class Recommender:
-    """Recommends items for sessions of item ids, with the graph that an export contains.
 
-    Args:
-      model: A trained model.
-      vocabulary: Item ids in order of their indices.
-      max_length: Clicks of a session that are used.
-      separator: Joins the item ids of a session that is written as one string.
-      candidates: int [candidates], the candidates' positions in the vocabulary,
-        from 0, in ascending order; None for all items.
-      settings: The search for the candidates, and the number of items that an
-        export returns.
+class Recommender(SessionRecommender):
+    """Recommends items for sessions of item ids: the front door of the package.
+
+    `fit` trains one on a table of clicks, `load` opens a run of `python -m
+    hln_tf.train` or one that was saved.
 
     Attributes:
-      known: The ids of the items that the model knows.
-      separator: The same.
-      graph: The graph, see `SessionGraph`.
+      run: The run that it was fitted by or loaded from, or None.
 
-    Raises:
-      HlnError: The index does not support this model, or is not installed.
+    Example:
+    >>> import pandas as pd
+    >>> visits = [list("abcab"), list("bcabc"), list("cabca")] * 20
+    >>> clicks = pd.DataFrame(
+    ...     [(n, item, 60 * n + at) for n, visit in enumerate(visits) for at, item in
+    ...      enumerate(visit)], columns=["visit", "sku", "time"]
+    ... )
+    >>> recommender = Recommender.fit(
+    ...     clicks, session="visit", item="sku", time="time", epochs=3, batch_size=8,
+    ...     learning_rate=0.05, embedding_dim=8, hidden_dim=8
+    ... )
+    >>> recommender.recommend([["a", "b"]], k=1)[0].items[0][0]
+    'c'
     """
 
-    def __init__(
-        self,
-        model: SessionScorer,
-        vocabulary: Sequence[str],
-        max_length: int,
-        separator: str,
-        candidates: np.ndarray | None = None,
-        settings: ServingSettings | None = None,
-    ) -> None:
-        self.known = frozenset(vocabulary)
-        self.separator = separator
-        self._model = model
-        settings = settings or ServingSettings()
-        self.graph = SessionGraph(model, vocabulary, max_length, separator, candidates, settings)
-        self._groups = tf.function(self.graph.groups, input_signature=[ITEMS, K])
-        self._queries = tf.function(self.graph.queries, input_signature=[ITEMS])
+    run: RunDirectory | None = None
+    # Removes the run of a recommender that was not saved, together with it.
+    _temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        clicks: Any,
+        *,
+        item: str | Sequence[str] | None = None,
+        time: str | None = None,
+        session: str | None = None,
+        user: str | None = None,
+        model: str = "hln",
+        preset: str | None = None,
+        refit: bool = True,
+        workdir: str | os.PathLike[str] | None = None,
+        **settings: Any,
+    ) -> "Recommender":
+        """Train a model on clicks.
+
+        The latest tenth of the sessions chooses the epoch; then, with `refit`, a
+        new model is trained on all of them for as many epochs.
+
+        Args:
+          clicks: A pandas DataFrame, an Arrow table, or a `SessionDataset`.
+          item: Column of the item, or several whose values are joined.
+          time: Column of the time, see `SessionDataset.from_clicks`.
+          session: Column of the session.
+          user: Column of the user instead, with `session_timeout`.
+          model: Name of the model, such as `hln`, `narm` or `sknn`.
+          preset: Name of one of the model's presets; its first one by default.
+          refit: Whether to train the final model on all sessions.
+          workdir: Where the run is written, from which an interrupted training
+            resumes; a temporary directory by default.
+          **settings: Settings by the names of `python -m hln_tf.train`'s flags: of
+            the model, its training and, for a table, the protocol, such as
+            `min_item_count`. `test_seconds` holds out a test part, which is
+            evaluated, see `metrics`.
+
+        Raises:
+          HlnError: The clicks cannot be used, or nothing is left of them.
+          UsageError: A value is not allowed.
+          TypeError: There is no such setting, or a column is missing.
+        """
+        return cls._fit(
+            _dataset(clicks, item, time, session, user, settings),
+            model,
+            preset,
+            {**settings, "refit": refit},
+            workdir,
+        )
+
+    @classmethod
+    def _fit(
+        cls,
+        dataset: SessionDataset,
+        model: str,
+        preset: str | None,
+        settings: Mapping[str, Any],
+        workdir: str | os.PathLike[str] | None,
+        init_from: RunDirectory | None = None,
+    ) -> "Recommender":
+        config = run_config(dataset, model, preset, settings, init_from)
+        temporary = None
+        if workdir is None:
+            temporary = tempfile.TemporaryDirectory(prefix="hln_tf-")
+            workdir = Path(temporary.name) / "run"
+        run = RunDirectory(workdir)
+        results = fit_dataset(dataset, config, run)
+        if "best_epoch" in results:
+            print(
+                f"validation chose epoch {results['best_epoch']} of {len(results['history'])}; "
+                f"the model is trained on {results['trained_on']}",
+                file=sys.stderr,
+            )
+        recommender = cls.load(run)
+        recommender._temporary = temporary
+        return recommender
 
     @classmethod
     def load(cls, workdir: RunDirectory | str | os.PathLike[str], **options: Any) -> "Recommender":
         """Load the recommender of a finished run.
 
         Args:
-          workdir: The run directory.
+          workdir: The run directory, of `python -m hln_tf.train` or of `save`.
           **options: `candidates` and `settings` of the constructor.
 
         Raises:
@@ -84,15 +160,46 @@ class Recommender:
         """
         config = workdir.config()
         max_length, separator = config.training.max_length, config.data.separator
-        return cls(model, workdir.vocabulary(), max_length, separator, **options)
+        recommender = cls(model, workdir.vocabulary(), max_length, separator, **options)
+        recommender.run = workdir
+        return recommender
 
-    def export(self, base: Path, run: Mapping[str, Any], version: int | None = None) -> Path:
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The results of its run: validation, history, test and so on; empty without a run."""
+        return (self.run.metrics() if self.run else None) or {}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save it as a run directory, which `load` and every command open.
+
+        Args:
+          path: The directory, which must be missing or empty.
+
+        Raises:
+          HlnError: It has no run, or `path` is not empty.
+        """
+        if self.run is None:
+            raise HlnError("there is no run to save: this recommender was made from a model")
+        path = Path(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise HlnError(f"{path} exists already: choose another directory, or remove it")
+        with files.atomic_directory(path) as temporary:
+            ignored = shutil.ignore_patterns(".lock")
+            shutil.copytree(self.run.path, temporary, dirs_exist_ok=True, ignore=ignored)
+        self.run = RunDirectory(path)
+
+    def export(
+        self,
+        base: str | os.PathLike[str],
+        run: Mapping[str, Any] | None = None,
+        version: int | None = None,
+    ) -> Path:
         """Write a SavedModel for TensorFlow Serving; see `hln_tf.export.export`.
 
         Args:
           base: The model's directory, in which the export is a version.
           run: The description of the run for the model card, see
-            `hln_tf.export.describe_run`.
+            `hln_tf.export.describe_run`; that of its own run by default.
           version: Number of the version; one more than the largest by default.
 
         Returns:
@@ -101,80 +208,134 @@ class Recommender:
         Raises:
           HlnError: The version exists already, or `base` is no directory.
         """
-        return export(self.graph, base, run, version)
+        if run is None:
+            run = describe_run(self.run.config(), self.metrics) if self.run else {}
+        return export(self.graph, Path(base), run, version)
 
-    def recommend(self, sessions: Sequence[Sequence[str]], k: int = 20) -> list[Recommendations]:
-        """Recommend items for sessions.
+    def evaluate(
+        self,
+        data: Any,
+        k: int | Sequence[int] = KS,
+        *,
+        item: str | Sequence[str] | None = None,
+        time: str | None = None,
+        session: str | None = None,
+        user: str | None = None,
+        session_timeout: int = 0,
+    ) -> dict[str, float]:
+        """Evaluate on later sessions, whose items are matched by their ids.
 
-        Args:
-          sessions: Item ids of each session, oldest first.
-          k: Number of items for each.
-
-        Returns:
-          The recommendations of each session.
-        """
-        if not sessions:
-            return []
-        top = self.graph.top_k(_ragged(sessions), min(k, self.graph.num_candidates))
-        return [
-            Recommendations(_pairs(ids, scores), bool(is_fallback))
-            for ids, scores, is_fallback in zip(*(part.numpy() for part in top), strict=True)
-        ]
-
-    def explain(self, sessions: Sequence[Sequence[str]], k: int = 20) -> list[Explanation]:
-        """Explain sessions by their preference groups.
+        Every click but the first of a session is a target. One that the model does
+        not know is a miss, and left out of the prefixes after it.
 
         Args:
-          sessions: Item ids of each session, oldest first.
-          k: Number of items for each group.
+          data: A table of clicks, or sessions as for `recommend`.
+          k: The cut-offs.
+          item: Column of the item, for a table.
+          time: Column of the time.
+          session: Column of the session.
+          user: Column of the user instead.
+          session_timeout: Seconds of inactivity that end a user's session.
 
         Returns:
-          One explanation for each session.
+          Recall and MRR by name, such as `mrr@20`, as fractions of 1, and the counts
+          `sessions`, `examples`, `unknown_clicks` and `unknown_targets`.
 
         Raises:
-          HlnError: The model has no preference groups.
+          HlnError: There is nothing to predict, or a value cannot be used.
         """
-        if not self.graph.has_groups:
-            raise self._unable("preference groups", "explain")
-        if not sessions:
-            return []
-        groups = self._groups(_ragged(sessions), min(k, self.graph.num_candidates))
-        explanations = []
-        for clicks, retention, ids, scores, is_fallback in zip(
-            *(part.numpy() for part in groups), strict=True
-        ):
-            used = [click.decode() for click in clicks if click]
-            nearest = [_pairs(*group) for group in zip(ids, scores, strict=True)]
-            explanations.append(
-                Explanation(used, retention[:, : len(used)], nearest, bool(is_fallback))
+        if item is not None and time is not None:
+            sessions = sessions_of_clicks(
+                data, item=item, time=time, session=session, user=user, timeout=session_timeout
             )
-        return explanations
+        else:
+            sessions = self._sessions(data)
+        index = {item_id: number for number, item_id in enumerate(self._vocabulary, start=1)}
+        rows = [np.array([index.get(each, 0) for each in row], np.int32) for row in sessions]
+        if not any(len(row) > 1 for row in rows):
+            raise HlnError("no session has two or more clicks: there is nothing to predict")
+        ks = (k,) if isinstance(k, int) else tuple(k)
+        return evaluate_sessions(self.model, rows, ks, self._max_length, BATCH_SIZE)
 
-    def embed(self, sessions: Sequence[Sequence[str]]) -> np.ndarray:
-        """Compute the query embeddings of sessions.
-
-        The score of an item is the dot product of its embedding with the query
-        embedding.
+    def update(
+        self,
+        clicks: Any,
+        *,
+        item: str | Sequence[str] | None = None,
+        time: str | None = None,
+        session: str | None = None,
+        user: str | None = None,
+        refit: bool = True,
+        workdir: str | os.PathLike[str] | None = None,
+        **settings: Any,
+    ) -> "Recommender":
+        """Train on new clicks, from the present weights and with items that are new.
 
         Args:
-          sessions: Item ids of each session, oldest first.
+          clicks: New clicks, as for `fit`.
+          item: As for `fit`.
+          time: As for `fit`.
+          session: As for `fit`.
+          user: As for `fit`.
+          refit: As for `fit`.
+          workdir: As for `fit`.
+          **settings: Settings of the training and the protocol that differ from
+            those of the present run.
 
         Returns:
-          float32 [sessions, d]; zero for a session without a known item, or of
-          which no preference group retains a click.
+          A new recommender, which knows the old items and the new ones; this one
+          is unchanged.
 
         Raises:
-          HlnError: The model has no query embeddings.
+          HlnError: It has no run, its model has no weights, or the clicks cannot
+            be used.
         """
-        if not self.graph.has_embeddings:
-            raise self._unable("query embeddings", "embed")
-        return self._queries(_ragged(sessions)).numpy()
-
-    def _unable(self, missing: str, verb: str) -> HlnError:
-        return HlnError(
-            f"{type(self._model).__name__} has no {missing}, so it cannot {verb} a session: use a "
-            f"model that has, such as HLN"
+        if self.run is None:
+            raise HlnError("there is no run to start from: this recommender was made from a model")
+        dataset = _dataset(clicks, item, time, session, user, settings)
+        config = self.run.config()
+        own = dataclasses.asdict(config.training) | dataclasses.asdict(config.model_settings)
+        return self._fit(
+            dataset.with_items(self._vocabulary),
+            config.model,
+            None,
+            {**own, **settings, "refit": refit},
+            workdir,
+            self.run,
         )
+
+
+def _dataset(
+    clicks: Any,
+    item: str | Sequence[str] | None,
+    time: str | None,
+    session: str | None,
+    user: str | None,
+    settings: dict[str, Any],
+) -> SessionDataset:
+    """A data set of clicks; takes the protocol's settings out of `settings`."""
+    if isinstance(clicks, SessionDataset):
+        return clicks
+    if item is None or time is None:
+        raise TypeError("a table of clicks needs its columns: item=..., time=... and session=...")
+    names = {field.name for field in dataclasses.fields(ProtocolSettings)} | {"separator"}
+    protocol = {name: settings.pop(name) for name in names & settings.keys()}
+    return SessionDataset.from_clicks(
+        clicks, item=item, time=time, session=session, user=user, **{"test_seconds": 0, **protocol}
+    )
+
+
+def load(path: str | os.PathLike[str], **options: Any) -> Recommender:
+    """Load a recommender: what `save` wrote, or a run of `python -m hln_tf.train`.
+
+    Args:
+      path: The run directory.
+      **options: See `Recommender.load`.
+
+    Raises:
+      HlnError: The directory contains no trained model.
+    """
+    return Recommender.load(path, **options)
 
 
 def explain(
@@ -216,11 +377,3 @@ def explain(
     items = split_session(session, model.separator) if isinstance(session, str) else session
     (explanation,) = model.explain([items], k)
     return explanation
-
-
-def _ragged(sessions: Sequence[Sequence[str]]) -> tf.RaggedTensor:
-    return tf.ragged.constant(sessions, tf.string, ragged_rank=1)
-
-
-def _pairs(ids: np.ndarray, scores: np.ndarray) -> list[tuple[str, float]]:
-    return scored_items([item.decode() for item in ids], scores)

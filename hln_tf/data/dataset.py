@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hln_tf.common.errors import HlnError, UsageError
-from hln_tf.data.frames import clicks_from_frame
 from hln_tf.data.layout import SPLITS, Manifest, read_vocabulary, record_compression
 from hln_tf.data.prefixes import BATCHES_PER_POOL, Prefixes
-from hln_tf.data.protocol import prepare_sessions
 from hln_tf.data.protocol_settings import ProtocolSettings
 from hln_tf.data.sessions import Sessions, read_split
 
@@ -38,7 +36,6 @@ class SessionDataset:
       in_memory: The parts that are in memory.
 
     Example:
-
     >>> import pandas as pd
     >>> clicks = pd.DataFrame(
     ...     {"visit": [1, 1, 1, 2, 2, 2], "sku": list("abcabd"), "at": range(6)}
@@ -105,6 +102,9 @@ class SessionDataset:
             column, row and value.
           UsageError: An argument is not allowed.
         """
+        from hln_tf.data.frames import clicks_from_frame
+        from hln_tf.data.protocol import prepare_sessions
+
         settings = protocol_settings(protocol, user)
         columns = clicks_from_frame(clicks, item=item, time=time, session=session, user=user)
         prepared = prepare_sessions(columns, settings)
@@ -120,6 +120,27 @@ class SessionDataset:
             for column in (sessions.items, sessions.offsets, sessions.dates):
                 digest.update(np.ascontiguousarray(column).tobytes())
         return cls(name, prepared.item_ids, separator, digest.hexdigest(), None, parts)
+
+    def with_items(self, item_ids: Sequence[str]) -> "SessionDataset":
+        """Return the same sessions in a catalogue that begins with other items.
+
+        Args:
+          item_ids: Item ids that have the first indices; the data set's own items that
+            are not among them follow.
+        """
+        old = {item_id: index for index, item_id in enumerate(item_ids, start=1)}
+        merged = dict(old)
+        for item_id in self.item_ids:
+            merged.setdefault(item_id, len(merged) + 1)
+        mapping = np.array([0, *(merged[item_id] for item_id in self.item_ids)], np.int32)
+        parts = {
+            part: dataclasses.replace(sessions, items=mapping[sessions.items])
+            for part, sessions in ((part, self.split(part)) for part in SPLITS)
+        }
+        digest = hashlib.sha256(self.fingerprint.encode() + "\n".join(merged).encode())
+        return SessionDataset(
+            self.name, list(merged), self.separator, digest.hexdigest(), None, parts
+        )
 
     @property
     def num_items(self) -> int:
@@ -213,7 +234,7 @@ class SessionDataset:
         compression = record_compression(files[0])
         features = {
             "items": tf.io.RaggedFeature(
-                tf.int64, "items", [tf.io.RaggedFeature.RowLengths("lengths")]  # type: ignore
+                tf.int64, "items", [tf.io.RaggedFeature.RowLengths("lengths")]
             )
         }
 
@@ -265,3 +286,41 @@ def _concatenated(parts: Sequence[Sessions]) -> Sessions:
     for part in parts[1:]:
         whole = whole + part
     return whole
+
+
+def sessions_of_clicks(
+    clicks: Any,
+    *,
+    item: str | Sequence[str],
+    time: str,
+    session: str | None = None,
+    user: str | None = None,
+    timeout: int = 0,
+) -> list[list[str]]:
+    """Group a table of clicks into sessions of item ids, none of which is dropped.
+
+    Args:
+      clicks: As for `SessionDataset.from_clicks`.
+      item: As there.
+      time: As there.
+      session: As there.
+      user: As there.
+      timeout: Seconds of inactivity that end a user's session.
+
+    Raises:
+      HlnError: A value cannot be used.
+      UsageError: An argument is not allowed.
+    """
+    from hln_tf.data import protocol
+    from hln_tf.data.frames import clicks_from_frame
+
+    settings = protocol_settings({"session_timeout": timeout, "min_item_count": 1}, user)
+    columns = clicks_from_frame(clicks, item=item, time=time, session=session, user=user)
+    grouped, ids = protocol.group_clicks([columns], settings)
+    if timeout:
+        grouped = protocol.split_at_timeouts(grouped, timeout)
+    names = ids.to_pylist()
+    return [
+        [names[each] for each in grouped.items[start:end]]
+        for start, end in zip(grouped.offsets, grouped.offsets[1:], strict=False)
+    ]

@@ -22,6 +22,7 @@ This module imports neither TensorFlow nor Beam, so both sides can use it.
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +150,8 @@ def read_item_ids(path: Path, sha256: str, remedy: str) -> list[str]:
         raise HlnError(f"{path} is damaged, its checksum is not the recorded one: {remedy}")
     # As bytes: text mode would read a carriage return in an item id as the end of a line.
     return path.read_bytes().decode("utf-8").split("\n")[:-1]
+
+
+def vocabulary_text(item_ids: Iterable[str]) -> bytes:
+    """Return the content of a vocabulary file: an item id a line, in order of index."""
+    return "".join(f"{item_id}\n" for item_id in item_ids).encode("utf-8")

@@ -35,7 +35,7 @@ def describe_run(config: RunConfig, results: Mapping[str, Any]) -> dict[str, Any
             "model": config.to_dict()["model_settings"],
             "training": config.to_dict()["training"],
         },
-        "metrics": {split: results[split] for split in ("validation", "test")},
+        "metrics": {split: results[split] for split in ("validation", "test") if split in results},
         "counts": counts | {"sessions": results.get("sessions")},
         "trained_with": {"hln_tf": config.version},
     }

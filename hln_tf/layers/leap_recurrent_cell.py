@@ -59,7 +59,6 @@ class LeapRecurrentCell(keras.layers.Layer):
       ValueError: An argument is not allowed.
 
     Example:
-
     >>> rnn = keras.layers.RNN(LeapRecurrentCell(6), return_sequences=True)
     >>> rnn(tf.random.normal([2, 5, 4]), constants=[tf.zeros([2, 6])]).shape
     TensorShape([2, 5, 6])

@@ -68,7 +68,6 @@ class LeapRecurrentUnit(keras.layers.RNN):
       ValueError: An argument is not allowed.
 
     Example:
-
     >>> items = keras.Input([None], dtype="int32")
     >>> x = keras.layers.Embedding(50, 8, mask_zero=True)(items)
     >>> model = keras.Model(items, LeapRecurrentUnit(6)(x))

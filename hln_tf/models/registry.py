@@ -2,9 +2,11 @@
 
 import dataclasses
 import importlib
+import importlib.metadata
+from collections.abc import Mapping
 from typing import Any
 
-from hln_tf.common.errors import UsageError
+from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.models.settings import (
     CSRMSettings,
     EncoderSettings,
@@ -20,6 +22,9 @@ from hln_tf.models.settings import (
     STAMPSettings,
 )
 
+# Entry points by which other packages register models.
+ENTRY_POINTS = "hln_tf.models"
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelEntry:
@@ -27,18 +32,42 @@ class ModelEntry:
 
     Attributes:
       settings: Its settings dataclass.
-      implementation: `module:class`, imported when the model is made.
+      implementation: Its class, or `module:class`, imported when the model is made.
       presets: Settings by preset name, of the model and of the training.
     """
 
     settings: type
-    implementation: str
+    implementation: str | type
     presets: dict[str, dict[str, Any]] = dataclasses.field(default_factory=lambda: {"paper": {}})
 
     def create(self, num_items: int, **arguments: Any) -> Any:
         """Create the model; imports TensorFlow."""
+        if isinstance(self.implementation, type):
+            return self.implementation(num_items, **arguments)
         module, _, name = self.implementation.partition(":")
         return getattr(importlib.import_module(module), name)(num_items, **arguments)
+
+    def preset(self, name: str | None) -> dict[str, Any]:
+        """Return the settings of a preset, of the first one by default.
+
+        Raises:
+          UsageError: There is no such preset.
+        """
+        name = next(iter(self.presets)) if name is None else name
+        if name not in self.presets:
+            raise UsageError(f"preset is {name!r}, expected one of: {', '.join(self.presets)}")
+        return self.presets[name]
+
+    def split(self, *settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Split settings by name into those of the model and those of its training.
+
+        Args:
+          *settings: Later ones override earlier ones.
+        """
+        own = {field.name for field in dataclasses.fields(self.settings)}
+        merged = {name: value for each in settings for name, value in each.items()}
+        of_model = {name: value for name, value in merged.items() if name in own}
+        return of_model, {name: value for name, value in merged.items() if name not in own}
 
     @property
     def is_encoder(self) -> bool:
@@ -188,12 +217,75 @@ MODELS: dict[str, ModelEntry] = {
 }
 
 
+def register_model(
+    name: str, model: type, presets: Mapping[str, Mapping[str, Any]] | None = None
+) -> None:
+    """Register a model of one's own, for this process.
+
+    It trains, tunes, exports and serves like the package's own. A package makes
+    its models known to every process by the entry-point group `hln_tf.models`,
+    whose entries name a `ModelEntry` in a module without TensorFlow:
+
+        [project.entry-points."hln_tf.models"]
+        bag = "my_package.registry:BAG"
+
+    Args:
+      name: Its name, as for `--model`.
+      model: Its class, a subclass of `SessionEncoder` or `SessionCounter` with
+        `Settings`.
+      presets: Settings by preset name, of the model and its training; `paper`,
+        which has the defaults, if there are none.
+
+    Raises:
+      UsageError: There is a model of that name.
+      TypeError: The class has no `Settings`.
+    """
+    settings = getattr(model, "Settings", None)
+    if not (isinstance(settings, type) and dataclasses.is_dataclass(settings)):
+        raise TypeError(f"{model.__name__} needs `Settings`, a dataclass, to be registered")
+    if name in MODELS and MODELS[name].implementation is not model:
+        raise UsageError(f"there is a model {name!r} already: register under another name")
+    chosen = {preset: dict(values) for preset, values in (presets or {"paper": {}}).items()}
+    MODELS[name] = ModelEntry(settings, model, chosen)
+
+
+def model_names() -> tuple[str, ...]:
+    """List the names of all models, those of installed packages included."""
+    return tuple(dict.fromkeys([*MODELS, *(point.name for point in _entry_points())]))
+
+
 def model_entry(name: str) -> ModelEntry:
     """Return the registered model of that name.
 
     Raises:
       UsageError: There is none; the message lists those that exist.
+      HlnError: The package that registers it cannot be loaded.
     """
     if name not in MODELS:
-        raise UsageError(f"--model is {name!r}, expected one of: {', '.join(MODELS)}")
+        for point in _entry_points():
+            if point.name == name:
+                MODELS[name] = _load(point)
+    if name not in MODELS:
+        raise UsageError(f"--model is {name!r}, expected one of: {', '.join(model_names())}")
     return MODELS[name]
+
+
+def _entry_points() -> importlib.metadata.EntryPoints:
+    return importlib.metadata.entry_points(group=ENTRY_POINTS)
+
+
+def _load(point: importlib.metadata.EntryPoint) -> ModelEntry:
+    """Load the entry of an installed package."""
+    try:
+        entry = point.load()
+    except Exception as error:
+        raise HlnError(
+            f"the model {point.name!r} of {point.value} cannot be loaded "
+            f"({type(error).__name__}: {error}): fix or uninstall its package"
+        ) from None
+    if not isinstance(entry, ModelEntry):
+        raise HlnError(
+            f"the entry point {point.name!r} of {ENTRY_POINTS} names {point.value}, expected a "
+            f"ModelEntry"
+        )
+    return entry

@@ -8,13 +8,11 @@ import numpy as np
 from hln_tf.common.errors import UsageError
 from hln_tf.common.text import split_session
 
-_EXPECTED = (
-    "expected sessions, each with its item ids, oldest first, such as [['a', 'b'], ['c']]"
-)
+_EXPECTED = "expected sessions, each with its item ids, oldest first, such as [['a', 'b'], ['c']]"
 
 
 def as_sessions(sessions: Any, separator: str) -> list[list[str]]:
-    """Convert what stands for sessions into lists of item ids.
+    """Convert sessions in any of these forms into lists of item ids.
 
     Sessions are lists, tuples, arrays or Series of item ids; a session may also be
     one string, its ids joined by the separator. Ids may be integers.
@@ -28,7 +26,6 @@ def as_sessions(sessions: Any, separator: str) -> list[list[str]]:
         expected.
 
     Example:
-
     >>> as_sessions([["a", "b"], (3, 4)], " ")
     [['a', 'b'], ['3', '4']]
     >>> as_sessions("a b", " ")

@@ -1,13 +1,19 @@
 """Recall@k and MRR@k of a model over the full catalogue."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
 
 from hln_tf.analysis.retention import compiled_retention
 from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.common.progress import progress_bar
 from hln_tf.data.prefixes import Prefixes
-from hln_tf.models.base import SessionScorer
+from hln_tf.metrics.ranking import FullCatalogueRanking
+from hln_tf.models.base import ITEMS, TARGET, SessionScorer
 from hln_tf.models.hln import HLN
+from hln_tf.models.popularity import popularity_scores
 
 
 def evaluate(
@@ -35,6 +41,67 @@ def evaluate(
             bar.update(len(batch["target"]))
             stop.check()
     return model.ranking.results()
+
+
+def evaluate_sessions(
+    model: SessionScorer,
+    sessions: Sequence[npt.NDArray[np.int32]],
+    ks: Sequence[int],
+    max_length: int,
+    batch_size: int,
+) -> dict[str, float]:
+    """Evaluate a model on sessions that may have items which it does not know.
+
+    A click on an unknown item is left out of prefixes and, as a target, counts as
+    a miss. A prefix without a known click gets the most popular items.
+
+    Args:
+      model: The model.
+      sessions: Each session's item indices, 0 for unknown items.
+      ks: The cut-offs.
+      max_length: Clicks of a prefix that are used.
+      batch_size: Examples ranked at a time.
+
+    Returns:
+      Recall and MRR by name, as fractions of 1, and the counts `sessions`,
+      `examples`, `unknown_clicks` and `unknown_targets`.
+    """
+    ranking = FullCatalogueRanking(ks)
+    flat = np.concatenate([np.empty(0, np.int32), *sessions])
+    lengths = np.array([len(session) for session in sessions], np.int64)
+    starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    is_target = np.arange(len(flat)) > starts
+    known_before = np.concatenate([[0], np.cumsum(flat > 0)])
+    known = flat[flat > 0]
+    end = known_before[:-1][is_target]
+    used = np.minimum(end - known_before[starts[is_target]], max_length)
+    targets = flat[is_target]
+    popularity = popularity_scores(model.item_counts).numpy()
+    by_popularity = np.append(0, 1 + np.argsort(np.argsort(-popularity, kind="stable")))
+    missed = np.iinfo(np.int32).max
+    silent = targets[used == 0]
+    ranking.update_from_ranks(np.where(silent > 0, by_popularity[silent], missed))
+    ranking.update_from_ranks(np.full(np.sum((used > 0) & (targets == 0)), missed))
+    chosen = np.flatnonzero((used > 0) & (targets > 0))
+    chosen = chosen[np.argsort(used[chosen], kind="stable")]
+    rank = tf.function(
+        lambda items, target: model.target_ranks({"items": items, "target": target}),
+        input_signature=[ITEMS, TARGET],
+    )
+    for first in range(0, len(chosen), batch_size):
+        batch = chosen[first : first + batch_size]
+        time = np.arange(used[batch].max())
+        is_click = time < used[batch, None]
+        clicks = known[np.where(is_click, (end - used)[batch, None] + time, 0)]
+        items = np.where(is_click, clicks, 0).astype(np.int32)
+        ranking.update_from_ranks(rank(items, targets[batch].astype(np.int32)))
+    return {
+        **ranking.results(),
+        "sessions": len(sessions),
+        "examples": len(targets),
+        "unknown_clicks": int(np.sum(flat == 0)),
+        "unknown_targets": int(np.sum(targets == 0)),
+    }
 
 
 def mean_retention(model: HLN, prefixes: Prefixes, batch_size: int) -> list[float]:

@@ -148,12 +148,12 @@ class Run(RunContext):
             record_metrics(self.directory.events(RESULTS), part, metrics)
         return metrics | {"prefixes": sessions.prefixes, "sessions": len(sessions)}
 
-    def save(self, fitted: Fitted, test: Mapping[str, float]) -> None:
+    def save(self, fitted: Fitted, test: Mapping[str, float] | None = None) -> None:
         """Save the model and its results, which finishes the run.
 
         Args:
           fitted: The chosen model and the results of its training.
-          test: Its test metrics, as from `evaluate`.
+          test: Its test metrics, as from `evaluate`; None without a test part.
         """
         if not self.workers.is_chief:
             return
@@ -167,14 +167,15 @@ class Run(RunContext):
             "dataset": self.config.data.dataset,
             "parameters": int(sum(np.prod(weight.shape) for weight in weights)),
             **results,
-            "sessions": {**results["sessions"], "test": test["sessions"]},
-            "test": {name: value for name, value in test.items() if name != "sessions"},
             "timing": {
                 **seconds,
                 "seconds_since_last_start": time.monotonic() - self.started,
                 "peak_memory_megabytes": peak,
             },
         }
+        if test is not None:
+            content["sessions"] = {**content["sessions"], "test": test["sessions"]}
+            content["test"] = {name: value for name, value in test.items() if name != "sessions"}
         if "training_seconds" in seconds:
             rate = results["training_examples"] / seconds["training_seconds"]
             print(f"trained {rate:,.0f} examples/s; at most {peak:,} MB of memory", file=sys.stderr)

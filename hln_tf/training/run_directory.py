@@ -16,15 +16,14 @@ RUN/
 import contextlib
 import dataclasses
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hln_tf.analysis.runs import CONFIG, EVENTS, METRICS, find_results
 from hln_tf.common import files
 from hln_tf.common.errors import HlnError, UsageError
-from hln_tf.data.layout import VOCABULARY, Manifest, read_item_ids
+from hln_tf.data.layout import VOCABULARY, Manifest, read_item_ids, vocabulary_text
 from hln_tf.models.registry import model_entry
 from hln_tf.training.settings import RunConfig
 
@@ -64,12 +63,12 @@ class RunDirectory:
         with files.process_lock(self.path / ".lock", str(self.path), remedy):
             yield
 
-    def begin(self, config: RunConfig, vocabulary: Path) -> None:
+    def begin(self, config: RunConfig, vocabulary: Path | Sequence[str]) -> None:
         """Write the settings of a new run, or check that the present run has the same.
 
         Args:
           config: The run's settings.
-          vocabulary: The file of the data set's item ids.
+          vocabulary: The file of the data set's item ids, or the item ids.
 
         Raises:
           HlnError: The directory contains a run with other settings, `vocabulary`
@@ -91,12 +90,13 @@ class RunDirectory:
                     f"choose another --workdir, or remove this one"
                 )
         else:
-            remedy = "write the data set again with python -m beam_preprocess"
-            read_item_ids(vocabulary, config.data.vocabulary_sha256, remedy)
+            if isinstance(vocabulary, Path):
+                remedy = "write the data set again with python -m beam_preprocess"
+                vocabulary = read_item_ids(vocabulary, config.data.vocabulary_sha256, remedy)
             if config.init_from:
                 warm_start_run(config)
             with files.atomic_write(self.path / VOCABULARY) as temporary:
-                shutil.copyfile(vocabulary, temporary)
+                temporary.write_bytes(vocabulary_text(vocabulary))
             files.write_json(self.path / CONFIG, config.to_dict())
 
     def _check_contents(self) -> None:

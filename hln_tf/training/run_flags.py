@@ -11,7 +11,7 @@ from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.settings import check_names, declared_fields, flag_name, from_dict
 from hln_tf.data.layout import MANIFEST
 from hln_tf.data.sources import CUSTOM, SOURCES
-from hln_tf.models.registry import MODELS, model_entry
+from hln_tf.models.registry import model_entry, model_names
 from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
 
 # Training settings that apply to models that are fitted by counting only.
@@ -115,10 +115,8 @@ def parse(
         raise UsageError("--preset and --config both name the settings to start from: give one")
     model = stored.model if stored else chosen.model or "hln"
     entry = model_entry(model)
-    preset = entry.presets.get(chosen.preset or next(iter(entry.presets)), {})
-    own = {field.name for field in dataclasses.fields(entry.settings)}
-    of_model = {name: value for name, value in preset.items() if name in own}
-    of_training = {name: value for name, value in preset.items() if name not in own}
+    preset = chosen.preset if chosen.preset in entry.presets else None
+    of_model, of_training = entry.split(entry.preset(preset))
     if stored:
         of_model, of_training = dict(stored.model_settings), dict(stored.training)
 
@@ -140,7 +138,7 @@ def parse(
     text = "JSON file of settings that other flags override: a run's config.json, or a search's "
     text += "best_config.json; names the data set too"
     add("--config", type=Path, metavar="FILE", help=text)
-    add("--model", default=model, choices=tuple(MODELS), help="model (default: %(default)s)")
+    add("--model", default=model, choices=model_names(), help="model (default: %(default)s)")
     add_more(parser)
     presets = tuple(entry.presets)
     text = "named settings that other flags override (default: %(default)s)"

@@ -1,17 +1,21 @@
 """The settings of a training run, as `config.json` records them."""
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hln_tf.common import __version__
 from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.settings import Range, checked, from_dict, setting
-from hln_tf.data.layout import Manifest
+from hln_tf.data.layout import Manifest, vocabulary_text
 from hln_tf.layers.choices import LOSSES, PRECISIONS, SCORE_MEGABYTES
 from hln_tf.models.registry import model_entry
+
+if TYPE_CHECKING:
+    from hln_tf.data.dataset import SessionDataset
 
 # The validation metric that chooses the epoch and that a search maximises.
 OBJECTIVE = "mrr@20"
@@ -167,7 +171,7 @@ class DataDescription:
 
     @classmethod
     def from_manifest(cls, manifest: Manifest, directory: Path) -> "DataDescription":
-        """Create the description of a prepared data set."""
+        """Create the description of a prepared data set directory."""
         return cls(
             dataset=manifest.dataset,
             directory=str(directory.resolve()),
@@ -175,6 +179,20 @@ class DataDescription:
             items=manifest.items,
             vocabulary_sha256=manifest.vocabulary_sha256,
             fingerprint=manifest.fingerprint(),
+        )
+
+    @classmethod
+    def from_dataset(cls, dataset: "SessionDataset") -> "DataDescription":
+        """Create the description of a data set in memory or in a directory."""
+        if dataset.directory is not None:
+            return cls.from_manifest(Manifest.read(dataset.directory), dataset.directory)
+        return cls(
+            dataset=dataset.name,
+            directory="",
+            separator=dataset.separator,
+            items=dataset.num_items,
+            vocabulary_sha256=hashlib.sha256(vocabulary_text(dataset.item_ids)).hexdigest(),
+            fingerprint=dataset.fingerprint,
         )
 
 

@@ -1,0 +1,191 @@
+"""Recommendations, explanations and embeddings of sessions of item ids, by a trained model."""
+
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from hln_tf.analysis.explanation import Explanation
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.models.base import SessionScorer
+from hln_tf.models.encoder import SessionEncoder
+from hln_tf.retrieval.inputs import as_sessions
+from hln_tf.retrieval.recommendations import Recommendations, scored_items
+from hln_tf.retrieval.restricted import RestrictedRanker, similar_items
+from hln_tf.retrieval.session_graph import ITEMS, K, SessionGraph
+from hln_tf.retrieval.settings import ServingSettings
+
+
+class SessionRecommender:
+    """Recommends items for sessions of item ids, with the graph that an export contains.
+
+    Args:
+      model: A trained model.
+      vocabulary: Item ids in order of their indices.
+      max_length: Clicks of a session that are used.
+      separator: Joins the item ids of a session that is written as one string.
+      candidates: int [candidates], the candidates' positions in the vocabulary,
+        from 0, in ascending order; None for all items.
+      settings: The search for the candidates, and the number of items that an
+        export returns.
+
+    Attributes:
+      model: The same.
+      known: The ids of the items that the model knows.
+      separator: The same.
+      graph: The graph, see `SessionGraph`.
+
+    Raises:
+      HlnError: The index does not support this model, or is not installed.
+    """
+
+    def __init__(
+        self,
+        model: SessionScorer,
+        vocabulary: Sequence[str],
+        max_length: int,
+        separator: str,
+        candidates: np.ndarray | None = None,
+        settings: ServingSettings | None = None,
+    ) -> None:
+        self.model = model
+        self.known = frozenset(vocabulary)
+        self.separator = separator
+        self._vocabulary, self._max_length = vocabulary, max_length
+        settings = settings or ServingSettings()
+        self.graph = SessionGraph(model, vocabulary, max_length, separator, candidates, settings)
+        self._groups = tf.function(self.graph.groups, input_signature=[ITEMS, K])
+        self._queries = tf.function(self.graph.queries, input_signature=[ITEMS])
+
+    def recommend(
+        self,
+        sessions: Any,
+        k: int = 20,
+        exclude_seen: bool = False,
+        allow: Iterable[str] | None = None,
+        deny: Iterable[str] | None = None,
+    ) -> list[Recommendations]:
+        """Recommend items for sessions.
+
+        Args:
+          sessions: Item ids of each session, oldest first, as lists, arrays or
+            Series; a session may also be one string.
+          k: Number of items for each, at least 1; fewer where fewer remain.
+          exclude_seen: Whether to exclude a session's own items.
+          allow: Item ids of the only items to recommend, or None for all.
+          deny: Item ids not to recommend.
+
+        Returns:
+          The recommendations of each session.
+
+        Raises:
+          UsageError: `k` or `sessions` cannot be used.
+        """
+        rows = self._sessions(sessions, k)
+        if not rows:
+            return []
+        if exclude_seen or allow is not None or deny is not None:
+            ranker = self._restricted
+            return ranker.rank(rows, k, exclude_seen, ranker.candidates(allow, deny))
+        top = self.graph.top_k(_ragged(rows), min(k, self.graph.num_candidates))
+        return [
+            Recommendations(_pairs(ids, scores), bool(is_fallback))
+            for ids, scores, is_fallback in zip(*(part.numpy() for part in top), strict=True)
+        ]
+
+    def similar_items(self, item: str, k: int = 10) -> list[tuple[str, float]]:
+        """Find the items whose embeddings are most similar to an item's.
+
+        Args:
+          item: The item's id.
+          k: Number of items.
+
+        Returns:
+          Pairs of item id and cosine, most similar first.
+
+        Raises:
+          HlnError: The model has no item embeddings, or does not know the item.
+        """
+        if not isinstance(self.model, SessionEncoder):
+            raise self._unable("item embeddings", "compare")
+        rows = self._restricted.rows([str(item)])
+        if not len(rows):
+            raise HlnError(f"the model does not know the item {item!r}: name one of its data set")
+        embeddings = np.asarray(self.model.item_embeddings())
+        return similar_items(embeddings, int(rows[0]), k, self._vocabulary)
+
+    def explain(self, sessions: Any, k: int = 20) -> list[Explanation]:
+        """Explain sessions by their preference groups.
+
+        Args:
+          sessions: Item ids of each session, as for `recommend`.
+          k: Number of items for each group.
+
+        Returns:
+          One explanation for each session.
+
+        Raises:
+          HlnError: The model has no preference groups.
+          UsageError: `k` or `sessions` cannot be used.
+        """
+        if not self.graph.has_groups:
+            raise self._unable("preference groups", "explain")
+        rows = self._sessions(sessions, k)
+        if not rows:
+            return []
+        groups = self._groups(_ragged(rows), min(k, self.graph.num_candidates))
+        explanations = []
+        for clicks, retention, ids, scores, is_fallback in zip(
+            *(part.numpy() for part in groups), strict=True
+        ):
+            used = [click.decode() for click in clicks if click]
+            nearest = [_pairs(*group) for group in zip(ids, scores, strict=True)]
+            explanations.append(
+                Explanation(used, retention[:, : len(used)], nearest, bool(is_fallback))
+            )
+        return explanations
+
+    def embed(self, sessions: Any) -> np.ndarray:
+        """Compute the query embeddings of sessions.
+
+        The score of an item is the dot product of its embedding with the query
+        embedding.
+
+        Args:
+          sessions: Item ids of each session, as for `recommend`.
+
+        Returns:
+          float32 [sessions, d]; zero for a session without a known item, or of
+          which no preference group retains a click.
+
+        Raises:
+          HlnError: The model has no query embeddings.
+        """
+        if not self.graph.has_embeddings:
+            raise self._unable("query embeddings", "embed")
+        return self._queries(_ragged(self._sessions(sessions))).numpy()
+
+    @functools.cached_property
+    def _restricted(self) -> RestrictedRanker:
+        return RestrictedRanker(self.model, self._vocabulary, self._max_length)
+
+    def _sessions(self, sessions: Any, k: int = 1) -> list[list[str]]:
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+            raise UsageError(f"`k` is {k!r}, expected a whole number of at least 1")
+        return as_sessions(sessions, self.separator)
+
+    def _unable(self, missing: str, verb: str) -> HlnError:
+        return HlnError(
+            f"{type(self.model).__name__} has no {missing}, so it cannot {verb} a session: use a "
+            f"model that has, such as HLN"
+        )
+
+
+def _ragged(sessions: Sequence[Sequence[str]]) -> tf.RaggedTensor:
+    return tf.ragged.constant(sessions, tf.string, ragged_rank=1)
+
+
+def _pairs(ids: np.ndarray, scores: np.ndarray) -> list[tuple[str, float]]:
+    return scored_items([item.decode() for item in ids], scores)

@@ -1,0 +1,88 @@
+"""A run on a data set at hand, without the command line."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hln_tf.common.errors import HlnError
+from hln_tf.common.settings import from_dict
+from hln_tf.data.dataset import SessionDataset
+from hln_tf.data.sessions import Sessions
+from hln_tf.models.registry import model_entry
+from hln_tf.training.distribution import Workers
+from hln_tf.training.run import Run
+from hln_tf.training.run_directory import RunDirectory
+from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
+
+
+def run_config(
+    dataset: SessionDataset,
+    model: str,
+    preset: str | None,
+    settings: Mapping[str, Any],
+    init_from: RunDirectory | None = None,
+) -> RunConfig:
+    """Compose the settings of a run from a preset and the settings that override it.
+
+    Args:
+      dataset: The data set.
+      model: Name of the model.
+      preset: Name of one of its presets; its first one by default.
+      settings: Settings of the model and of the training by name.
+      init_from: The run whose weights it starts from.
+
+    Raises:
+      UsageError: There is no such model or preset, or a value is not allowed.
+      TypeError: There is no such setting.
+    """
+    entry = model_entry(model)
+    of_model, of_training = entry.split(entry.preset(preset), settings)
+    return RunConfig(
+        model=model,
+        model_settings=from_dict(entry.settings, of_model, model),
+        training=from_dict(TrainingSettings, of_training, model),
+        data=DataDescription.from_dataset(dataset),
+        init_from=None if init_from is None else str(init_from.path),
+    )
+
+
+def fit_dataset(
+    dataset: SessionDataset, config: RunConfig, directory: RunDirectory
+) -> dict[str, Any]:
+    """Train a run on a data set, from wherever its directory is.
+
+    Args:
+      dataset: The data set; a part that is empty is left out.
+      config: The run's settings.
+      directory: Its directory.
+
+    Returns:
+      The results, the content of `metrics.json`.
+
+    Raises:
+      TrainingInterrupt: A signal arrived; the checkpoint is saved.
+      HlnError: There is nothing to train on or to validate by, or the directory
+        contains another run.
+    """
+    train, validation = (_with_examples(dataset, part) for part in ("train", "validation"))
+    with directory.locked():
+        directory.begin(config, dataset.item_ids)
+        if directory.metrics() is None:
+            workers = Workers()
+            with workers.stop_on_signal() as stop:
+                run = Run(config, directory, workers, stop=stop)
+                fitted = run.fit(train, validation)
+                if config.training.refit:
+                    fitted = run.refit(train + validation, fitted)
+                test = dataset.split("test")
+                run.save(fitted, run.evaluate(fitted.model, test) if test.prefixes else None)
+        return directory.metrics() or {}
+
+
+def _with_examples(dataset: SessionDataset, part: str) -> Sessions:
+    sessions = dataset.split(part)
+    if sessions.prefixes < 1:
+        raise HlnError(
+            f"the {part} part has no session of two or more clicks: give more clicks, or lower "
+            f"min_item_count or min_session_length, or raise validation_fraction"
+        )
+    return sessions

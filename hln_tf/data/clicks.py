@@ -31,9 +31,7 @@ def join_clicks(
 
 def to_text(ids: pa.Array) -> pa.StringArray:
     """Convert ids to text, from text, integers or dictionaries of them."""
-    if pa.types.is_dictionary(ids.type):
-        ids = ids.dictionary_decode()
-    return ids.cast(pa.string())
+    return decode(ids).cast(pa.string())
 
 
 def to_times(column: pa.Array, time_format: str) -> pa.Int64Array:
@@ -44,13 +42,22 @@ def to_times(column: pa.Array, time_format: str) -> pa.Int64Array:
         format is not `iso`.
       time_format: `iso`, `seconds` or `milliseconds`.
     """
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    column = decode(column)
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         return from_timestamps(column)
     if is_text(column.type):
         return parse_times(column.cast(pa.string()), time_format)
     return from_numbers(column, time_format)
+
+
+def decode(column: pa.Array) -> pa.Array:
+    """Return the values of a column, which may be encoded in a dictionary."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    values = column.dictionary
+    if pa.types.is_string_view(values.type):  # Arrow cannot index these
+        values = values.cast(pa.string())
+    return values.take(column.indices)
 
 
 def value_type(kind: pa.DataType) -> pa.DataType:

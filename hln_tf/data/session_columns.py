@@ -21,10 +21,11 @@ class SessionColumns:
       dates: Time of each session's last click in seconds since 1970 UTC, int64
         [sessions].
       order: Position in the raw log at which each session first appears, int64
-        [sessions]; it decides between sessions of one date.
+        [sessions]; it decides between sessions of one date. Several sessions of
+        a user have the same one; if their dates are equal too, they are next to
+        each other and remain as they are.
       times: Time of each click in microseconds, int64 [clicks], until the session
-        timeout was applied; `order` may then be that of several sessions of a user,
-        whose dates differ.
+        timeout was applied.
     """
 
     items: np.ndarray
@@ -113,7 +114,7 @@ def concatenate(parts: Sequence[SessionColumns]) -> SessionColumns:
 
 
 def sort_by_date(sessions: SessionColumns) -> SessionColumns:
-    """Sort sessions by date, those of equal dates by first appearance."""
+    """Sort sessions by date, those of equal dates by first appearance; the sort is stable."""
     order = np.lexsort((sessions.order, sessions.dates))
     lengths = sessions.lengths[order]
     offsets = np.concatenate([[0], np.cumsum(lengths)])

@@ -55,6 +55,7 @@ def select_items(
 class Appearances:
     """First clicks on items in order of date: the session's date and order, the click in it.
 
+    Clicks are counted from the first of several sessions of the same date and order.
     All are arrays [items]; `item` int32, the others int64.
     """
 
@@ -69,12 +70,11 @@ def first_appearances(train: SessionColumns) -> Appearances:
     ordered = sort_by_date(train)
     items, first = np.unique(ordered.items, return_index=True)
     session = np.searchsorted(ordered.offsets, first, "right") - 1
-    return Appearances(
-        items,
-        ordered.dates[session],
-        ordered.order[session],
-        first - ordered.offsets[session],
-    )
+    dates, order = ordered.dates, ordered.order
+    is_tie = np.append(False, (np.diff(dates) == 0) & (np.diff(order) == 0))[: len(dates)]
+    earliest = np.maximum.accumulate(np.where(is_tie, 0, np.arange(len(dates))))
+    start = ordered.offsets[earliest[session]]
+    return Appearances(items, dates[session], order[session], first - start)
 
 
 def assign_item_indices(parts: Sequence[Appearances], items: int) -> np.ndarray:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from beam_preprocess.formats import LogFormat
-from hln_tf.data.sources import CUSTOM, SOURCES
+from hln_tf.data.protocol_settings import PROTOCOLS
+from hln_tf.data.sources import CUSTOM
 
 __all__ = ["CUSTOM", "CUSTOM_DEFAULTS", "DATASETS", "LASTFM", "YOOCHOOSE", "Spec"]
 
@@ -38,23 +39,10 @@ LASTFM = LogFormat(
 )
 
 DATASETS = {
-    "sample": Spec(YOOCHOOSE, {}),
-    "yoochoose64": Spec(YOOCHOOSE, {"train_fraction": SOURCES["yoochoose64"].train_fraction}),
-    "yoochoose4": Spec(YOOCHOOSE, {"train_fraction": SOURCES["yoochoose4"].train_fraction}),
+    "sample": Spec(YOOCHOOSE, PROTOCOLS["sample"].changes()),
+    "yoochoose64": Spec(YOOCHOOSE, PROTOCOLS["yoochoose64"].changes()),
+    "yoochoose4": Spec(YOOCHOOSE, PROTOCOLS["yoochoose4"].changes()),
     # A song's name may hold spaces but, in a file separated by tabs, no tab.
-    "lastfm": Spec(
-        LASTFM,
-        {
-            "test_seconds": 7 * 86_400,
-            "min_item_count": 1,
-            "top_items": 40_000,
-            "max_session_length": 50,
-            "session_timeout": 28_800,
-            "collapse_repeats": True,
-            "order": "time",
-            "window_months": 3,
-            "separator": "\t",
-        },
-    ),
+    "lastfm": Spec(LASTFM, {**PROTOCOLS["lastfm"].changes(), "separator": "\t"}),
 }
-CUSTOM_DEFAULTS = {"order": "time"}
+CUSTOM_DEFAULTS = PROTOCOLS[CUSTOM].changes()

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from beam_preprocess.rows import SHOWN, Malformed, join_clicks
+from beam_preprocess.rows import SHOWN, Malformed
 from beam_preprocess.schema import Schema
-from beam_preprocess.times import parse_times
 from hln_tf.common.text import is_utf_8
+from hln_tf.data.clicks import join_clicks
+from hln_tf.data.times import parse_times
 
 # Numbers stay as they are written, so that an id such as 12.0 or one of 20 digits is unchanged.
 _decode = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str).decode

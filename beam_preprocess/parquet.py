@@ -4,15 +4,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from beam_preprocess import progress
 from beam_preprocess.read import LogFile, Part, RawFile
-from beam_preprocess.rows import SHOWN, Malformed, join_clicks
+from beam_preprocess.rows import SHOWN, Malformed
 from beam_preprocess.schema import Schema
-from beam_preprocess.times import from_numbers, parse_times
 from hln_tf.common.errors import HlnError
+from hln_tf.data.clicks import is_text, join_clicks, to_text, to_times, value_type
 
 _ROWS = 1 << 17  # read at a time
 
@@ -36,14 +35,14 @@ def check_types(file: RawFile, types: pa.Schema, schema: Schema) -> None:
       HlnError: One has not.
     """
     for column in (schema.key, *schema.item):
-        kind = _value_type(types.field(column).type)
-        if not (_is_text(kind) or pa.types.is_integer(kind)):
+        kind = value_type(types.field(column).type)
+        if not (is_text(kind) or pa.types.is_integer(kind)):
             raise HlnError(
                 f"{file.path} has ids of type {kind} in column {schema.names[column]!r}, "
                 "expected text or integers: convert the column"
             )
-    kind, time_format = _value_type(types.field(schema.time).type), schema.log.time_format
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind) or _is_text(kind):
+    kind, time_format = value_type(types.field(schema.time).type), schema.log.time_format
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind) or is_text(kind):
         return
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         expected = "expected a timestamp, text or a number: convert the column"
@@ -88,43 +87,15 @@ def parse(batch: pa.RecordBatch, schema: Schema) -> tuple[pa.Table, Malformed]:
     """Parse columns of the file's types into clicks and malformed rows."""
     columns = {index: batch.column(schema.names[index]) for index in schema.used}
     clicks, good = join_clicks(
-        _text(columns[schema.key]),
-        _times(columns[schema.time], schema.log.time_format),
-        [_text(columns[index]) for index in schema.item],
+        to_text(columns[schema.key]),
+        to_times(columns[schema.time], schema.log.time_format),
+        [to_text(columns[index]) for index in schema.item],
     )
     if good.all():
         return clicks, Malformed()
     wrong = np.flatnonzero(~good)
     text = str({name: batch.column(name)[int(wrong[0])].as_py() for name in batch.schema.names})
     return clicks.filter(pa.array(good)), Malformed(len(wrong), int(wrong[0]), text[:SHOWN])
-
-
-def _times(column: pa.Array, time_format: str) -> pa.Int64Array:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    kind = column.type
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        if pa.types.is_timestamp(kind) and kind.unit == "ns":
-            nanoseconds = column.cast(pa.int64()).fill_null(0).to_numpy()
-            return pc.if_else(column.is_valid(), nanoseconds // 1000, pa.scalar(None, pa.int64()))
-        return column.cast(pa.timestamp("us", getattr(kind, "tz", None))).cast(pa.int64())
-    if _is_text(kind):
-        return parse_times(column.cast(pa.string()), time_format)
-    return from_numbers(column, time_format)
-
-
-def _text(column: pa.Array) -> pa.StringArray:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    return column.cast(pa.string())
-
-
-def _value_type(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _opened(file: RawFile) -> pq.ParquetFile:

@@ -7,7 +7,6 @@ blocks and passed to the next step as a side input.
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 import apache_beam as beam
@@ -15,17 +14,20 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
-from beam_preprocess import scan, sessions, splits, stats
+from beam_preprocess import scan, splits, stats
 from beam_preprocess.failures import Merge, Step
 from beam_preprocess.read import LogFile, Part
+from beam_preprocess.rows import merge_partition
 from beam_preprocess.scan import Tally
-from beam_preprocess.sessions import SessionColumns
 from beam_preprocess.settings import Settings, Work
 from beam_preprocess.spill import MaybeSpilled, Spill, peek, take
-from beam_preprocess.splits import Appearances, Ranges, Ranks, Span
+from beam_preprocess.splits import Ranges, Ranks, Span
 from beam_preprocess.stats import Rows
 from beam_preprocess.write import Shard, write_shard
 from hln_tf.common.errors import HlnError
+from hln_tf.data import protocol, vocabulary
+from hln_tf.data.session_columns import SessionColumns, concatenate, sort_by_date
+from hln_tf.data.vocabulary import Appearances
 
 SUMMARY = "summary"
 
@@ -229,14 +231,13 @@ def group_sessions(
 
     `rows` is not used; waiting for it stops a log of too many malformed rows early.
     """
-    by_time, with_times = settings.order == "time", settings.session_timeout > 0
-    grouped, ids = sessions.group(map(take, clicks[1]), by_time, with_times)
-    clicks_left = {}
-    if not settings.session_timeout:
-        shortest = settings.min_session_length
-        grouped = sessions.select_lengths(grouped, shortest)
-        clicks_left = {f"in sessions of {shortest} or more clicks": grouped.clicks}
-    yield _Summary((sessions.count_items(grouped.items, ids), clicks_left))
+    merged = merge_partition(map(take, clicks[1]))
+    position = merged["position"].to_numpy()
+    grouped, ids = protocol.group_clicks(
+        merged["session"], merged["time"], merged["item"], position, settings
+    )
+    grouped, clicks_left = protocol.drop_short_sessions(grouped, settings)
+    yield _Summary((vocabulary.count_items(grouped.items, ids), clicks_left))
     yield spill.put((grouped, ids))
 
 
@@ -245,8 +246,10 @@ def choose_items(
 ) -> Iterator[tuple[pa.StringArray, dict[str, int]]]:
     """Merge all item counts -> the ids of the frequent items, and the sum of the clicks left."""
     counts = [table for table, _ in parts]
-    ids = sessions.frequent_items(counts, settings.min_item_count, settings.top_items)
-    yield ids, _added(clicks_left for _, clicks_left in parts)
+    yield (
+        vocabulary.frequent_items(counts, settings),
+        _added(clicks_left for _, clicks_left in parts),
+    )
 
 
 def filter_sessions(
@@ -256,17 +259,7 @@ def filter_sessions(
     items: tuple[pa.StringArray, dict[str, int]],
 ) -> Iterator[Any]:
     """Filter sessions and item ids -> sessions; summary: first and last date, clicks left."""
-    filtered = sessions.select_items(*take(grouped), items[0])
-    clicks_left = {"of frequent items": filtered.clicks}
-    if settings.session_timeout:
-        filtered = sessions.split_at_timeouts(filtered, settings.session_timeout)
-    if settings.collapse_repeats:
-        filtered = sessions.collapse_repeats(filtered)
-        clicks_left["without repeats"] = filtered.clicks
-    shortest, longest = settings.min_session_length, settings.max_session_length
-    filtered = sessions.select_lengths(filtered, shortest, longest)
-    lengths = f"{shortest} {f'to {longest}' if longest else 'or more'}"
-    clicks_left[f"in sessions of {lengths} clicks after that"] = filtered.clicks
+    filtered, clicks_left = protocol.filter_sessions(*take(grouped), items[0], settings)
     if len(filtered):
         yield _Summary(((int(filtered.dates.min()), int(filtered.dates.max())), clicks_left))
         yield spill.put(filtered)
@@ -287,23 +280,23 @@ def find_span(
     clicks_left |= items[1] | _added(counts for _, counts in parts)
     dates = [dates for dates, _ in parts if dates]
     if not dates:
-        raise HlnError(stats.explain_nothing_left(clicks_left))
-    yield splits.find_span(dates, settings.test_seconds, settings.test_begin()), clicks_left
+        raise HlnError(protocol.explain_nothing_left(clicks_left))
+    yield splits.find_span(dates, settings), clicks_left
 
 
 def find_first_appearances(
     filtered: MaybeSpilled[SessionColumns], span: tuple[Span, dict[str, int]]
 ) -> Iterator[Appearances]:
     """Find the items' first appearances in the train sessions."""
-    train, _ = splits.split_train_test(peek(filtered), span[0])
-    yield splits.first_appearances(train)
+    train, _ = protocol.split_train_test(peek(filtered), span[0].boundary)
+    yield vocabulary.first_appearances(train)
 
 
 def index_items(
     parts: Sequence[Appearances], items: tuple[pa.StringArray, dict[str, int]]
 ) -> Iterator[np.ndarray]:
     """Merge all first appearances -> item indices, 0 for items that train never has."""
-    yield splits.assign_item_indices(parts, len(items[0]))
+    yield vocabulary.assign_item_indices(parts, len(items[0]))
 
 
 def encode_sessions(
@@ -314,11 +307,9 @@ def encode_sessions(
     indices: np.ndarray,
 ) -> Iterator[Any]:
     """Encode sessions -> `(part, sessions)` of item indices; summary: `(part, histogram)`."""
-    train, test = splits.split_train_test(take(filtered), span[0])
-    train = sessions.map_items(train, indices, missing=0)
-    test = sessions.map_items(test, indices, missing=0)
-    test = sessions.select_lengths(test, settings.min_session_length)
-    for part, encoded in (("train", train), ("test", test)):
+    train, test = protocol.split_train_test(take(filtered), span[0].boundary)
+    parts = protocol.index_items(train, test, indices, settings)
+    for part, encoded in zip(("train", "test"), parts, strict=True):
         yield _Summary((part, splits.histogram(encoded, span[0])))
         yield part, spill.put(encoded)
 
@@ -327,7 +318,7 @@ def plan_ranges(
     histograms: Sequence[tuple[str, np.ndarray]], settings: Settings
 ) -> Iterator[dict[str, Ranges]]:
     """Plan the ranges of train and test from all histograms."""
-    fractions = {"train": Fraction(settings.train_fraction), "test": Fraction(1)}
+    fractions = {"train": settings.train_fraction, "test": "1"}
     yield {
         part: splits.plan_ranges(
             np.sum([counts for name, counts in histograms if name == part], axis=0), fraction
@@ -357,8 +348,8 @@ def sort_range(
 ) -> Iterator[Any]:
     """Sort `((part, range), pieces)` -> `((part, range), sessions)`; summary: their number."""
     key, parts = pieces
-    ordered = sessions.sort_by_date(sessions.concatenate(list(map(take, parts))))
-    ordered = splits.select_latest_examples(ordered, int(ranges[key[0]].quota[key[1]]))
+    ordered = sort_by_date(concatenate(list(map(take, parts))))
+    ordered = protocol.select_latest_examples(ordered, int(ranges[key[0]].quota[key[1]]))
     yield _Summary((key, len(ordered)))
     yield key, spill.put(ordered)
 
@@ -367,7 +358,7 @@ def rank_ranges(
     counts: Sequence[tuple[tuple[str, int], int]], settings: Settings
 ) -> Iterator[Ranks]:
     """Rank the ranges by all numbers of sessions."""
-    yield splits.rank(counts, Fraction(settings.validation_fraction), settings.shards)
+    yield splits.rank(counts, settings.validation_fraction, settings.shards)
 
 
 def split_into_shards(

@@ -1,18 +1,17 @@
 """Parsing of delimited text into columns of clicks, with Arrow."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import csv
 
 from beam_preprocess.records import row_starts
 from beam_preprocess.schema import Schema
-from beam_preprocess.times import parse_times
+from hln_tf.data.clicks import join_clicks
+from hln_tf.data.times import parse_times
 
-JOINT = " / "
 SHOWN = 200  # characters of a malformed row that a message shows
 
 
@@ -93,24 +92,6 @@ def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
     return clicks.filter(pa.array(good)), malformed
 
 
-def join_clicks(
-    session: pa.StringArray, time: pa.Int64Array, item: Sequence[pa.StringArray]
-) -> tuple[pa.Table, np.ndarray]:
-    """Join columns to clicks, and flag the well-formed ones, bool [rows].
-
-    In these nothing is null, no id is empty and no line break is in the item id,
-    which is to be a line of the vocabulary.
-    """
-    good = time.is_valid()
-    for column in (session, *item):
-        good = pc.and_(good, pc.fill_null(pc.not_equal(column, ""), False))
-    for column in item:
-        good = pc.and_not(good, pc.fill_null(pc.match_substring(column, "\n"), False))
-    joined = item[0] if len(item) == 1 else pc.binary_join_element_wise(*item, JOINT)
-    clicks = pa.table({"session": session, "time": time, "item": joined})
-    return clicks, good.to_numpy(zero_copy_only=False)
-
-
 def stable_hash(ids: pa.StringArray) -> np.ndarray:
     """Hash each id, none of them empty: uint64 [ids], the same on every machine."""
     if not len(ids):
@@ -152,6 +133,15 @@ def partition_sessions(clicks: pa.Table, partitions: int) -> list[tuple[int, pa.
         columns |= {name: values[piece] for name, values in others.items()}
         pieces.append((int(partition), pa.record_batch(columns)))
     return pieces
+
+
+def merge_partition(pieces: Iterable[pa.RecordBatch]) -> pa.Table:
+    """Merge the pieces of a partition in file order, with one dictionary for each column of ids.
+
+    Positions ascend within a piece, and those of two pieces do not overlap.
+    """
+    ordered = sorted(pieces, key=lambda piece: piece["position"][0].as_py())
+    return pa.Table.from_batches(ordered).unify_dictionaries().combine_chunks()
 
 
 def _narrowed(indices: np.ndarray, ids: pa.StringArray) -> pa.DictionaryArray:

@@ -11,8 +11,9 @@ from beam_preprocess import jsonl, parquet, progress, rows
 from beam_preprocess.read import Block, LogFile, Part, cut_text, line_number, read_blocks
 from beam_preprocess.rows import Malformed, partition_sessions
 from beam_preprocess.settings import Settings, Work
-from beam_preprocess.times import SECOND
 from hln_tf.common.errors import HlnError
+from hln_tf.data.protocol import select_window
+from hln_tf.data.times import SECOND
 
 # A position is the file's index above this many bits for the offset in the uncompressed file.
 _FILE_BITS = 40
@@ -74,9 +75,7 @@ def scan(
         days = np.zeros(0, np.int64)
         counts = np.array([count])
         if window:
-            first, end = (bound * SECOND for bound in window)
-            inside = pc.and_(pc.greater_equal(clicks["time"], first), pc.less(clicks["time"], end))
-            clicks = clicks.filter(inside)
+            clicks = select_window(clicks, window)
             days, counts = np.unique(
                 clicks["time"].to_numpy() // (86_400 * SECOND), return_counts=True
             )

@@ -1,4 +1,4 @@
-"""The split into train and test, item indices, the order by date, and exact cuts in it.
+"""The order by date and exact cuts in it, of sessions that are distributed.
 
 Sessions are ordered by (date, first appearance), but never all in one process: each
 part of the data counts its sessions and examples per period of time, and the sums of
@@ -6,20 +6,13 @@ the counts determine which sessions of each period are retained.
 """
 
 import dataclasses
-import datetime
-from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from beam_preprocess.sessions import (
-    SessionColumns,
-    select,
-    select_clicks,
-    slice_sessions,
-    sort_by_date,
-)
-from hln_tf.common.errors import HlnError
+from hln_tf.data.protocol import Boundary, check_parts, count_share, find_test_boundary
+from hln_tf.data.protocol_settings import ProtocolSettings
+from hln_tf.data.session_columns import SessionColumns, select, slice_sessions
 
 BUCKETS = 4096  # periods of equal time in which sessions are counted
 RANGES = 32  # periods of about as many examples, each sorted in one process
@@ -32,80 +25,23 @@ class Span:
     Attributes:
       first: Date of the first session.
       last: Date of the last session.
-      train_end: Train is strictly before.
-      test_after: Test is strictly after.
+      boundary: The boundary between train and test.
     """
 
     first: int
     last: int
-    train_end: int
-    test_after: int
+    boundary: Boundary
 
 
-def find_span(
-    dates: Iterable[tuple[int, int]], test_seconds: int, test_begin: int | None = None
-) -> Span:
+def find_span(dates: Iterable[tuple[int, int]], settings: ProtocolSettings) -> Span:
     """Find the span of all sessions.
 
     Args:
       dates: First and last date of each part of the data.
-      test_seconds: Train ends and test begins this long before the latest date;
-        sessions of just this date are dropped, as the published protocol has it.
-      test_begin: Instead of it, the first date of test; all before it is train.
+      settings: The protocol.
     """
     first, last = zip(*dates, strict=True)
-    if test_begin is not None:
-        return Span(min(first), max(last), test_begin, test_begin - 1)
-    boundary = max(last) - test_seconds
-    return Span(min(first), max(last), boundary, boundary)
-
-
-def split_train_test(sessions: SessionColumns, span: Span) -> tuple[SessionColumns, SessionColumns]:
-    """Split sessions into train and test."""
-    return (
-        select(sessions, sessions.dates < span.train_end),
-        select(sessions, sessions.dates > span.test_after),
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Appearances:
-    """First clicks on items in order of date: the session's date and order, the click in it.
-
-    All are arrays [items]; `item` int32, the others int64.
-    """
-
-    item: np.ndarray
-    date: np.ndarray
-    order: np.ndarray
-    click: np.ndarray
-
-
-def first_appearances(train: SessionColumns) -> Appearances:
-    """Find the first appearance of each item that occurs."""
-    ordered = sort_by_date(train)
-    items, first = np.unique(ordered.items, return_index=True)
-    session = np.searchsorted(ordered.offsets, first, "right") - 1
-    return Appearances(
-        items,
-        ordered.dates[session],
-        ordered.order[session],
-        first - ordered.offsets[session],
-    )
-
-
-def assign_item_indices(parts: Sequence[Appearances], items: int) -> np.ndarray:
-    """Assign item indices from 1 in order of first appearance, int32 [items]; 0: never."""
-    item, date, order, click = (
-        np.concatenate([getattr(part, field.name) for part in parts])
-        for field in dataclasses.fields(Appearances)
-    )
-    ordered = item[np.lexsort((click, order, date))]
-    _, first = np.unique(ordered, return_index=True)
-    seen = ordered[np.sort(first)]
-    indices = np.zeros(items, np.int32)
-    indices[seen] = np.arange(1, len(seen) + 1)
-    return indices
+    return Span(min(first), max(last), find_test_boundary(max(last), settings))
 
 
 def buckets(dates: np.ndarray, span: Span) -> np.ndarray:
@@ -138,15 +74,15 @@ class Ranges:
     clicks: int
 
 
-def plan_ranges(counts: np.ndarray, fraction: Fraction) -> Ranges:
+def plan_ranges(counts: np.ndarray, fraction: str) -> Ranges:
     """Plan ranges of about equal size for the last `fraction` of the examples.
 
     Args:
       counts: Sum of the histograms, int64 [2, BUCKETS].
-      fraction: The last int(examples * fraction) examples are retained.
+      fraction: This last part of the examples is retained.
     """
     examples = counts[1] - counts[0]
-    retained = int(int(examples.sum()) * fraction)
+    retained = count_share(int(examples.sum()), fraction)
     after = examples[::-1].cumsum()[::-1] - examples
     of_bucket = np.where(
         after < retained,
@@ -168,20 +104,6 @@ def split_into_ranges(
         yield int(index), select(sessions, of_session == index)
 
 
-def select_latest_examples(sessions: SessionColumns, examples: int) -> SessionColumns:
-    """Cut sessions that are in order down to their last `examples` examples.
-
-    The examples of a session are ordered from the longest prefix to the shortest, so a
-    session in which the cut falls retains its shortest prefixes: its first clicks.
-    """
-    of_session = sessions.lengths - 1
-    after = of_session[::-1].cumsum()[::-1] - of_session
-    retained = np.clip(examples - after, 0, of_session)
-    position = np.arange(sessions.clicks) - np.repeat(sessions.offsets[:-1], sessions.lengths)
-    shortened = select_clicks(sessions, position <= np.repeat(retained, sessions.lengths))
-    return select(shortened, retained > 0)
-
-
 @dataclasses.dataclass(frozen=True)
 class Ranks:
     """The ranks of sessions in order of date, and the cuts into splits and shards.
@@ -199,7 +121,7 @@ class Ranks:
     shards: dict[str, int]
 
 
-def rank(counts: Iterable[tuple[tuple[str, int], int]], validation: Fraction, shards: int) -> Ranks:
+def rank(counts: Iterable[tuple[tuple[str, int], int]], validation: str, shards: int) -> Ranks:
     """Rank sessions by the number of sessions of each (part, range).
 
     Raises:
@@ -210,20 +132,13 @@ def rank(counts: Iterable[tuple[tuple[str, int], int]], validation: Fraction, sh
     for (part, index), count in sorted(counts):
         first[part, index] = total[part]
         total[part] += count
-    validation_sessions = int(total["train"] * validation)
+    validation_sessions = count_share(total["train"], validation)
     sessions = {
         "train": total["train"] - validation_sessions,
         "validation": validation_sessions,
         "test": total["test"],
     }
-    remedies = {
-        "train": "lower --test_seconds (or set a later --test_from), raise --train_fraction "
-        "or give a longer log",
-        "test": "raise --test_seconds (or set an earlier --test_from) or give a longer log",
-    }
-    for name, remedy in remedies.items():
-        if not sessions[name]:
-            raise HlnError(f"the {name} part is empty after all filters: {remedy}")
+    check_parts(sessions)
     files = {name: min(shards, count) for name, count in sessions.items()}
     return Ranks(first, sessions["train"], sessions, files)
 
@@ -250,8 +165,3 @@ def split_into_shards(
             high = min(end, base + count * (shard + 1) // shards)
             if low < high:
                 yield split, shard, low - base, slice_sessions(sessions, low - start, high - start)
-
-
-def day(seconds: int) -> str:
-    """Format the day of a time, for messages."""
-    return str(datetime.datetime.fromtimestamp(seconds, datetime.UTC).date())

@@ -1,7 +1,8 @@
-"""The counts of a run: warnings, stats.json, and the error where no session is left."""
+"""The counts of a run: warnings, the vocabulary and stats.json."""
 
 import collections
 import dataclasses
+import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import pyarrow as pa
 from beam_preprocess.read import LogFile, line_number
 from beam_preprocess.scan import Tally
 from beam_preprocess.settings import Settings
-from beam_preprocess.splits import Ranges, day
+from beam_preprocess.splits import Ranges
 from beam_preprocess.write import Shard
 from hln_tf.common.errors import HlnError
 from hln_tf.common.files import atomic_write, write_json
 from hln_tf.data.layout import SPLITS, STATS, VOCABULARY
+from hln_tf.data.vocabulary import list_item_ids
 
 _NEARLY_EMPTY = 0.1  # of the median day's clicks
 
@@ -86,30 +88,16 @@ def _nearly_empty_days(tallies: Sequence[Tally], settings: Settings) -> list[str
     if last == end:
         return []
     return [
-        f"the last {end - last} day(s) of the time window, from {day(last * 86_400)} to "
+        f"the last {end - last} day(s) of the time window, from {_day(last * 86_400)} to "
         f"{settings.window_end}, hold less than {_NEARLY_EMPTY:.0%} of a usual day's clicks "
-        f"({usual:,.0f}): if the log ends earlier, set --window_end {day((last - 1) * 86_400)}"
+        f"({usual:,.0f}): if the log ends earlier, set --window_end {_day((last - 1) * 86_400)}"
     ]
-
-
-def explain_nothing_left(clicks_left: Mapping[str, int]) -> str:
-    """Describe in one sentence how many clicks each filter removed.
-
-    Args:
-      clicks_left: Clicks that each filter left, in the order of the filters.
-    """
-    steps = ", ".join(f"{clicks:,} {step}" for step, clicks in clicks_left.items())
-    return (
-        f"no session of the input is left after the filters; clicks left: {steps}; "
-        "give a longer log, or lower --min_item_count or --min_session_length"
-    )
 
 
 def write_vocabulary(directory: str, ids: pa.StringArray, indices: np.ndarray) -> None:
     """Write the item ids in order of their item indices (int32 [ids]; 0: none)."""
-    order = np.argsort(indices, kind="stable")[np.count_nonzero(indices == 0) :]
     with atomic_write(Path(directory) / VOCABULARY) as temporary:
-        text = "".join(f"{item}\n" for item in ids.take(pa.array(order)).to_pylist())
+        text = "".join(f"{item}\n" for item in list_item_ids(ids, indices))
         temporary.write_bytes(text.encode())
 
 
@@ -188,3 +176,7 @@ def table(stats: Mapping[str, Any]) -> str:
         f"part never saw; {stats['malformed_rows']:,} of {stats['rows']:,} rows malformed"
     )
     return "\n".join(lines)
+
+
+def _day(seconds: int) -> str:
+    return str(datetime.datetime.fromtimestamp(seconds, datetime.UTC).date())

@@ -9,11 +9,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from beam_preprocess.sessions import SessionColumns, concatenate, slice_sessions
 from beam_preprocess.spill import unwritable
 from beam_preprocess.tfrecord import example, varints, write_record
 from hln_tf.common.files import atomic_write
 from hln_tf.data.layout import COMPRESSED_SUFFIX, SESSIONS_PER_RECORD, record_compression
+from hln_tf.data.session_columns import SessionColumns, concatenate, slice_sessions
 
 _ENCODED = 64 * SESSIONS_PER_RECORD  # sessions encoded at a time
 

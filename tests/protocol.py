@@ -1,13 +1,22 @@
-"""The protocols once more with dicts and lists, and a reader of what the pipeline writes."""
+"""The protocols once more with dicts and lists, and comparisons of what implements them."""
 
 import collections
 import datetime
+import itertools
+import json
 import os
 from fractions import Fraction
 
+import numpy as np
+import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from hln_tf.data.layout import SPLITS, Manifest, read_vocabulary
+from beam_preprocess import prepare
+from hln_tf.common.errors import HlnError
+from hln_tf.data.layout import SPLITS, STATS, Manifest, read_vocabulary
+from hln_tf.data.protocol import prepare_sessions
+from hln_tf.data.sessions import read_split
 
 MIDNIGHT = datetime.datetime(2014, 4, 7, tzinfo=datetime.UTC)
 FEW = settings(
@@ -16,6 +25,7 @@ FEW = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+MANY = settings(FEW, max_examples=100)
 
 
 def stamp(seconds, fraction=""):
@@ -35,8 +45,9 @@ def reference_split(sessions, config):
         after -= 1
     else:
         boundary = after = max(date for date, _, _ in sessions) - config.test_seconds
-    train = sorted(s for s in sessions if s[0] < boundary)
-    test = sorted(s for s in sessions if s[0] > after)
+    # Of equal dates and orders are sessions of a user whose clicks are not in order of time.
+    train = sorted((s for s in sessions if s[0] < boundary), key=lambda session: session[:2])
+    test = sorted((s for s in sessions if s[0] > after), key=lambda session: session[:2])
     numbers = {}
     for _, _, items in train:
         for item in items:
@@ -96,7 +107,7 @@ def reference_lastfm(rows, config):
         kept = sorted(((s, i) for s, i in plays if i in frequent), key=lambda play: play[0])
         current = []
         for seconds, item in kept:
-            if current and seconds - current[-1][0] > config.gap:
+            if current and seconds - current[-1][0] > config.session_timeout:
                 sessions.append((order, current))
                 current = []
             current.append((seconds, item))
@@ -122,32 +133,100 @@ def reference_custom(rows, config):
     clicks = collections.defaultdict(list)
     for key, time, item in rows:
         clicks[key].append((time, item))
+    if config.order == "time":
+        clicks = {key: sorted(found, key=lambda click: click[0]) for key, found in clicks.items()}
     sessions = [
-        (order, sorted(found, key=lambda click: click[0]))
+        (order, found)
         for order, found in enumerate(clicks.values())
-        if config.gap or len(found) >= config.min_session_length
+        if config.session_timeout or len(found) >= config.min_session_length
     ]
     counts = collections.Counter(item for _, found in sessions for _, item in found)
+    ranked = [item for item, count in counts.items() if count >= config.min_item_count]
+    ranked.sort(key=lambda item: (-counts[item], item.encode()))
+    frequent = set(ranked[: config.top_items] if config.top_items else ranked)
     cut = []
     for order, found in sessions:
         current = []
         for time, item in found:
-            if counts[item] < config.min_item_count:
+            if item not in frequent:
                 continue
-            if config.gap and current and time - current[-1][0] > config.gap * 1_000_000:
+            timeout = config.session_timeout
+            if timeout and current and time - current[-1][0] > timeout * 1_000_000:
                 cut.append((current[-1][0], order, current))
                 current = []
             current.append((time, item))
         if current:
-            cut.append((current[-1][0] if config.gap else found[-1][0], order, current))
-    return reference_split(
-        [
-            (date // 1_000_000, order, [item for _, item in found])
-            for date, order, found in cut
-            if len(found) >= config.min_session_length
-        ],
-        config,
+            last = (current if config.session_timeout else found)[-1]
+            cut.append((last[0], order, current))
+    filtered = []
+    for date, order, found in cut:
+        items = [item for _, item in found]
+        if config.collapse_repeats:
+            items = [item for item, _ in itertools.groupby(items)]
+        if config.min_session_length <= len(items) <= (config.max_session_length or len(items)):
+            filtered.append((date // 1_000_000, order, items))
+    return reference_split(filtered, config)
+
+
+def to_clicks(rows, key):
+    """The table of clicks of rows (session or user, microseconds after `MIDNIGHT`, item)."""
+    keys, times, items = zip(*rows, strict=True) if rows else ((), (), ())
+    start = int(MIDNIGHT.timestamp()) * 1_000_000
+    return pa.table(
+        {
+            key: pa.array(keys, pa.string()),
+            "time": pa.array([start + time for time in times], pa.int64()),
+            "item": pa.array(items, pa.string()),
+        }
     )
+
+
+def listed(prepared):
+    """What `prepare_sessions` returns as the reference has it."""
+    split = {}
+    for name in SPLITS:
+        part = getattr(prepared, name)
+        seconds = (part.dates - int(MIDNIGHT.timestamp())).tolist()
+        items = [each.tolist() for each in np.split(part.items, part.offsets[1:-1])]
+        split[name] = list(zip(seconds, items[: len(seconds)], strict=True))
+    return split, prepared.item_ids
+
+
+def assert_same(directory, prepared):
+    """Check that a data set directory is exactly what `prepare_sessions` returns."""
+    for name in SPLITS:
+        written, found = read_split(directory, name), getattr(prepared, name)
+        for column in ("items", "offsets", "dates"):
+            one, other = getattr(written, column), getattr(found, column)
+            assert one.dtype == other.dtype
+            np.testing.assert_array_equal(one, other, err_msg=f"{name} {column}")
+    assert read_vocabulary(directory, Manifest.read(directory)) == prepared.item_ids
+    left = json.loads((directory / STATS).read_text())["clicks_left"]
+    assert list(left.items()) == list(prepared.clicks_left.items())
+
+
+def check(paths, directory, config, work, expected, clicks):
+    """Run the pipeline, and compare it with the reference and with `prepare_sessions`.
+
+    Args:
+      paths: The raw files.
+      directory: The data set directory to write.
+      config: The settings.
+      work: How to divide the work.
+      expected: What a reference returned; None: an error is expected.
+      clicks: The clicks of the raw files as a table.
+    """
+    if expected is None:
+        with pytest.raises(HlnError, match=r"empty|left") as of_pipeline:
+            prepare(paths, directory, config, work)
+        with pytest.raises(HlnError) as of_core:
+            prepare_sessions(clicks, config)
+        assert str(of_pipeline.value) == str(of_core.value)
+        assert not directory.exists()
+        return
+    prepare(paths, directory, config, work)
+    assert read(directory) == expected
+    assert_same(directory, prepare_sessions(clicks, config))
 
 
 def read(directory):

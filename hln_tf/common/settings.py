@@ -178,17 +178,29 @@ def aliases(cls: type) -> dict[str, str]:
     }
 
 
-def rename_aliases(cls: type, values: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Replace older names of settings by the current ones, with a notice on standard error.
+def rename_aliases(
+    cls: type, values: Mapping[str, Any], source: str, notify: bool = True
+) -> dict[str, Any]:
+    """Replace older names of settings by the current ones.
 
     Args:
       cls: The settings dataclass.
       values: Field values by name.
       source: Source of the values, for the notice.
+      notify: Whether to print a notice of each older name on standard error.
+
+    Raises:
+      UsageError: A setting is given under both names.
     """
     current = aliases(cls)
     for name in current.keys() & values.keys():
-        notify_renamed(f"{source} has the setting {name!r}", repr(current[name]))
+        if current[name] in values:
+            raise UsageError(
+                f"{source} has the settings {name!r} and {current[name]!r}, an older and the "
+                "current name of the same setting: remove the older one"
+            )
+        if notify:
+            notify_renamed(f"{source} has the setting {name!r}", repr(current[name]))
     return {current.get(name, name): value for name, value in values.items()}
 
 

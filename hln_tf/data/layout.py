@@ -28,6 +28,8 @@ from typing import Any
 
 from hln_tf.common import files
 from hln_tf.common.errors import HlnError
+from hln_tf.common.settings import rename_aliases
+from hln_tf.data.protocol_settings import ProtocolSettings
 
 FORMAT_VERSION = 1
 SPLITS = ("train", "validation", "test")
@@ -83,8 +85,14 @@ class Manifest:
         files.write_json(directory / MANIFEST, content)
 
     def fingerprint(self) -> str:
-        """Compute a checksum of the data set's input, settings, items and counts."""
+        """Compute a checksum of the data set's input, settings, items and counts.
+
+        It is the same for older names of settings as for the current ones.
+        """
         content = dataclasses.asdict(self)
+        content["settings"] = rename_aliases(
+            ProtocolSettings, self.settings, MANIFEST, notify=False
+        )
         content["inputs"] = [file["sha256"] for file in self.inputs]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -6,19 +6,17 @@ import gzip
 import io
 import json
 import random
-import types
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from protocol import FEW, MIDNIGHT, read, reference_custom
+from protocol import FEW, MANY, MIDNIGHT, check, read, reference_custom, to_clicks
 
 from beam_preprocess import Settings, Work, prepare
 from beam_preprocess.formats import LogFormat
 from beam_preprocess.preparation import outputs, prepare_all
-from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import Manifest
 from hln_tf.data.sessions import read_split
 
@@ -126,11 +124,6 @@ KEYS = {
 }
 
 
-def with_gap(config):
-    """Name the session timeout as the reference does."""
-    return types.SimpleNamespace(**vars(config), gap=config.session_timeout)
-
-
 def write_log(directory, form, rows, time_format, rng):
     """Write the rows to two files; sessions go on in the second one."""
     directory.mkdir()
@@ -142,43 +135,55 @@ def write_log(directory, form, rows, time_format, rng):
     return paths
 
 
-@pytest.mark.parametrize("form", WRITERS)
-@settings(FEW, max_examples=3)
-@given(
-    seed=st.integers(0, 2**32),
-    by_user=st.booleans(),
-    time_format=st.sampled_from(["iso", "seconds", "milliseconds"]),
-    split=st.sampled_from([{"test_from": "2014-04-09"}, {"test_seconds": 30_000}]),
-    fraction=st.sampled_from(["1/3", "1"]),
-    work=st.builds(Work, workers=st.sampled_from([1, 2]), block_bytes=st.sampled_from([90, 1000])),
-    shards=st.sampled_from([1, 7]),
+CUSTOM = st.fixed_dictionaries(
+    {
+        "seed": st.integers(0, 2**32),
+        "by_user": st.booleans(),
+        "time_format": st.sampled_from(["iso", "seconds", "milliseconds"]),
+        "protocol": st.fixed_dictionaries(
+            {
+                "order": st.sampled_from(["time", "time", "file"]),
+                "min_item_count": st.sampled_from([9, 9, 20]),
+                "top_items": st.sampled_from([0, 5]),
+                "collapse_repeats": st.booleans(),
+                "max_session_length": st.sampled_from([0, 3]),
+                "train_fraction": st.sampled_from(["1/3", "1"]),
+                "shards": st.sampled_from([1, 7]),
+            }
+        ),
+        "split": st.sampled_from([{"test_from": "2014-04-09"}, {"test_seconds": 30_000}]),
+        "work": st.builds(
+            Work, workers=st.sampled_from([1, 2]), block_bytes=st.sampled_from([90, 1000])
+        ),
+    }
 )
-def test_as_in_the_protocol(
-    tmp_path_factory, form, seed, by_user, time_format, split, fraction, work, shards
-):
-    directory = tmp_path_factory.mktemp("custom")
+
+
+def check_custom(directory, form, seed, by_user, time_format, protocol, split, work):
     rng, rows = random.Random(seed), random_rows(seed)
     paths = write_log(directory / "raw", form, rows, time_format, rng)
     key = "user" if by_user else "session"
     log = LogFormat(format=form, time_format=time_format, **COLUMNS[form], **{key: KEYS[form][key]})
-    config = Settings(
-        dataset="custom",
-        log=log,
-        order="time",
-        session_timeout=21_600 if by_user else 0,
-        min_item_count=9,
-        train_fraction=fraction,
-        shards=shards,
-        **split,
-    )
+    timeout = 21_600 if by_user else 0
+    config = Settings(dataset="custom", log=log, session_timeout=timeout, **protocol, **split)
     keyed = [(user if by_user else session, t, item) for session, user, t, item in rows]
-    expected = reference_custom(keyed, with_gap(config))
-    if expected is None:
-        with pytest.raises(HlnError, match="empty"):
-            prepare(paths, directory / "data", config, work)
-        return
-    prepare(paths, directory / "data", config, work)
-    assert read(directory / "data") == expected
+    expected = reference_custom(keyed, config)
+    check(paths, directory / "data", config, work, expected, to_clicks(keyed, key))
+
+
+@pytest.mark.parametrize("form", WRITERS)
+@settings(FEW, max_examples=3)
+@given(case=CUSTOM)
+def test_as_in_the_protocol(tmp_path_factory, form, case):
+    check_custom(tmp_path_factory.mktemp("custom"), form, **case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", WRITERS)
+@settings(MANY, max_examples=25)
+@given(case=CUSTOM)
+def test_as_in_the_protocol_for_many_logs(tmp_path_factory, form, case):
+    check_custom(tmp_path_factory.mktemp("custom"), form, **case)
 
 
 def test_several_fractions_and_compression(tmp_path, capsys):
@@ -208,7 +213,7 @@ def test_several_fractions_and_compression(tmp_path, capsys):
     expected_rows = [(session, t, item) for session, _, t, item in rows]
     tests = []
     for path, config in targets.items():
-        expected = reference_custom(expected_rows, with_gap(config))
+        expected = reference_custom(expected_rows, config)
         assert read(path) == expected
         assert Manifest.read(path).settings["train_fraction"] == config.train_fraction
         for split, sessions in expected[0].items():

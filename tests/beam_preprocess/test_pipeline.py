@@ -4,13 +4,21 @@ import gzip
 import itertools
 import json
 import shutil
-import types
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from protocol import FEW, read, reference_lastfm, reference_yoochoose, stamp
+from protocol import (
+    FEW,
+    MANY,
+    check,
+    read,
+    reference_lastfm,
+    reference_yoochoose,
+    stamp,
+    to_clicks,
+)
 
 from beam_preprocess import Settings, Work, prepare
 from beam_preprocess.datasets import DATASETS
@@ -44,14 +52,14 @@ fractions = st.sampled_from(["1/64", "1/5", "1/3", "1/2", "3/4", "1"])
 
 
 def item_rows(keys, times, items):
-    """Make a strategy of uniformly sampled logs (key, time, item).
+    """Make a strategy of uniformly sampled logs (key, time, item), a few of them tiny.
 
     Few of them cover more cases than Hypothesis' own lists, most of which are short.
     """
 
     def draw(seed):
         random = Random(seed)
-        count = random.randint(40, 150)
+        count = random.randint(40, 150) if random.random() < 0.9 else random.randint(1, 12)
         return [
             (random.randrange(keys), times * random.randrange(60), random.randrange(1, items + 1))
             for _ in range(count)
@@ -60,66 +68,90 @@ def item_rows(keys, times, items):
     return st.integers(0, 2**32).map(draw)
 
 
-def check(tmp_path_factory, log, config, work, cuts, expected):
-    directory = tmp_path_factory.mktemp("log")
-    paths = write_files(directory / "raw", log, cuts)
-    if expected is None:
-        with pytest.raises(HlnError, match=r"empty|left"):
-            prepare(paths, directory / "data", config, work)
-        assert [path.name for path in directory.iterdir()] == ["raw"]
-        return
-    prepare(paths, directory / "data", config, work)
-    assert read(directory / "data") == expected
-
-
-@FEW
-@given(
-    rows=item_rows(keys=30, times=1800, items=8),
-    cuts=st.lists(st.integers(1, 80), max_size=2),
-    work=works,
-    config=st.builds(
-        Settings,
-        dataset=st.just("yoochoose64"),
-        train_fraction=fractions,
-        validation_fraction=st.sampled_from(["0", "0.1", "0.5"]),
-        min_item_count=st.sampled_from([1, 5]),
-        test_seconds=st.sampled_from([3600, 36_000]),
-        shards=st.integers(1, 3),
-    ),
+YOOCHOOSE = st.fixed_dictionaries(
+    {
+        "rows": item_rows(keys=30, times=1800, items=8),
+        "cuts": st.lists(st.integers(1, 80), max_size=2),
+        "work": works,
+        "config": st.builds(
+            Settings,
+            dataset=st.just("yoochoose64"),
+            train_fraction=fractions,
+            validation_fraction=st.sampled_from(["0", "0.1", "0.5"]),
+            min_item_count=st.sampled_from([1, 5]),
+            test_seconds=st.sampled_from([3600, 36_000]),
+            shards=st.integers(1, 3),
+        ),
+    }
 )
-def test_yoochoose_as_in_the_protocol(tmp_path_factory, rows, cuts, work, config):
+
+
+def check_yoochoose(directory, rows, cuts, work, config):
     log = [f"{session},{stamp(time, '.999')},{item},S" for session, time, item in rows]
+    clicks = [(str(s), t * 1_000_000 + 999_000, str(i)) for s, t, i in rows]
     expected = reference_yoochoose([(s, t, str(i)) for s, t, i in rows], config)
-    check(tmp_path_factory, log, config, work, cuts, expected)
+    paths = write_files(directory / "raw", log, cuts)
+    check(paths, directory / "data", config, work, expected, to_clicks(clicks, "session"))
 
 
 @FEW
-@given(
-    rows=item_rows(keys=9, times=14_400, items=5),
-    outside=st.lists(st.sampled_from([-1, -86_400 * 40, 86_400 * 40]), max_size=3),
-    cuts=st.lists(st.integers(1, 80), max_size=1),
-    work=works,
-    config=st.builds(
-        lambda **changed: Settings(**{**DATASETS["lastfm"].defaults, **changed}),
-        dataset=st.just("lastfm"),
-        top_items=st.integers(3, 6),
-        max_session_length=st.sampled_from([5, 50]),
-        train_fraction=fractions,
-        test_seconds=st.just(2 * 86_400),
-        window_months=st.just(1),
-        window_end=st.just("2014-05-06"),
-        shards=st.integers(1, 3),
-    ),
+@given(case=YOOCHOOSE)
+def test_yoochoose_as_in_the_protocol(tmp_path_factory, case):
+    check_yoochoose(tmp_path_factory.mktemp("log"), **case)
+
+
+@pytest.mark.slow
+@MANY
+@given(case=YOOCHOOSE)
+def test_yoochoose_as_in_the_protocol_for_many_logs(tmp_path_factory, case):
+    check_yoochoose(tmp_path_factory.mktemp("log"), **case)
+
+
+LASTFM = st.fixed_dictionaries(
+    {
+        "rows": item_rows(keys=9, times=14_400, items=5),
+        "outside": st.lists(st.sampled_from([-1, -86_400 * 40, 86_400 * 40]), max_size=3),
+        "cuts": st.lists(st.integers(1, 80), max_size=1),
+        "work": works,
+        "config": st.builds(
+            lambda **changed: Settings(**{**DATASETS["lastfm"].defaults, **changed}),
+            dataset=st.just("lastfm"),
+            top_items=st.integers(3, 6),
+            max_session_length=st.sampled_from([5, 50]),
+            train_fraction=fractions,
+            test_seconds=st.just(2 * 86_400),
+            window_months=st.just(1),
+            # In the second window is no click at all.
+            window_end=st.sampled_from([*["2014-05-06"] * 7, "2012-01-01"]),
+            shards=st.integers(1, 3),
+        ),
+    }
 )
-def test_lastfm_as_in_the_protocol(tmp_path_factory, rows, outside, cuts, work, config):
+
+
+def check_lastfm(directory, rows, outside, cuts, work, config):
     names = {1: 'A "x', 2: "A y", 3: "Ä z", 4: "B, x", 5: "b"}
     log = [f"user_{user}\t{stamp(time)}\t\t{names[i]}\t\tt{i}" for user, time, i in rows]
     log += [f"user_9\t{stamp(time)}\ta\tx\tt\ty" for time in outside]
-    plays = [(user, time, f"{names[i]} / t{i}") for user, time, i in rows]
-    # The reference has the older name of the session timeout.
-    reference = types.SimpleNamespace(**vars(config), gap=config.session_timeout)
-    expected = reference_lastfm(plays, reference)
-    check(tmp_path_factory, log, config, work, cuts, expected)
+    plays = [(f"user_{user}", time, f"{names[i]} / t{i}") for user, time, i in rows]
+    expected = reference_lastfm(plays if "2014" in config.window_end else [], config)
+    clicks = [(user, time * 1_000_000, item) for user, time, item in plays]
+    clicks += [("user_9", time * 1_000_000, "x / y") for time in outside]
+    paths = write_files(directory / "raw", log, cuts)
+    check(paths, directory / "data", config, work, expected, to_clicks(clicks, "user"))
+
+
+@FEW
+@given(case=LASTFM)
+def test_lastfm_as_in_the_protocol(tmp_path_factory, case):
+    check_lastfm(tmp_path_factory.mktemp("log"), **case)
+
+
+@pytest.mark.slow
+@MANY
+@given(case=LASTFM)
+def test_lastfm_as_in_the_protocol_for_many_logs(tmp_path_factory, case):
+    check_lastfm(tmp_path_factory.mktemp("log"), **case)
 
 
 HAND = """\

@@ -1,11 +1,8 @@
-"""Parsing of rows and times, and reading of raw files in blocks."""
+"""Parsing of rows, and reading of raw files in blocks."""
 
-import calendar
 import dataclasses
 import gzip
-import re
 import string
-import time
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +14,6 @@ from beam_preprocess.datasets import LASTFM, YOOCHOOSE
 from beam_preprocess.read import LogFile, cut_text, find_files, line_number, read_blocks
 from beam_preprocess.rows import parse, partition_sessions, stable_hash
 from beam_preprocess.schema import Schema
-from beam_preprocess.times import parse_times
 from hln_tf.common.errors import HlnError, UsageError
 
 GOOD = "2014-09-24T09:58:32.124Z"
@@ -29,93 +25,6 @@ text = st.text(string.printable.replace("\n", "").replace("\r", "") + "äé坂",
 def opened(path, log=YOOCHOOSE_ROWS):
     """Open the file as one of that format."""
     return LogFile(**dataclasses.asdict(find_files([path])[0]), schema=log)
-
-
-def microseconds(value):
-    """Parse a time with the standard library; None where it is none."""
-    found = re.fullmatch(r"(.{10})[T ](.{8})(\.[0-9]+)?(Z|([+-]\d\d):?(\d\d)?)?", value, re.ASCII)
-    if not found or found[2][-2:] > "59":  # strptime takes leap seconds
-        return None
-    try:
-        parsed = time.strptime(f"{found[1]}T{found[2]}", "%Y-%m-%dT%H:%M:%S")
-    except ValueError:
-        return None
-    if any(len(part) < 2 for part in re.split("[-:]", found[1] + ":" + found[2])):
-        return None
-    fraction = int((found[3] or ".")[1:7].ljust(6, "0"))
-    minutes = int(found[5] or 0) * 60
-    minutes += int(found[6] or 0) * (-1 if (found[5] or "+")[0] == "-" else 1)
-    if abs(minutes) >= 24 * 60 or int(found[6] or 0) > 59:
-        return None
-    return (calendar.timegm(parsed) - minutes * 60) * 1_000_000 + fraction
-
-
-@given(
-    st.lists(
-        st.one_of(
-            st.datetimes().map(lambda t: t.strftime("%Y-%m-%dT%H:%M:%S.%fZ").zfill(27)),
-            st.from_regex(
-                r"\A201\d-[01]\d-[0-3]\d[T ][0-2]\d:[0-6]\d:[0-6]\d(\.[0-9]{0,7})?"
-                r"(Z|[+-][0-2]\d(:?[0-6]\d)?)?\Z",
-                alphabet=string.printable,
-            ),
-            text,
-        ),
-        max_size=20,
-    )
-)
-def test_times(values):
-    values = [value for value in values if value.isascii()]
-    parsed = parse_times(pa.array(values, pa.string()), "iso").to_pylist()
-    assert parsed == [microseconds(value) for value in values]
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("1970-01-01T00:00:00Z", 0),
-        ("1970-01-02T00:00:01.999Z", 86_401_999_000),
-        ("1969-12-31T23:59:59.900Z", -100_000),
-        ("1970-01-01 00:00:00.0000019", 1),
-        ("1970-01-01T01:30:00+01:30", 0),
-        ("1969-12-31 19:00:01-0500", 1_000_000),
-        ("1970-01-01T01:00:00+01", 0),
-        ("2014-02-30T00:00:00Z", None),
-        ("2014-02-03T24:00:00Z", None),
-        ("2014-02-03T23:59:60Z", None),
-        ("2014-02-03T00:00:00.Z", None),
-        ("2014-02-03T00:00:00+24:00", None),
-        ("2014-02-03T00:00:00+01:60", None),
-        ("2014-02-03T00:00:00+01:", None),
-        ("2014-02-03", None),
-        ("1411552712", None),
-        ("2014-2-3T00:00:00Z", None),
-        ("", None),
-    ],
-)
-def test_edges_of_times(value, expected):
-    assert parse_times(pa.array([value]), "iso").to_pylist() == [expected]
-
-
-@pytest.mark.parametrize(
-    ("value", "time_format", "expected"),
-    [
-        ("1411552712", "seconds", 1411552712_000_000),
-        ("1411552712.124", "seconds", 1411552712_124_000),
-        ("0", "seconds", 0),
-        ("1411552712124", "seconds", None),
-        ("1411552712124", "milliseconds", 1411552712_124_000),
-        ("1411552712124.5", "milliseconds", 1411552712_124_500),
-        ("1411552712", "milliseconds", None),
-        ("-1", "seconds", None),
-        ("1e9", "seconds", None),
-        ("nan", "seconds", None),
-        ("", "seconds", None),
-        (GOOD, "milliseconds", None),
-    ],
-)
-def test_numbers_as_times(value, time_format, expected):
-    assert parse_times(pa.array([value]), time_format).to_pylist() == [expected]
 
 
 @given(st.lists(st.one_of(st.tuples(text, st.just(GOOD), text, text).map(",".join), text)))

@@ -61,6 +61,12 @@ def test_the_older_name_of_the_session_timeout_is_accepted_with_a_notice(tmp_pat
     assert settings(path, session_timeout=90)[0].session_timeout == 90
 
 
+def test_older_and_current_name_in_one_spec_are_refused(tmp_path):
+    path = written(tmp_path, f"{SPEC}gap: 60\n")
+    with pytest.raises(UsageError, match="has the settings 'gap' and 'session_timeout', an older"):
+        settings(path)
+
+
 def test_numbers_and_single_columns(tmp_path):
     text = "format: tsv\nheader: false\nsession: 1\ntime: 2\nitem: 3\n"
     log = read_spec(written(tmp_path, text)).log

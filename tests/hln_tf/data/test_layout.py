@@ -5,7 +5,7 @@ import pytest
 import toy
 
 from hln_tf.common import files
-from hln_tf.common.errors import HlnError
+from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.data.layout import Manifest, Split, read_vocabulary
 
 SPLITS = {"train": [[1, 2, 3], [2, 1]], "validation": [[1, 3]], "test": [[3, 1]]}
@@ -97,6 +97,18 @@ def test_manifest_is_read_back(tmp_path):
     assert Manifest.read(str(tmp_path)) == written
     assert (written.dataset, written.separator) == ("lastfm", "|")
     assert written.splits["train"] == Split(("train/00000-of-00001.tfrecord",), 2, 5, 3)
+
+
+def test_fingerprint_does_not_depend_on_older_names_of_settings(data_dir):
+    found = {}
+    for name, value in (("gap", 1800), ("session_timeout", 1800), ("session_timeout", 60)):
+        change(data_dir, settings={"top_items": 0, name: value})
+        found[name, value] = Manifest.read(data_dir).fingerprint()
+    assert found["gap", 1800] == found["session_timeout", 1800]
+    assert found["session_timeout", 60] != found["session_timeout", 1800]
+    change(data_dir, settings={"gap": 60, "session_timeout": 60})
+    with pytest.raises(UsageError, match=r"manifest.json has the settings 'gap' and 'session_tim"):
+        Manifest.read(data_dir).fingerprint()
 
 
 def test_vocabulary_is_read_back(data_dir):

@@ -1,4 +1,4 @@
-"""Parsing of times in raw logs into microseconds since 1970 UTC, with Arrow."""
+"""Times of clicks in microseconds since 1970 UTC, with Arrow."""
 
 import re
 
@@ -15,6 +15,7 @@ _NUMBER = r"^\d+(\.\d+)?$"
 # Microseconds of one unit, the smallest number and the first one too large: from 1970 (1973) to
 # the year 5138, so that one unit is not mistaken for the other.
 _UNITS = {"seconds": (SECOND, 0, 1e11), "milliseconds": (1_000, 1e11, 1e14)}
+_TIMESTAMPS = {"s": SECOND, "ms": 1_000, "us": 1}
 
 
 def parse_times(text: pa.StringArray, time_format: str) -> pa.Int64Array:
@@ -22,8 +23,8 @@ def parse_times(text: pa.StringArray, time_format: str) -> pa.Int64Array:
 
     Args:
       text: Times as a log has them.
-      time_format: One of `beam_preprocess.formats.TIMES`. A time in ISO 8601
-        without an offset is UTC.
+      time_format: `iso`, `seconds` or `milliseconds`. A time in ISO 8601 without
+        an offset is UTC.
     """
     if time_format == "iso":
         return _parse_iso(text)
@@ -38,6 +39,35 @@ def from_numbers(numbers: pa.Array, time_format: str) -> pa.Int64Array:
     plausible = pc.and_(pc.greater_equal(numbers, least), pc.less(numbers, end))
     numbers = pc.if_else(plausible, numbers, pa.scalar(None, numbers.type))
     return pc.round(pc.multiply(numbers.cast(pa.float64()), float(unit))).cast(pa.int64())
+
+
+def detect_unit(number: float) -> str | None:
+    """Find the unit of a number since 1970, `seconds` or `milliseconds`; None if implausible."""
+    for unit, (_, least, end) in _UNITS.items():
+        if least <= number < end:
+            return unit
+    return None
+
+
+def from_timestamps(column: pa.Array) -> pa.Int64Array:
+    """Convert timestamps or dates to microseconds, rounded down; those out of range are null.
+
+    A timestamp without a time zone is UTC, and a date is its midnight.
+    """
+    kind = column.type
+    if pa.types.is_date(kind):
+        column = column.cast(pa.timestamp("s" if pa.types.is_date32(kind) else "ms"))
+    values = column.cast(pa.int64()).fill_null(0).to_numpy()
+    if column.type.unit == "ns":
+        return pa.array(values // 1_000, mask=~_flags(column.is_valid()))
+    unit = _TIMESTAMPS[column.type.unit]
+    largest = np.iinfo(np.int64).max // unit
+    fits = (values >= -largest) & (values <= largest)
+    return pa.array(np.where(fits, values, 0) * unit, mask=~(fits & _flags(column.is_valid())))
+
+
+def _flags(booleans: pa.BooleanArray) -> np.ndarray:
+    return booleans.to_numpy(zero_copy_only=False)
 
 
 def _parse_iso(text: pa.StringArray) -> pa.Int64Array:

@@ -1,0 +1,72 @@
+"""Columns of a log as a table of clicks, with Arrow."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hln_tf.data.times import from_numbers, from_timestamps, parse_times
+
+JOINT = " / "
+
+
+def join_clicks(
+    session: pa.StringArray, time: pa.Int64Array, item: Sequence[pa.StringArray]
+) -> tuple[pa.Table, np.ndarray]:
+    """Join columns to clicks, and flag the well-formed ones, bool [rows].
+
+    In these nothing is null, no id is empty and no line break is in the item id,
+    which is to be a line of the vocabulary.
+    """
+    good = time.is_valid()
+    for column in (session, *item):
+        good = pc.and_(good, pc.fill_null(pc.not_equal(column, ""), False))
+    for column in item:
+        good = pc.and_not(good, pc.fill_null(pc.match_substring(column, "\n"), False))
+    joined = item[0] if len(item) == 1 else pc.binary_join_element_wise(*item, JOINT)
+    clicks = pa.table({"session": session, "time": time, "item": joined})
+    return clicks, good.to_numpy(zero_copy_only=False)
+
+
+def to_text(ids: pa.Array) -> pa.StringArray:
+    """Convert ids to text, from text, integers or dictionaries of them."""
+    return decode(ids).cast(pa.string())
+
+
+def to_times(column: pa.Array, time_format: str) -> pa.Int64Array:
+    """Convert times to microseconds since 1970 UTC; what is no time in the format is null.
+
+    Args:
+      column: Timestamps or dates, whatever the format; text; or numbers, where the
+        format is not `iso`.
+      time_format: `iso`, `seconds` or `milliseconds`.
+    """
+    column = decode(column)
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        return from_timestamps(column)
+    if is_text(column.type):
+        return parse_times(column.cast(pa.string()), time_format)
+    return from_numbers(column, time_format)
+
+
+def decode(column: pa.Array) -> pa.Array:
+    """Return the values of a column, which may be encoded in a dictionary."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    values = column.dictionary
+    if pa.types.is_string_view(values.type):  # Arrow cannot index these
+        values = values.cast(pa.string())
+    return values.take(column.indices)
+
+
+def value_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type of a column's values, which may be encoded in a dictionary."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Check that a type is one of the types of text."""
+    return (
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )

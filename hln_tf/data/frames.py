@@ -1,0 +1,229 @@
+"""Data frames and Arrow tables as tables of clicks."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.data.clicks import decode, is_text, join_clicks, to_text, to_times, value_type
+from hln_tf.data.times import detect_unit
+
+_ROWS = 1 << 20  # converted at a time
+_COLUMNS_SHOWN = 30  # in a message
+_CHARACTERS_SHOWN = 200  # of a value in a message
+_LARGEST = 2**53  # from which on floats skip integers
+_SCHEMA = pa.schema([("session", pa.string()), ("time", pa.int64()), ("item", pa.string())])
+_ID = "an id: text, not empty and without a line break, or a whole number"
+_TIME = (
+    "a datetime, ISO 8601 text such as 2014-09-24T09:58:32Z, or seconds or milliseconds since 1970"
+)
+
+
+def clicks_from_frame(
+    frame: Any,
+    *,
+    item: str | Sequence[str],
+    time: str,
+    session: str | None = None,
+    user: str | None = None,
+) -> pa.Table:
+    """Convert a data frame to a table of clicks, the input of `prepare_sessions`.
+
+    Ids are text or whole numbers. Times are datetimes, dates, ISO 8601 text, or
+    numbers of seconds or milliseconds since 1970; without a time zone they are UTC.
+
+    Args:
+      frame: A pandas or Polars DataFrame, a pyarrow Table or RecordBatch, or any
+        object with the method `__arrow_c_stream__`; a click in each row.
+      item: Column of the item id, or several, whose texts are joined.
+      time: Column of the time.
+      session: Column of the session id.
+      user: Instead of `session`, column of the user id; a session timeout then
+        ends sessions.
+
+    Returns:
+      Columns `session` or `user` (string), `time` (int64, microseconds since 1970
+      UTC) and `item` (string), rows in the order of the frame.
+
+    Raises:
+      UsageError: `frame` is no data frame, or a column is missing or ambiguous.
+      HlnError: A value is missing or neither an id nor a time; the message names
+        its column and row.
+    """
+    if (session is None) == (user is None):
+        raise UsageError(
+            f"session and user are {'neither' if user is None else 'both'} given, expected the "
+            "column of the session id or, with session_timeout, that of the user id"
+        )
+    items = [item] if isinstance(item, str) else list(item)
+    if not items or len(set(items)) < len(items):
+        raise UsageError(f"item is {items}, expected a column, or several, each once")
+    key = session if user is None else user
+    assert key is not None
+    table = _select(frame, [key, time, *items])
+    _check_types(table, [key, *items], time)
+    time_format = _time_format(table[time])
+    converted = [_SCHEMA.empty_table()]
+    row = 0
+    for batch in table.to_batches(max_chunksize=_ROWS):
+        ids = {name: _convert_ids(batch.column(name)) for name in (key, *items)}
+        times = _convert_times(batch.column(time), time_format)
+        clicks, good = join_clicks(ids[key], times, [ids[name] for name in items])
+        if not good.all():
+            wrong = int(np.flatnonzero(~good)[0])
+            texts = {name: ids[name][wrong].as_py() for name in ids}
+            name = _wrong_column(texts, items, time)
+            value = _value(batch.column(name)[wrong])
+            expected = _expected_time(value, time_format) if name == time else _ID
+            raise HlnError(
+                f"row {row + wrong} (from 0) of the column {name!r} is {_shown(value)}, "
+                f"expected {expected}: correct it, or drop the row"
+            )
+        converted.append(clicks)
+        row += batch.num_rows
+    names = ["session" if user is None else "user", "time", "item"]
+    return pa.concat_tables(converted).rename_columns(names)
+
+
+def _select(frame: Any, names: Sequence[str]) -> pa.Table:
+    """Select columns of a data frame, each once, as an Arrow table."""
+    for name in names:
+        if not isinstance(name, str):
+            raise UsageError(f"a column is given as {name!r}, expected its name")
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(frame, pandas.DataFrame):
+        _check_columns(list(frame.columns), names)
+        columns = {name: frame[name] for name in names}
+        for name, series in columns.items():
+            if isinstance(series.dtype, pandas.DatetimeTZDtype):
+                columns[name] = series.dt.tz_convert(None)  # UTC
+        return pa.table({name: _from_pandas(series, name) for name, series in columns.items()})
+    if isinstance(frame, pa.RecordBatch):
+        frame = pa.Table.from_batches([frame])
+    if not hasattr(frame, "__arrow_c_stream__"):
+        raise _wrong_frame(frame)
+    try:
+        table = pa.table(frame)
+    except pa.ArrowInvalid:  # a stream of another thing than rows
+        raise _wrong_frame(frame) from None
+    _check_columns(table.column_names, names)
+    return table.select(list(dict.fromkeys(names)))
+
+
+def _wrong_frame(frame: Any) -> UsageError:
+    return UsageError(
+        f"the clicks are given as {type(frame).__name__}, expected a pandas or Polars DataFrame "
+        "or a pyarrow Table"
+    )
+
+
+def _check_columns(columns: Sequence[Any], names: Sequence[str]) -> None:
+    for name in names:
+        count = columns.count(name)
+        if not count:
+            known = ", ".join(map(repr, columns[:_COLUMNS_SHOWN]))
+            known += ", ..." if len(columns) > _COLUMNS_SHOWN else ""
+            raise UsageError(
+                f"the data frame has no column {name!r}; its columns are {known or 'none'}: "
+                "name one of them"
+            )
+        if count > 1:
+            raise UsageError(f"the data frame has {count} columns {name!r}: rename the others")
+
+
+def _from_pandas(series: Any, name: str) -> pa.Array:
+    try:
+        return pa.array(series, from_pandas=True)
+    except (pa.ArrowException, OverflowError, UnicodeError):
+        pass
+    # The values up to the first one that does not go with those before it.
+    good, end = 0, len(series)
+    while end - good > 1:
+        middle = (good + end) // 2
+        try:
+            pa.array(series.iloc[:middle], from_pandas=True)
+            good = middle
+        except (pa.ArrowException, OverflowError, UnicodeError):
+            end = middle
+    raise HlnError(
+        f"row {good} (from 0) of the column {name!r} is {_shown(series.iloc[good])}, which has "
+        "another type than the rows before it, or one that is neither an id nor a time: "
+        "convert the column to one type"
+    )
+
+
+def _check_types(table: pa.Table, ids: Sequence[str], time: str) -> None:
+    for name in ids:
+        kind = value_type(table[name].type)
+        if not (_is_number(kind) or is_text(kind) or pa.types.is_null(kind)):
+            raise HlnError(
+                f"the column {name!r} has ids of type {kind}, expected text or whole numbers: "
+                "convert the column"
+            )
+    kind = value_type(table[time].type)
+    is_time = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+    if not (is_time or _is_number(kind) or is_text(kind) or pa.types.is_null(kind)):
+        raise HlnError(
+            f"the column {time!r} has times of type {kind}, expected {_TIME}: convert the column"
+        )
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
+def _time_format(column: pa.ChunkedArray) -> str:
+    """Find the unit of numbers by the first of them; text is ISO 8601."""
+    if not _is_number(value_type(column.type)):
+        return "iso"
+    first = next((value for value in column if value.is_valid), None)
+    return (first is not None and detect_unit(first.as_py())) or "seconds"
+
+
+def _convert_ids(column: pa.Array) -> pa.StringArray:
+    """Convert ids to text; null where a number is not whole."""
+    column = decode(column)
+    if pa.types.is_floating(column.type):
+        numbers = column.cast(pa.float64())
+        is_whole = pc.and_(
+            pc.equal(pc.floor(numbers), numbers), pc.less(pc.abs(numbers), float(_LARGEST))
+        )
+        column = pc.if_else(is_whole, numbers, pa.scalar(None, pa.float64())).cast(pa.int64())
+    return to_text(column)
+
+
+def _convert_times(column: pa.Array, time_format: str) -> pa.Int64Array:
+    if pa.types.is_null(column.type):
+        return pa.nulls(len(column), pa.int64())
+    return to_times(column, time_format)
+
+
+def _wrong_column(texts: Mapping[str, str | None], items: Sequence[str], time: str) -> str:
+    """Find the column to blame for a row that is not well-formed, by the texts of its ids."""
+    for name, text in texts.items():
+        if not text or (name in items and "\n" in text):
+            return name
+    return time
+
+
+def _expected_time(value: Any, time_format: str) -> str:
+    """Describe the expected time; a number that would do by itself differs from those before it."""
+    is_plausible = isinstance(value, int | float) and detect_unit(value) is not None
+    return f"{time_format} since 1970, as in the rows before it" if is_plausible else _TIME
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError):  # a timestamp of a year that Python does not have
+        return scalar.value
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    limit = _CHARACTERS_SHOWN
+    return text if len(text) <= limit else f"{text[:limit]}..."

@@ -1,0 +1,160 @@
+"""The constants of the evaluation protocols, and their values for the known data sets.
+
+This module imports neither NumPy nor pyarrow, so that a command can print its help at once.
+"""
+
+import dataclasses
+import datetime
+from fractions import Fraction
+from typing import Any
+
+from hln_tf.common.errors import UsageError
+from hln_tf.common.settings import checked, setting
+from hln_tf.data.sources import CUSTOM, SOURCES
+
+
+@dataclasses.dataclass(frozen=True)
+class ProtocolSettings:
+    """The settings of a protocol: from the clicks of a log to train, validation and test.
+
+    The filters run in this order: time window, sessions of too few clicks,
+    item counts (`min_item_count`, `top_items`), session timeout, repeats, session
+    lengths. Then the latest sessions become the test part.
+    """
+
+    train_fraction: str = setting(
+        "1", "train on this last part of the training examples, a fraction such as 1/64"
+    )
+    validation_fraction: str = setting(
+        "0.1", "this part of the train sessions, the latest ones, becomes the validation part"
+    )
+    test_seconds: int = setting(
+        86_400, "sessions of this many last seconds are the test part", minimum=1
+    )
+    test_from: str = setting(
+        "", "instead of --test_seconds: the test part's first day, UTC, such as 2014-09-30"
+    )
+    min_item_count: int = setting(5, "drop items with fewer clicks", minimum=1)
+    top_items: int = setting(
+        0, "keep this many most frequent items, of equal ones the smaller id; 0: all", minimum=0
+    )
+    min_session_length: int = setting(2, "drop sessions with fewer clicks", minimum=2)
+    max_session_length: int = setting(0, "drop sessions with more clicks; 0: no limit", minimum=0)
+    session_timeout: int = setting(
+        0,
+        "inactivity, in seconds, that ends a session; 0: the log names sessions",
+        minimum=0,
+        alias="gap",
+    )
+    collapse_repeats: bool = setting(
+        False, "of consecutive clicks on one item in a session keep the first"
+    )
+    order: str = setting(
+        "file",
+        "order of the clicks of a session; ties in time keep file order",
+        choices=("file", "time"),
+    )
+    window_months: int = setting(0, "keep this many last months; 0: all", minimum=0, maximum=1200)
+    window_end: str = setting(
+        "2009-05-05", "last day of --window_months, included, UTC, such as 2009-05-05"
+    )
+
+    def __post_init__(self) -> None:
+        checked(self)
+        train = self._normalise("train_fraction")
+        validation = self._normalise("validation_fraction")
+        if not 0 < train <= 1:
+            raise UsageError(
+                f"--train_fraction is {self.train_fraction}, expected more than 0 and at most 1"
+            )
+        if not 0 <= validation < 1:
+            raise UsageError(
+                f"--validation_fraction is {self.validation_fraction}, "
+                "expected at least 0 and less than 1"
+            )
+        for name in ("window_end", "test_from") if self.test_from else ("window_end",):
+            try:
+                datetime.date.fromisoformat(getattr(self, name))
+            except ValueError:
+                raise UsageError(
+                    f"--{name} is {getattr(self, name)!r}, expected a day such as 2009-05-05"
+                ) from None
+        if 0 < self.max_session_length < self.min_session_length:
+            raise UsageError(
+                f"--max_session_length is {self.max_session_length}, expected 0 or "
+                f"at least --min_session_length {self.min_session_length}"
+            )
+
+    def _normalise(self, name: str) -> Fraction:
+        """Parse a fraction and store it in lowest terms, so that 0.5 and 1/2 are the same."""
+        text = getattr(self, name)
+        try:
+            value = Fraction(text)
+        except (ValueError, ZeroDivisionError):
+            raise UsageError(
+                f"--{name} is {text!r}, expected a fraction such as 1/64 or 0.1"
+            ) from None
+        object.__setattr__(self, name, str(value))
+        return value
+
+    def check_users(self) -> None:
+        """Check that there is a session timeout, which a log that names users needs.
+
+        Raises:
+          UsageError: There is none.
+        """
+        if not self.session_timeout:
+            raise UsageError(
+                "--session_timeout is 0, but the log names users, not sessions: "
+                "set the seconds after which a session ends, such as session_timeout: 1800"
+            )
+
+    def changes(self) -> dict[str, Any]:
+        """Return the settings that differ from the defaults."""
+        defaults = dataclasses.asdict(type(self)())
+        values = dataclasses.asdict(self)
+        return {name: value for name, value in values.items() if value != defaults[name]}
+
+    def test_begin(self) -> int | None:
+        """Return the first second of `test_from`, or `None`."""
+        return _seconds(datetime.date.fromisoformat(self.test_from)) if self.test_from else None
+
+    def window(self) -> tuple[int, int] | None:
+        """Return the first second of the time window and the first one after it, or `None`."""
+        if not self.window_months:
+            return None
+        end = datetime.date.fromisoformat(self.window_end) + datetime.timedelta(days=1)
+        return _seconds(months_before(end, self.window_months)), _seconds(end)
+
+
+def months_before(day: datetime.date, months: int) -> datetime.date:
+    """Return the same day of the month `months` earlier, or that month's last day."""
+    month = day.year * 12 + day.month - 1 - months
+    if month < 12:
+        return datetime.date.min
+    first = datetime.date(month // 12, month % 12 + 1, 1)
+    last = (first + datetime.timedelta(days=31)).replace(day=1) - datetime.timedelta(days=1)
+    return min(last, first + datetime.timedelta(days=day.day - 1))
+
+
+def _seconds(day: datetime.date) -> int:
+    return (day - datetime.date(1970, 1, 1)).days * 86_400
+
+
+# The protocol published for each data set, and the defaults of a custom log.
+PROTOCOLS = {
+    "sample": ProtocolSettings(),
+    "yoochoose64": ProtocolSettings(train_fraction=SOURCES["yoochoose64"].train_fraction),
+    "yoochoose4": ProtocolSettings(train_fraction=SOURCES["yoochoose4"].train_fraction),
+    "lastfm": ProtocolSettings(
+        test_seconds=7 * 86_400,
+        min_item_count=1,
+        top_items=40_000,
+        max_session_length=50,
+        session_timeout=28_800,
+        collapse_repeats=True,
+        order="time",
+        window_months=3,
+    ),
+    CUSTOM: ProtocolSettings(order="time"),
+}

@@ -1,0 +1,97 @@
+"""The items of a protocol: counts, the frequent ones, indices in order of first appearance."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hln_tf.data.protocol_settings import ProtocolSettings
+from hln_tf.data.session_columns import SessionColumns, map_items, sort_by_date
+
+
+def count_items(items: np.ndarray, ids: pa.StringArray) -> pa.Table:
+    """Count the items that occur, in the columns `item` and `count`."""
+    counts = np.bincount(items, minlength=len(ids))
+    occurs = np.flatnonzero(counts)
+    return pa.table({"item": ids.take(pa.array(occurs)), "count": counts[occurs]})
+
+
+def frequent_items(counts: Sequence[pa.Table], settings: ProtocolSettings) -> pa.StringArray:
+    """Select the item ids that the filters on item counts retain, and sort them.
+
+    These are the `top_items` most frequent ones of at least `min_item_count` clicks;
+    of equally frequent ones those with the smaller ids, in order of their bytes.
+
+    Args:
+      counts: Partial counts from `count_items`.
+      settings: The protocol.
+    """
+    if not counts:
+        return pa.array([], pa.string())
+    total = pa.concat_tables(counts).group_by("item").aggregate([("count", "sum")])
+    total = total.filter(pc.greater_equal(total["count_sum"], settings.min_item_count))
+    total = total.sort_by([("count_sum", "descending"), ("item", "ascending")])
+    ids = total["item"].slice(0, settings.top_items) if settings.top_items else total["item"]
+    return ids.take(pc.sort_indices(ids)).combine_chunks()
+
+
+def select_items(
+    sessions: SessionColumns, ids: pa.StringArray, frequent_ids: pa.StringArray
+) -> SessionColumns:
+    """Drop the clicks on items that are not frequent, and index the others anew.
+
+    Args:
+      sessions: Their items are indices into `ids`.
+      ids: Item ids.
+      frequent_ids: Ids of the frequent items, which the items returned are indices into.
+    """
+    indices = pc.fill_null(pc.index_in(ids, frequent_ids), -1).to_numpy()
+    return map_items(sessions, indices.astype(np.int32), missing=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Appearances:
+    """First clicks on items in order of date: the session's date and order, the click in it.
+
+    Clicks are counted from the first of several sessions of the same date and order.
+    All are arrays [items]; `item` int32, the others int64.
+    """
+
+    item: np.ndarray
+    date: np.ndarray
+    order: np.ndarray
+    click: np.ndarray
+
+
+def first_appearances(train: SessionColumns) -> Appearances:
+    """Find the first appearance of each item that occurs."""
+    ordered = sort_by_date(train)
+    items, first = np.unique(ordered.items, return_index=True)
+    session = np.searchsorted(ordered.offsets, first, "right") - 1
+    dates, order = ordered.dates, ordered.order
+    is_tie = np.append(False, (np.diff(dates) == 0) & (np.diff(order) == 0))[: len(dates)]
+    earliest = np.maximum.accumulate(np.where(is_tie, 0, np.arange(len(dates))))
+    start = ordered.offsets[earliest[session]]
+    return Appearances(items, dates[session], order[session], first - start)
+
+
+def assign_item_indices(parts: Sequence[Appearances], items: int) -> np.ndarray:
+    """Assign item indices from 1 in order of first appearance, int32 [items]; 0: never."""
+    item, date, order, click = (
+        np.concatenate([getattr(part, field.name) for part in parts])
+        for field in dataclasses.fields(Appearances)
+    )
+    ordered = item[np.lexsort((click, order, date))]
+    _, first = np.unique(ordered, return_index=True)
+    seen = ordered[np.sort(first)]
+    indices = np.zeros(items, np.int32)
+    indices[seen] = np.arange(1, len(seen) + 1)
+    return indices
+
+
+def list_item_ids(ids: pa.StringArray, indices: np.ndarray) -> list[str]:
+    """List the item ids in order of their item indices (int32 [ids]; 0: none)."""
+    order = np.argsort(indices, kind="stable")[np.count_nonzero(indices == 0) :]
+    return ids.take(pa.array(order)).to_pylist()

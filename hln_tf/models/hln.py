@@ -34,7 +34,6 @@ class HLN(SessionEncoder):
       **arguments: Others of `SessionEncoder` and the fields of `HLNSettings`.
 
     Example:
-
     >>> model = HLN(num_items=50, embedding_dim=8, hidden_dim=8, num_groups=2)
     >>> model.compile(optimizer=keras.optimizers.Adam(1e-2))
     >>> items, target = tf.constant([[3, 7, 0], [9, 1, 4]]), tf.constant([4, 2])

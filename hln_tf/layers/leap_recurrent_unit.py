@@ -35,7 +35,8 @@ class LeapRecurrentUnit(keras.layers.RNN):
     stateful, unrolled, time major, backwards or zeroes its output at padding.
 
     At a masked step the state stays as it is and the output repeats the one
-    before, zero at first, as in every Keras RNN.
+    before, zero at first, as in every Keras RNN. As with every custom layer, a
+    program that loads a Keras model with this one imports it first.
 
     Args:
       units: Size n of the state.

@@ -1,13 +1,14 @@
 """The paper's equations in plain NumPy, one session at a time, in float64.
 
 Guo et al., "Session-based Recommendation with Hierarchical Leaping Networks", SIGIR 2020.
-Written from the paper alone and sharing no code with the package, so that the tests can hold the
-package's results against it. Clear before fast: loops over groups and time steps.
+Written from the paper alone and sharing no code with the package, so that tests can compare the
+package's results with it. Clarity matters, not speed: loops over groups and time steps.
 
-Symbols are the paper's: d the size of an item vector, n of a hidden state, T the clicks of a
-session, L the groups. Matrices stand as the paper writes them, applied from the left (`W_p x`);
-the GRU's weights alone are laid out as Keras stores them, applied from the right (`x kernel`).
-Where the paper is silent: a_0 = h_{l,0} = 0, and all L passes share one set of weights.
+Symbols are the paper's: d the size of an item embedding, n of a hidden state, T the clicks of a
+session, L the preference groups. Matrices are as the paper writes them, applied from the left
+(`W_p x`); the GRU's weights alone are laid out as Keras stores them, applied from the right
+(`x kernel`). Where the paper is silent: a_0 = h_{l,0} = 0, and all L passes share one set of
+weights.
 """
 
 import numpy as np
@@ -24,13 +25,18 @@ def log_softmax(scores):
 
 
 def preference_gate(x, a, weights):
-    """Equation 1: g_p [d], what of the item the groups learnt so far leave to be learnt."""
+    """Equation 1: g_p [d], the part of the item that the groups before have not learnt."""
     return sigmoid(weights["W_p"] @ x + weights["U_p"] @ a)
+
+
+def leap_logit(h, x, g_p, weights):
+    """The logit of equation 2."""
+    return weights["w_q"] @ h + weights["u_q"] @ (g_p * x) + weights["b"]
 
 
 def leap_probability(h, x, g_p, weights):
     """Equation 2: p, the probability of skipping the item."""
-    return sigmoid(weights["w_q"] @ h + weights["u_q"] @ (g_p * x) + weights["b"])
+    return sigmoid(leap_logit(h, x, g_p, weights))
 
 
 def likeliest_gate(p):
@@ -38,10 +44,33 @@ def likeliest_gate(p):
     return 1 if p > 0.5 else 0
 
 
+class StraightThroughGate:
+    """Equation 3 for given noise: a gate of 0 or 1 whose derivative is the relaxed sample's.
+
+    A function of the time step and the logit. The first run over a session fixes each gate and
+    its distance from the relaxed sample; in later runs, with other weights, a gate differs from
+    that of the first by the difference of the relaxed samples. So differences between runs give
+    the straight-through estimator's gradient.
+
+    Args:
+        noise: [T], logistic.
+        temperature: Of the relaxation.
+    """
+
+    def __init__(self, noise, temperature):
+        self.noise, self.temperature = noise, temperature
+        self.distances = {}
+
+    def __call__(self, t, logit):
+        relaxed = sigmoid((logit + self.noise[t]) / self.temperature)
+        gate = 1.0 if logit + self.noise[t] > 0 else 0.0
+        return relaxed + self.distances.setdefault(t, gate - relaxed)
+
+
 def gru_step(h, x, weights):
     """The GRU of equation 4, as Keras computes it with `reset_after=True`.
 
-    kernel [d, 3n], recurrent_kernel [n, 3n] and bias [2, 3n] (input, recurrent) each hold the
+    kernel [d, 3n], recurrent_kernel [n, 3n] and bias [2, 3n] (input, recurrent) each contain the
     update gate z, the reset gate r and the candidate, in this order.
     """
     n = h.shape[0]
@@ -54,12 +83,42 @@ def gru_step(h, x, weights):
 
 
 def lru_step(h, x, g, weights):
-    """Equation 4: keep the state where the gate leaps, else take the item in."""
-    if g == 1:
-        return h
-    if g == 0:
-        return gru_step(h, x, weights)
-    raise ValueError(f"a leap gate is 0 or 1, received {g}")
+    """Equation 4: the state where the gate is 1, the GRU's where it is 0."""
+    return g * h + (1.0 - g) * gru_step(h, x, weights)
+
+
+def leap_recurrent_unit(x, a, weights, gate, h_0=None, is_click=None, available=None):
+    """Equations 1 to 4: one pass over one session.
+
+    Without W_p in the weights the items are not gated (g_p = 1); without w_q no click is skipped.
+
+    Args:
+        x: [T, d], item embeddings, oldest first.
+        a: [n], the aggregate of the preferences before.
+        weights: See `hln`.
+        gate: From the time step and the logit of p to the gate.
+        h_0: [n]; zeros without.
+        is_click: [T], False at padding, where the state does not change; all clicks without.
+        available: [T], 0 for clicks that must be skipped, else 1; all 1 without.
+
+    Returns:
+        h [T, n], the states; p [T], the probabilities of skipping, 1 at padding; g [T], the gates.
+    """
+    T, n = len(x), len(a)
+    h, state = np.zeros((T, n)), np.zeros(n) if h_0 is None else h_0
+    p, g = np.ones(T), np.ones(T)
+    for t in range(T):
+        if is_click is None or is_click[t]:
+            g_p = preference_gate(x[t], a, weights) if "W_p" in weights else np.ones_like(x[t])
+            p[t] = g[t] = 0.0
+            if "w_q" in weights:
+                logit = leap_logit(state, x[t], g_p, weights)
+                p[t], g[t] = sigmoid(logit), gate(t, logit)
+            if available is not None:
+                p[t], g[t] = (1.0 - (1.0 - value) * available[t] for value in (p[t], g[t]))
+            state = lru_step(state, x[t], g[t], weights)
+        h[t] = state
+    return {"h": h, "p": p, "g": g}
 
 
 def aggregate(groups, weights, aggregation="sum"):
@@ -86,11 +145,11 @@ def item_scores(x_ideal, items):
     return np.asarray(items, np.float64) @ x_ideal
 
 
-def hln(session_vectors, weights, gates=None, aggregation="sum", groups=None):
+def hln(item_embeddings, weights, gates=None, aggregation="sum", groups=None):
     """Run the whole network over one session.
 
     Args:
-        session_vectors: [T, d], the clicked items' vectors, oldest first.
+        item_embeddings: [T, d], those of the clicked items, oldest first.
         weights: W_p [d, d], U_p [d, n], w_q [n], u_q [d], b, kernel, recurrent_kernel, bias
             (see `gru_step`), W [d, n]; for attention also v_att [n] and W_att [n, n].
         gates: [L, T] of 0 and 1, where 1 skips; None decides each by its probability,
@@ -102,30 +161,25 @@ def hln(session_vectors, weights, gates=None, aggregation="sum", groups=None):
         h [L, n], each group's last state; a [L, n], the aggregate after each group;
         p [L, T], equation 2; g [L, T], the gates used; x_ideal [d].
     """
-    x = np.asarray(session_vectors, np.float64)
+    x = np.asarray(item_embeddings, np.float64)
     weights = {name: np.asarray(value, np.float64) for name, value in weights.items()}
     if gates is None and groups is None:
         raise ValueError("`groups` is needed where `gates` is None")
-    L = groups if gates is None else len(gates)
-    T = x.shape[0]
-    n = weights["w_q"].shape[0]
+    h, a, p, g = [], [], [], []
+    a_before = np.zeros(weights["w_q"].shape[0])
+    for group in range(groups if gates is None else len(gates)):
 
-    h = np.zeros((L, n))
-    a = np.zeros((L, n))
-    p = np.zeros((L, T))
-    g = np.zeros((L, T), np.int64)
-    a_before = np.zeros(n)
-    for l in range(L):  # noqa: E741 the paper's index of a group
-        state = np.zeros(n)
-        for t in range(T):
-            g_p = preference_gate(x[t], a_before, weights)
-            p[l, t] = leap_probability(state, x[t], g_p, weights)
-            gate = likeliest_gate(p[l, t]) if gates is None else gates[l][t]
-            state = lru_step(state, x[t], gate, weights)
-            g[l, t] = gate
-        h[l] = state
-        a[l] = a_before = aggregate(h[: l + 1], weights, aggregation)
-    return {"h": h, "a": a, "p": p, "g": g, "x_ideal": ideal_item(a_before, weights)}
+        def gate(t, logit, group=group):
+            return likeliest_gate(sigmoid(logit)) if gates is None else gates[group][t]
+
+        passed = leap_recurrent_unit(x, a_before, weights, gate)
+        h.append(passed["h"][-1])
+        p.append(passed["p"])
+        g.append(passed["g"])
+        a_before = aggregate(h, weights, aggregation)
+        a.append(a_before)
+    of_groups = {"h": np.array(h), "a": np.array(a), "p": np.array(p), "g": np.array(g)}
+    return {**of_groups, "x_ideal": ideal_item(a_before, weights)}
 
 
 def softmax_cross_entropy(scores, targets):
@@ -135,10 +189,10 @@ def softmax_cross_entropy(scores, targets):
 
 
 def equation_8(scores, targets):
-    """Equation 8 to the letter: summed over the items, then the mean over the batch.
+    """Equation 8 as printed: summed over the items, then the mean over the batch.
 
-    log(1 - y_hat_i) is taken from the other items' sum, which keeps its digits where y_hat_i
-    is close to 1.
+    log(1 - y_hat_i) is computed from the other items' sum, which is exact where y_hat_i is close
+    to 1.
     """
     losses = []
     for row, target in zip(np.asarray(scores, np.float64), targets, strict=True):
@@ -154,7 +208,7 @@ def equation_8(scores, targets):
 
 
 def ranks(scores, targets):
-    """How many items score no lower than the target, itself included.
+    """The number of items that score no lower than the target, itself included.
 
     1 is best. A tie counts against the target, and so does a score that is not a number: a
     scorer that gives every item the same score ranks every target last.

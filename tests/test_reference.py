@@ -7,7 +7,7 @@ import pytest
 import reference
 
 # d = n = 1. z = s(0) = 1/2 and r = s(0) = 1/2 always, so a step halves the way to the candidate:
-# h' = h / 2 + tanh(x + (h + 1) / 2) / 2, the recurrent bias 1 standing inside the reset.
+# h' = h / 2 + tanh(x + (h + 1) / 2) / 2, with the recurrent bias 1 inside the reset.
 ONE = {
     "W_p": [[0.0]],
     "U_p": [[1.0]],
@@ -73,7 +73,7 @@ def test_aggregations_by_hand():
 
 
 def test_without_gates_a_step_is_skipped_where_p_exceeds_one_half():
-    # p = s(1/2) > 1/2 skips the click 1, p = s(-5/2) < 1/2 takes the click -1 in.
+    # p = s(1/2) > 1/2 skips the click 1, p = s(-5/2) < 1/2 does not skip the click -1.
     result = reference.hln([[1.0], [-1.0]], ONE, groups=1)
     np.testing.assert_array_equal(result["g"], [[1, 0]])
     np.testing.assert_allclose(result["p"], [[s(0.5), s(-2.5)]], rtol=1e-12)
@@ -86,7 +86,7 @@ def test_without_gates_a_step_is_skipped_where_p_exceeds_one_half():
         reference.hln([[1.0]], ONE)
 
 
-def test_matrices_stand_as_the_paper_writes_them():
+def test_matrices_are_as_the_paper_writes_them():
     # d = 2, n = 1: a transposed W_p would swap the two gates.
     weights = {
         **ONE,
@@ -101,6 +101,40 @@ def test_matrices_stand_as_the_paper_writes_them():
     h = math.tanh(1.5) / 2
     np.testing.assert_allclose(result["p"], [[s(s(2.0) * 1.0 + 10.0 * 0.5 * 2.0)]], rtol=1e-12)
     np.testing.assert_allclose(result["x_ideal"], [h, 2.0 * h], rtol=1e-12)
+
+
+def test_one_pass_by_hand_with_padding_and_an_initial_state():
+    # Padding, a click that is skipped although its gate is 0, padding, a click.
+    passed = reference.leap_recurrent_unit(
+        np.array([[9.0], [1.0], [9.0], [-1.0]]),
+        np.array([0.5]),
+        {name: np.array(value) for name, value in ONE.items()},
+        gate=lambda t, logit: 0.0,
+        h_0=np.array([0.25]),
+        is_click=[False, True, False, True],
+        available=[1.0, 0.0, 1.0, 1.0],
+    )
+    h = 0.25 / 2 + math.tanh(-1.0 + (0.25 + 1.0) / 2) / 2
+    np.testing.assert_allclose(passed["h"][:, 0], [0.25, 0.25, 0.25, h], rtol=1e-12)
+    p = s(-2.0 * 0.25 + 3.0 * s(0.5) * -1.0 - 1.0)
+    np.testing.assert_allclose(passed["p"], [1.0, 1.0, 1.0, p], rtol=1e-12)
+    np.testing.assert_array_equal(passed["g"], [1.0, 1.0, 1.0, 0.0])
+
+
+def test_without_gates_a_pass_is_a_gru():
+    gru = {name: np.array(ONE[name]) for name in ("kernel", "recurrent_kernel", "bias")}
+    passed = reference.leap_recurrent_unit(np.array([[1.0]]), np.zeros(1), gru, gate=None)
+    np.testing.assert_allclose(passed["h"], [[math.tanh(1.5) / 2]], rtol=1e-12)
+    np.testing.assert_array_equal(passed["p"], [0.0])
+
+
+def test_straight_through_gate_is_hard_and_its_difference_that_of_the_relaxed_sample():
+    gate = reference.StraightThroughGate([3.0, -3.0], temperature=2.0)
+    assert (gate(0, 1.0), gate(1, 1.0)) == (1.0, 0.0)
+    # The derivative of s((logit + noise) / 2) is s (1 - s) / 2.
+    relaxed = s(2.0)
+    slope = (gate(0, 1.0 + 1e-6) - gate(0, 1.0 - 1e-6)) / 2e-6
+    assert slope == pytest.approx(relaxed * (1.0 - relaxed) / 2.0)
 
 
 def test_losses_by_hand():

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -38,8 +39,8 @@ class LeapRecurrentCell(keras.layers.Layer):
       temperature: Temperature of the relaxed gate in training, above 0.
       leap_bias: Initial value of b; below 0 the gate starts by retaining clicks.
       inference_gate: The gate at inference: `hard` leaps where the leap
-        probability exceeds 1/2, `expected` mixes by the probability, `sampled`
-        samples as in training.
+        probability exceeds 1/2, `expected` mixes by the probability, `sampled` is
+        a sample as in training.
       gates: `both` is the paper's unit; `leap` omits the preference gate,
         g_p = 1; `none` retains every click, which leaves a GRU.
       seed: Fixes the gates' noise where none is given, or None.
@@ -47,7 +48,7 @@ class LeapRecurrentCell(keras.layers.Layer):
     Call arguments:
       inputs: x_t, float [batch, d], or a tuple of x_t, the gates' logistic noise
         [batch, 1], and what is available, [batch, 1]: 0 for a click that must be
-        leapt over, else 1.
+        skipped, else 1.
       states: `[h_{t-1}]`, [batch, n].
       constants: `[a]`, [batch, n]; zeros without.
       training: Whether to sample the gate.
@@ -75,17 +76,17 @@ class LeapRecurrentCell(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if units < 1:
-            raise ValueError(f"`units` must be at least 1, received {units}")
+        if not isinstance(units, int | np.integer) or units < 1:
+            raise ValueError(f"`units` must be an integer of at least 1, received {units!r}")
         if gates not in GATES:
             raise ValueError(f"`gates` must be one of {GATES}, received {gates!r}")
-        self.units = units
+        self.units = int(units)
         self.leap_bias = leap_bias
         self.gates = gates
         self.seed = seed
         self.gate = LeapGate(temperature, inference_gate)
-        self.state_size = units
-        self.output_size = units
+        self.state_size = self.units
+        self.output_size = self.units
         self._seeds = SeedGenerator(seed)
 
     def build(self, input_shape: Any) -> None:
@@ -95,7 +96,7 @@ class LeapRecurrentCell(keras.layers.Layer):
         d, n = input_shape[-1], self.units
         if d is None:
             raise ValueError(
-                f"the last dimension of the inputs must be known, received shape {input_shape}"
+                f"the last dimension of `inputs` must be known, received shape {input_shape}"
             )
         self.U = self.add_weight(name="U", shape=(n, 3 * n), initializer="orthogonal")
         self.c = self.add_weight(name="c", shape=(n,), initializer="zeros")
@@ -136,7 +137,7 @@ class LeapRecurrentCell(keras.layers.Layer):
         return h, [h]
 
     def leap_logit(self, x: tf.Tensor, h: tf.Tensor, a: tf.Tensor | None) -> tf.Tensor:
-        """The logit of the leap probability (eq. 1 and 2), [batch, 1].
+        """Compute the logit of the leap probability (eq. 1 and 2), [batch, 1].
 
         Args:
           x: x_t, [batch, d].
@@ -155,7 +156,7 @@ class LeapRecurrentCell(keras.layers.Layer):
         return logistic_noise(shape, self._seeds.next(), self.compute_dtype)
 
     def recurrent_weights(self) -> RecurrentWeights:
-        """The weights that meet the state, as tensors."""
+        """Return the weights that meet the state, as tensors."""
         w_q = None if self.gates == "none" else tf.convert_to_tensor(self.w_q)
         return RecurrentWeights(tf.convert_to_tensor(self.U), tf.convert_to_tensor(self.c), w_q)
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
+from hln_tf.layers.keras_2 import require_keras_2
 from hln_tf.layers.leap_recurrent_cell import LeapRecurrentCell
 from hln_tf.layers.recurrent_ops import Recurrence, run_recurrence
 
@@ -30,10 +31,12 @@ class LeapRecurrentUnit(keras.layers.RNN):
 
     The fused path computes what does not depend on h_{t-1} for all steps at once
     and has a gradient of its own; it equals the cell step by step, for the same
-    noise, up to rounding. It is taken unless the layer is told not to, or has to
-    be stateful, unrolled, time major or backwards.
+    noise, up to rounding. It is taken unless `fused` is False or the layer is
+    stateful, unrolled, time major, backwards or zeroes its output at padding.
 
-    At a masked step the state stays as it is, as in every Keras RNN.
+    At a masked step the state stays as it is and the output repeats the one
+    before, zero at first, as in every Keras RNN. As with every custom layer, a
+    program that loads a Keras model with this one imports it first.
 
     Args:
       units: Size n of the state.
@@ -45,7 +48,8 @@ class LeapRecurrentUnit(keras.layers.RNN):
       return_sequences: Whether to return every h_t instead of the last.
       return_state: Whether to return the last state in addition.
       return_leap_probabilities: Whether to return the probability of leaping over
-        each click in addition, float [batch, time], 1 at padding.
+        each click in addition, float [batch, time], 1 at padding, in the order of
+        the inputs.
       fused: Whether the fused path may be taken.
       **kwargs: Of `keras.layers.RNN`.
 
@@ -58,7 +62,7 @@ class LeapRecurrentUnit(keras.layers.RNN):
         zeros without.
       noise: float [batch, time], logistic noise of the gates; by default sampled
         from the layer's own seeds, where gates are sampled.
-      available: float [batch, time], 0 for clicks that must be leapt over, else 1.
+      available: float [batch, time], 0 for clicks that must be skipped, else 1.
 
     Returns:
       h_last [batch, n], or every h_t [batch, time, n], and what is asked for in
@@ -90,11 +94,30 @@ class LeapRecurrentUnit(keras.layers.RNN):
         **kwargs: Any,
     ) -> None:
         cell = LeapRecurrentCell(
-            units, temperature, leap_bias, inference_gate, gates, seed, name="cell"
+            units,
+            temperature,
+            leap_bias,
+            inference_gate,
+            gates,
+            seed,
+            name="cell",
+            dtype=kwargs.get("dtype"),
+            trainable=kwargs.get("trainable", True),
         )
         super().__init__(cell, return_sequences, return_state, **kwargs)
+        self.input_spec = [keras.layers.InputSpec(ndim=3)]
         self.return_leap_probabilities = return_leap_probabilities
         self.fused = fused
+
+    def __call__(
+        self, inputs: Any, initial_state: Any = None, constants: Any = None, **kwargs: Any
+    ) -> Any:
+        """Check the tensors' Keras version and call the layer; see the class."""
+        given = {"inputs": inputs, "initial_state": initial_state, "constants": constants}
+        for name, value in given.items():
+            for tensor in tf.nest.flatten(value):
+                require_keras_2(tensor, f"`{name}`")
+        return super().__call__(inputs, initial_state, constants, **kwargs)
 
     def call(
         self,
@@ -116,7 +139,9 @@ class LeapRecurrentUnit(keras.layers.RNN):
                 "`inputs` must be dense and padded, received a RaggedTensor: call `.to_tensor()` "
                 "and pass the mask"
             )
-        mask = tf.nest.flatten(mask)[0] if mask is not None else None
+        if constants and len(constants) > 1:
+            raise ValueError(f"`constants` must hold one tensor, received {len(constants)}")
+        mask = tf.cast(tf.nest.flatten(mask)[0], tf.bool) if mask is not None else None
         if noise is None and self.cell.gates != "none" and self.cell.gate.is_sampled(training):
             noise = self.cell.sample_noise(tf.shape(inputs)[:2])
         if not self._takes_fused_path():
@@ -128,6 +153,10 @@ class LeapRecurrentUnit(keras.layers.RNN):
         result = self.run_pass(self.project(inputs), a, mask, training, noise, available, state)
         states = result.states
         outputs = result.h_last if states is None else tf.transpose(states, [1, 0, 2])
+        if mask is not None and state is not None:
+            # As in every Keras RNN, outputs before the first click are zero.
+            is_begun = tf.cumsum(tf.cast(mask, outputs.dtype), axis=1)[..., None] > 0
+            outputs = tf.where(is_begun[:, -1] if states is None else is_begun, outputs, 0)
         leaps = None
         if self.return_leap_probabilities:
             leaps = leap_probabilities(result.logits, mask, available, inputs)
@@ -164,11 +193,11 @@ class LeapRecurrentUnit(keras.layers.RNN):
           mask: bool [batch, time], False at padding, or None.
           training: Whether to sample the gates straight-through.
           noise: float [batch, time], logistic, where the gates are sampled.
-          available: float [batch, time], 0 for clicks that must be leapt over.
+          available: float [batch, time], 0 for clicks that must be skipped.
           h_0: The initial state, [batch, n]; None for zeros.
 
         Returns:
-          The last state, the states where the layer returns sequences, and the
+          The last state, every state where `return_sequences` is set, and the
           leap logits.
         """
         cell, x = self.cell, projection.x
@@ -196,11 +225,20 @@ class LeapRecurrentUnit(keras.layers.RNN):
         )
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Return the mask of sequences, none of states and probabilities."""
+        """Return the mask of the outputs; last states and probabilities have none."""
         masks = super().compute_mask(inputs, mask)
         if not self.return_leap_probabilities:
             return masks
         return [*(masks if isinstance(masks, list) else [masks]), None]
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shapes of what the layer returns."""
+        shapes = super().compute_output_shape(input_shape)
+        if not self.return_leap_probabilities:
+            return shapes
+        first = input_shape[0] if isinstance(input_shape, list) else input_shape
+        shapes = shapes if isinstance(shapes, list) else [shapes]
+        return [*shapes, tf.TensorShape(first)[:2]]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make an equal layer."""
@@ -256,7 +294,7 @@ class LeapRecurrentUnit(keras.layers.RNN):
                 leap = tf.zeros_like(outputs[:, :1])
             else:
                 leap = tf.sigmoid(self.cell.leap_logit(at_step[0], states[0], a[0] if a else None))
-            return (outputs, 1 - (1 - leap) * at_step[2]), new_states
+            return tf.concat([outputs, 1 - (1 - leap) * at_step[2]], axis=1), new_states
 
         last, outputs, states = keras.backend.rnn(
             step,
@@ -272,12 +310,12 @@ class LeapRecurrentUnit(keras.layers.RNN):
             return_all_outputs=self.return_sequences or self.return_leap_probabilities,
         )
         if self.stateful:
-            self.states[0].assign(states[0])
+            self.states[0].assign(tf.cast(states[0], self.states[0].dtype))
         leaps = None
         if self.return_leap_probabilities:
-            outputs, leaps = outputs
-            last = last[0]
-            leaps = leaps[..., 0]
+            outputs, leaps, last = outputs[..., :-1], outputs[..., -1], last[:, :-1]
+            if self.go_backwards:  # outputs are in the order of the steps
+                leaps = tf.reverse(leaps, [time_axis])
             if mask is not None:
                 leaps = tf.where(mask, leaps, 1.0)
         return self._results(outputs if self.return_sequences else last, states[0], leaps)
@@ -318,12 +356,12 @@ def leap_probabilities(
     available: tf.Tensor | None,
     like: tf.Tensor,
 ) -> tf.Tensor:
-    """The probability of leaping over each click, float [batch, time].
+    """Compute the probability of leaping over each click, float [batch, time].
 
     Args:
       logits: [time, batch, 1]; None without a leap gate.
       mask: bool [batch, time], False at padding, where the probability is 1.
-      available: [batch, time], 0 for clicks that must be leapt over.
+      available: [batch, time], 0 for clicks that must be skipped.
       like: [batch, time, ...], for shape and type.
     """
     if logits is None:

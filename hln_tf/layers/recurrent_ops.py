@@ -21,7 +21,7 @@ class RecurrentWeights(NamedTuple):
     Attributes:
       U: float [n, 3 n], of the GRU's gates in the order update, reset, candidate.
       c: float [n], bias of the candidate, which the reset gate scales too.
-      w_q: float [n], of the leap logit; None where it does not depend on the state.
+      w_q: float [n], of the leap logit; None without a leap gate.
     """
 
     U: tf.Tensor
@@ -186,8 +186,8 @@ def _forward(
     is_gated = gate is not None
 
     def leap_logit(t: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
-        assert leap_input is not None
-        return leap_input[t] if w_q is None else leap_input[t] + tf.matmul(h, w_q[:, None])
+        assert leap_input is not None and w_q is not None
+        return leap_input[t] + tf.matmul(h, w_q[:, None])
 
     def retained(t: tf.Tensor, logit: tf.Tensor | None) -> tf.Tensor | None:
         if gate is None:

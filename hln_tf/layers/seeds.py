@@ -23,7 +23,8 @@ class SeedGenerator(tf.Module):
     def __init__(self, seed: int | None = None) -> None:
         super().__init__()
         seed = random.getrandbits(31) if seed is None else seed
-        self._generator = tf.random.Generator.from_seed(seed)
+        # `Generator.from_seed` makes the seed the counter: near seeds would share their numbers.
+        self._generator = tf.random.Generator.from_key_counter(seed, [0, 0], "philox")
 
     def next(self) -> tf.Tensor:
         """Return the next seed, int32 [2]."""

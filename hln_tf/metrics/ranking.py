@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras as keras
@@ -25,14 +26,14 @@ class _MeanOverRanks(keras.metrics.Metric):
       name: Name of the metric.
 
     Raises:
-      ValueError: `k` is below 1.
+      ValueError: `k` is no integer or below 1.
     """
 
     def __init__(self, k: int, name: str, **kwargs: Any) -> None:
-        if k < 1:
-            raise ValueError(f"`k` must be at least 1, received {k}")
+        if not isinstance(k, int | np.integer) or k < 1:
+            raise ValueError(f"`k` must be an integer of at least 1, received {k!r}")
         super().__init__(name, **{**kwargs, "dtype": "float64"})
-        self.k = k
+        self.k = int(k)
         self.total = self.add_weight(name="total", initializer="zeros")
         self.count = self.add_weight(name="count", initializer="zeros")
 

@@ -39,7 +39,21 @@ class Preferences(NamedTuple):
     retention: tf.Tensor
 
 
-class SessionScorer(tfrs.Model):
+class BuiltModel(type):
+    """The class of models that have all of their weights once they are constructed.
+
+    Keras would create the weights of a subclass of its model at the first call, and
+    could not save, clone or set the weights of a model before that.
+    """
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Construct a model, and create its weights after its constructors."""
+        model = super().__call__(*args, **kwargs)
+        model.build()
+        return model
+
+
+class SessionScorer(tfrs.Model, metaclass=BuiltModel):
     """A Keras model that scores sessions against all items.
 
     Sessions are int32 [batch, time], item indices from 1, padded with 0 anywhere;
@@ -97,8 +111,11 @@ class SessionScorer(tfrs.Model):
         **settings: Any,
     ) -> None:
         super().__init__(name=name)
-        if not isinstance(num_items, int | np.integer) or num_items < 1:
-            raise ValueError(f"`num_items` must be an integer of at least 1, received {num_items}")
+        for argument, size in (("num_items", num_items), ("score_megabytes", score_megabytes)):
+            if not isinstance(size, int | np.integer) or size < 1:
+                raise ValueError(
+                    f"`{argument}` must be an integer of at least 1, received {size!r}"
+                )
         known = [field.name for field in dataclasses.fields(self.Settings)]
         for argument in settings:
             if argument not in known:
@@ -111,7 +128,7 @@ class SessionScorer(tfrs.Model):
         self.item_counts = tf.Variable(
             tf.zeros([num_items], tf.int64), trainable=False, name="item_counts"
         )
-        self.ranking = FullCatalogueRanking(megabytes=score_megabytes)
+        self.ranking = FullCatalogueRanking(megabytes=int(score_megabytes))
 
     def scores(self, items: tf.Tensor) -> tf.Tensor:
         """Score all items for each session, float32 [batch, items]."""
@@ -172,12 +189,18 @@ class SessionScorer(tfrs.Model):
         Args:
           optimizer: An optimiser of tf_keras.
           **kwargs: Others of `keras.Model.compile`, but for the loss, which is an
-            argument of the model.
+            argument of the model, and the metrics, which are Recall and MRR.
 
         Raises:
-          TypeError: The optimiser is Keras 3's, or there is a loss.
+          TypeError: The optimiser is Keras 3's, or there is a loss or a metric.
         """
         require_keras_2(optimizer, "`optimizer`")
+        for name in ("metrics", "weighted_metrics"):
+            if kwargs.get(name):
+                raise TypeError(
+                    f"`{name}` of `compile` are not computed: {type(self).__name__} has Recall "
+                    f"and MRR over the whole catalogue"
+                )
         if kwargs.get("loss") is not None:
             raise TypeError(
                 f"the loss is an argument of the model, {type(self).__name__}(num_items, "
@@ -206,9 +229,9 @@ class SessionScorer(tfrs.Model):
         """Create all weights of a model that is being loaded."""
         self.build()
 
-    def save_spec(self, dynamic_batch: bool = True) -> tuple[Any, Any]:
+    def save_spec(self, dynamic_batch: bool = True) -> tuple[list[Any], dict[str, Any]]:
         """The inputs of a SavedModel: any batch and any length, whatever was seen first."""
-        return (ITEMS,), {}
+        return [ITEMS], {}
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make an equal model with other weights."""
@@ -276,7 +299,7 @@ class SessionScorer(tfrs.Model):
 class SessionCounter(SessionScorer):
     """A model that counts sessions instead of training by gradients.
 
-    `fit` takes sessions, and it is compiled from the start.
+    `fit` takes sessions and has one epoch; the model is compiled from the start.
     """
 
     def __init__(self, num_items: int, **arguments: Any) -> None:
@@ -289,14 +312,17 @@ class SessionCounter(SessionScorer):
         Args:
           x: `Sessions`, or a list with each session's item indices.
           validation_data: Examples to evaluate afterwards, as for `evaluate`.
-          **kwargs: Of `keras.Model.fit`; ignored, as there are no epochs.
+          **kwargs: Of `keras.Model.fit`: `callbacks` see one epoch, without batches;
+            others are ignored.
 
         Returns:
           A Keras history with the validation's metrics, if there is validation.
 
         Raises:
-          TypeError: `x` is not a collection of sessions.
+          TypeError: `x` is not a collection of sessions, or a callback is Keras 3's.
+          ValueError: A callback would minimise Recall or MRR.
         """
+        check_callbacks(kwargs.get("callbacks"))
         if not isinstance(x, Sessions):
             if isinstance(x, tf.data.Dataset | Mapping | np.ndarray | str) or x is None:
                 raise TypeError(
@@ -304,17 +330,42 @@ class SessionCounter(SessionScorer):
                     f"each session's item indices to `fit`, received {type(x).__name__}"
                 )
             x = Sessions.from_lists(x)
+        callbacks = keras.callbacks.CallbackList(
+            kwargs.get("callbacks"), add_history=True, model=self, epochs=1, verbose=0
+        )
+        callbacks.on_train_begin()
+        callbacks.on_epoch_begin(0)
         self.fit_counts(x)
-        history = keras.callbacks.History()
-        history.set_model(self)
-        history.on_train_begin()
         logs = {}
         if validation_data is not None:
             metrics = self.evaluate(validation_data, return_dict=True, verbose=0)
             logs = {f"val_{name}": value for name, value in metrics.items()}
-        history.on_epoch_end(0, logs)
-        self.history = history
-        return history
+        callbacks.on_epoch_end(0, logs)
+        callbacks.on_train_end(logs)
+        return self.history
+
+
+def check_callbacks(callbacks: Any) -> None:
+    """Check the callbacks of `fit`.
+
+    Args:
+      callbacks: A callback, a list of them, or None.
+
+    Raises:
+      TypeError: One is Keras 3's.
+      ValueError: One would minimise Recall or MRR, as Keras' mode `auto` does.
+    """
+    for callback in tf.nest.flatten(callbacks):
+        require_keras_2(callback, "a callback")
+        monitor = getattr(callback, "monitor", None) or ""
+        is_ratio = "recall@" in monitor or "mrr@" in monitor
+        minimises = getattr(callback, "monitor_op", None) is np.less
+        if isinstance(callback, keras.callbacks.ReduceLROnPlateau):
+            minimises = callback.mode != "max"
+        if is_ratio and minimises:
+            raise ValueError(
+                f"{type(callback).__name__}(monitor={monitor!r}) would minimise it: pass mode='max'"
+            )
 
 
 def _signature(cls: type[SessionScorer]) -> inspect.Signature:

@@ -9,11 +9,10 @@ import tf_keras as keras
 from hln_tf.data.sessions import Sessions
 from hln_tf.layers.choices import SCORE_MEGABYTES
 from hln_tf.layers.item_table import gather_with_shared_gradient, item_rows, mask_padding
-from hln_tf.layers.keras_2 import require_keras_2
 from hln_tf.layers.seeds import SeedGenerator
 from hln_tf.layers.sharding import Seed, sample_rows
 from hln_tf.metrics.ranking import FullCatalogueRanking
-from hln_tf.models.base import Batch, SessionScorer
+from hln_tf.models.base import Batch, SessionScorer, check_callbacks
 from hln_tf.tasks.loss import RetrievalLoss
 from hln_tf.tasks.registry import get
 from hln_tf.tasks.retrieval import FullCatalogueRetrieval
@@ -64,7 +63,9 @@ class SessionEncoder(SessionScorer):
         **settings: Any,
     ) -> None:
         super().__init__(num_items, score_megabytes=score_megabytes, name=name, **settings)
-        self.seed = seed
+        if not isinstance(seed, int | np.integer | None):
+            raise ValueError(f"`seed` must be an integer or None, received {seed!r}")
+        self.seed = None if seed is None else int(seed)
         self._seeds = SeedGenerator(seed)
         # Keras would track a list, and put its content before the other weights.
         self.item_tables: frozenset[Any] = frozenset()
@@ -76,7 +77,7 @@ class SessionEncoder(SessionScorer):
                 initializer=keras.initializers.Constant(self.settings.scale),
             )
         self.ranking = FullCatalogueRanking(
-            megabytes=score_megabytes, candidates=self.item_embeddings
+            megabytes=int(score_megabytes), candidates=self.item_embeddings
         )
         loss = get(loss)
         loss.prepare(self.num_items)
@@ -273,30 +274,10 @@ class SessionEncoder(SessionScorer):
           TypeError: A callback is Keras 3's.
           ValueError: A callback would minimise Recall or MRR.
         """
-        for callback in kwargs.get("callbacks") or ():
-            check_callback(callback)
+        check_callbacks(kwargs.get("callbacks"))
         return super().fit(*args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         """See `SessionScorer`."""
         loss = keras.saving.serialize_keras_object(self.task.retrieval_loss)
         return {**super().get_config(), "loss": loss, "seed": self.seed}
-
-
-def check_callback(callback: Any) -> None:
-    """Check a callback of `fit`.
-
-    Raises:
-      TypeError: It is Keras 3's.
-      ValueError: It would minimise Recall or MRR, as Keras' mode `auto` does.
-    """
-    require_keras_2(callback, "a callback")
-    monitor = getattr(callback, "monitor", None) or ""
-    is_ratio = "recall@" in monitor or "mrr@" in monitor
-    minimises = getattr(callback, "monitor_op", None) is np.less
-    if isinstance(callback, keras.callbacks.ReduceLROnPlateau):
-        minimises = callback.mode != "max"
-    if is_ratio and minimises:
-        raise ValueError(
-            f"{type(callback).__name__}(monitor={monitor!r}) would minimise it: pass mode='max'"
-        )

@@ -73,7 +73,7 @@ class RetrievalLoss(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make an equal loss, item counts aside."""
-        config: dict[str, Any] = {"name": self.name}
+        config = super().get_config()
         if self.negatives is not None:
             config |= {
                 "num_negatives": self.negatives.num_negatives,

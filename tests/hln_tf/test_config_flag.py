@@ -77,8 +77,8 @@ def test_a_finished_run_is_known_by_its_own_config(trained):
         ({"training": {"wings": 2}}, ("'wings'", "learning_rate")),
         ({"model_settings": {"epochs": 2}}, ("'epochs'", "num_groups")),
         ({"wings": 2}, ("'wings'", "training")),
-        ({"training": {"epochs": 0}}, ("--epochs is 0", "at least 1")),
-        ({"training": {"epochs": "3"}}, ("--epochs is '3'", "int")),
+        ({"training": {"epochs": 0}}, ("`epochs` is 0", "at least 1")),
+        ({"training": {"epochs": "3"}}, ("`epochs` is '3'", "int")),
         ({"data": {"dataset": "movies"}}, ("'movies'", "--dataset")),
         ({"data": {"wings": 1}}, ("'wings'", "dataset")),
         ({"model": "gru"}, ("'gru'", "hln")),
@@ -87,7 +87,7 @@ def test_a_finished_run_is_known_by_its_own_config(trained):
         ("{", ("not valid JSON",)),
     ],
 )
-def test_files_that_are_refused(write, values, words):
+def test_bad_files(write, values, words):
     path = write(values)
     sentence = run("hln_tf.train", "--config", path).sentence()
     assert all(word in sentence for word in (path, *words)), sentence

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from hln_tf.layers.catalogue_scores import (
     catalogue_ranks,
+    catalogue_statistics,
     catalogue_top_k,
     chunk_width,
     target_ranks,
@@ -138,3 +139,38 @@ def test_top_k_in_chunks_is_that_of_a_stable_sort(items, k):
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     np.testing.assert_array_equal(indices, best)
     np.testing.assert_array_equal(values, np.take_along_axis(scores, best, axis=1))
+
+
+@pytest.mark.parametrize("megabytes", [1, 100])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_statistics_are_those_of_numpy_whatever_the_chunks(megabytes, compiled):
+    random = np.random.default_rng(3)
+    items = 3_001
+    query, table = integers(random, 300, 4), integers(random, items, 4)
+    query[:5] *= 100  # a partition function that overflows where no maximum is subtracted
+    target = np.concatenate([[0, items - 1], random.integers(0, items, 298)])
+    assert (chunk_width(items, 300, megabytes) < items) == (megabytes == 1)
+
+    def statistics_of(query):
+        return catalogue_statistics(query, tf.constant(table), tf.constant(target), megabytes)
+
+    found = (tf.function(statistics_of) if compiled else statistics_of)(tf.constant(query))
+    scores = query.astype(np.float64) @ table.T
+    np.testing.assert_array_equal(found.ranks, reference.ranks(scores, target))
+    np.testing.assert_array_equal(found.target_scores, scores[np.arange(300), target])
+    partition = np.logaddexp.reduce(scores, axis=1)
+    np.testing.assert_allclose(found.log_partition, partition, rtol=1e-6)
+    np.testing.assert_allclose(
+        found.cross_entropy(), partition - scores[np.arange(300), target], rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("megabytes", [1, 100])
+def test_statistics_and_ranks_are_the_same_bit_for_bit(megabytes):
+    random = np.random.default_rng(4)
+    query, table = embeddings(random, 200, 16), embeddings(random, 5_000, 16)
+    target = random.integers(0, 5_000, 200)
+    arguments = (tf.constant(query), tf.constant(table), target, megabytes)
+    np.testing.assert_array_equal(
+        catalogue_statistics(*arguments).ranks, catalogue_ranks(*arguments)
+    )

@@ -55,8 +55,8 @@ def check(rows):
         ([A], [[0]], [[0]]),
         # The edges of A -> B -> A lead to each other.
         ([A, B, A], [[0, 1, 0], [1, 0, 0], [0] * 3], [[0, 1, 0], [1, 0, 0], [0] * 3]),
-        # The second click on A is an edge to itself: A hears of itself, B of A; A is followed by
-        # itself and by B.
+        # The second click on A is an edge to itself: the predecessor of both A and B is A; A is
+        # followed by itself and by B.
         ([A, A, B], [[1, 0, 0], [0] * 3, [1, 0, 0]], [[0.5, 0, 0.5], [0] * 3, [0] * 3]),
         # A -> B is there twice and counts once; C follows B too.
         (

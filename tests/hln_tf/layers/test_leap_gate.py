@@ -1,102 +1,59 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-from hln_tf.layers.leap_gate import LeapGate, logistic_noise
-from hln_tf.models.settings import HLNSettings
+from hln_tf.layers.choices import INFERENCE_GATES
+from hln_tf.layers.leap_gate import LeapGate
+from hln_tf.layers.relaxed_bernoulli import RelaxedBernoulli, logistic_noise
 
-TEMPERATURE = HLNSettings.__dataclass_fields__["temperature"].metadata
-TEMPERATURES = [TEMPERATURE["minimum"], 0.3, 1.0, TEMPERATURE["maximum"]]
-MODERATE = np.array([-2.0, -0.5, 0.0, 0.3, 3.0], np.float32)
-SATURATED = np.array([-1e30, -1e6, -1000.0, -100.0, 0.0, 100.0, 1000.0, 1e6, 1e30], np.float32)
+LOGITS = tf.constant([-2.0, -0.1, 0.0, 0.1, 30.0])
+NOISE = logistic_noise(tf.constant([5]), [1, 2])
 
 
-def noise(*shape, seed=3):
-    return logistic_noise(tf.constant(shape), tf.constant([seed, 5]))
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"temperature": 0.0}, "`temperature` must be above 0, received 0.0"),
+        ({"temperature": -1.0}, "`temperature` must be above 0, received -1.0"),
+        ({"temperature": float("nan")}, "`temperature` must be above 0, received nan"),
+        ({"inference_gate": "soft"}, r"`inference_gate` must be one of .*, received 'soft'"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        LeapGate(**arguments)
 
 
-@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
-def test_samples_are_those_of_a_relaxed_bernoulli(temperature):
-    ours = LeapGate(temperature, logits=MODERATE).sample(50, seed=[1, 2])
-    theirs = tfp.distributions.RelaxedBernoulli(temperature, logits=MODERATE).sample(
-        50, seed=[1, 2]
+def test_hard_gate_leaps_where_the_probability_exceeds_one_half():
+    gate = LeapGate(inference_gate="hard")
+    np.testing.assert_array_equal(gate(LOGITS, None, training=False), [0, 0, 0, 1, 1])
+
+
+def test_expected_gate_is_the_probability():
+    gate = LeapGate(inference_gate="expected")
+    np.testing.assert_array_equal(gate(LOGITS, None, training=False), tf.sigmoid(LOGITS))
+
+
+def test_sampled_gate_is_that_of_training():
+    gate = LeapGate(0.5, "sampled")
+    at_inference = gate(LOGITS, NOISE, training=False)
+    np.testing.assert_array_equal(at_inference, gate(LOGITS, NOISE, training=True))
+    np.testing.assert_array_equal(at_inference, LOGITS + NOISE > 0)
+
+
+@pytest.mark.parametrize("inference_gate", INFERENCE_GATES)
+def test_training_samples_whatever_the_gate_at_inference(inference_gate):
+    gate = LeapGate(0.5, inference_gate)
+    sampled = RelaxedBernoulli(0.5, logits=LOGITS).straight_through(NOISE)
+    np.testing.assert_array_equal(gate(LOGITS, NOISE, training=True), sampled)
+    np.testing.assert_array_equal(gate.hard(LOGITS, NOISE), sampled)
+    assert gate.is_sampled(True)
+    assert gate.is_sampled(False) == gate.is_sampled(None) == (inference_gate == "sampled")
+
+
+def test_slope_is_that_of_the_relaxed_sample():
+    gate = LeapGate(0.5)
+    relaxed = 1 / (1 + np.exp(-(LOGITS.numpy() + NOISE.numpy()) / 0.5))
+    np.testing.assert_allclose(
+        gate.slope(LOGITS, NOISE), relaxed * (1 - relaxed) / 0.5, rtol=1e-4, atol=1e-6
     )
-    assert ours.shape == (50, 5)
-    assert np.ptp(ours) > 0.3
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
-
-
-def test_relaxed_sample_by_hand():
-    gate = LeapGate(2.0, logits=[1.0, -4.0])
-    # s((1 + 3) / 2) and s((-4 + 1) / 2).
-    expected = [1 / (1 + np.exp(-2.0)), 1 / (1 + np.exp(1.5))]
-    np.testing.assert_allclose(gate.relaxed(tf.constant([3.0, 1.0])), expected, rtol=1e-6)
-
-
-def test_relaxed_sample_with_logistic_noise_is_distributed_as_a_relaxed_bernoulli():
-    temperature, logit = 0.7, 0.4
-    relaxed = LeapGate(temperature, logits=logit).relaxed(noise(20_000))
-    theirs = tfp.distributions.RelaxedBernoulli(temperature, logits=logit)
-    for threshold in (0.1, 0.5, 0.9):
-        share = np.mean(relaxed < threshold)
-        np.testing.assert_allclose(share, theirs.cdf(threshold), atol=0.015)
-
-
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_straight_through_gate_is_exactly_0_or_1(temperature):
-    draws = noise(1000, len(MODERATE))
-    gate = LeapGate(temperature, logits=MODERATE).straight_through(draws).numpy()
-    np.testing.assert_array_equal(gate, (MODERATE + draws.numpy() > 0).astype(np.float32))
-    assert 0 < gate.mean() < 1
-
-
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_straight_through_gradient_is_that_of_the_relaxed_sample(temperature):
-    draws = noise(50, len(MODERATE))
-    logits = tf.constant(MODERATE)
-    weights = tf.random.stateless_normal([50, len(MODERATE)], [7, 7])
-    gradients = []
-    for sample in (LeapGate.straight_through, LeapGate.relaxed):
-        with tf.GradientTape() as tape:
-            tape.watch(logits)
-            loss = tf.reduce_sum(weights * sample(LeapGate(temperature, logits=logits), draws))
-        gradients.append(tape.gradient(loss, logits).numpy())
-    assert np.all(gradients[0] != 0)
-    np.testing.assert_array_equal(*gradients)
-
-
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-@pytest.mark.parametrize("how", ["straight_through", "relaxed", "sample"])
-def test_values_and_gradients_are_finite_at_saturated_logits(how, temperature):
-    logits = tf.constant(SATURATED)
-    with tf.GradientTape() as tape:
-        tape.watch(logits)
-        gate = LeapGate(temperature, logits=logits)
-        if how == "sample":
-            values = gate.sample(200, seed=[1, 2])
-        else:
-            values = getattr(gate, how)(noise(200, len(SATURATED)))
-    gradient = tape.gradient(values, logits)
-    assert np.all(np.isfinite(values))
-    assert np.all(np.isfinite(gradient))
-    # Something must flow at the logit 0, or finiteness says nothing.
-    assert gradient[len(SATURATED) // 2] != 0
-
-
-def test_leap_frequency_is_the_sigmoid_of_the_logit():
-    gate = LeapGate(0.1, logits=MODERATE).straight_through(noise(40_000, len(MODERATE)))
-    # Four standard errors of a frequency over 40,000 draws are at most 0.01.
-    np.testing.assert_allclose(np.mean(gate, axis=0), tf.sigmoid(MODERATE), atol=0.01)
-
-
-def test_noise_is_a_function_of_the_seed():
-    np.testing.assert_array_equal(noise(3, 4, seed=1), noise(3, 4, seed=1))
-    assert not np.any(noise(3, 4, seed=1) == noise(3, 4, seed=2))
-
-
-def test_noise_is_standard_logistic():
-    draws = np.sort(noise(40_000).numpy())
-    quantiles = np.array([0.05, 0.5, 0.95])
-    expected = np.log(quantiles / (1 - quantiles))
-    np.testing.assert_allclose(np.quantile(draws, quantiles), expected, atol=0.1)

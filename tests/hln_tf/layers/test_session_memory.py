@@ -1,9 +1,6 @@
-import json
-
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras as keras
 from small_narm import read
 
 from hln_tf.layers.session_memory import SessionMemory
@@ -25,7 +22,7 @@ def vectors(count, seed=0):
     "batches",
     [[3], [2, 3], [3, 3], [3, 3, 3, 3], [5, 5], [8], [2, 13, 1], [0, 1]],
 )
-def test_it_holds_the_latest_vectors_in_a_ring(batches):
+def test_it_stores_the_latest_vectors_in_a_ring(batches):
     memory, written = make_memory(), vectors(sum(batches))
     for part in np.split(written, np.cumsum(batches)[:-1]):
         memory.write(tf.constant(part))
@@ -40,7 +37,7 @@ def test_it_holds_the_latest_vectors_in_a_ring(batches):
 @pytest.mark.parametrize("neighbors", [1, 2, 5, 100])
 def test_readers_get_the_nearest_by_cosine(count, neighbors):
     memory, written, keys = make_memory(neighbors=neighbors), vectors(count), vectors(6, seed=1)
-    # Lengths have no say in what is near, but in what is read.
+    # Lengths have no effect on what is near, but on what is read.
     written *= np.arange(1, count + 1)[:, None]
     memory.write(tf.constant(written))
     expected = [read(key, written[-SIZE:], neighbors) for key in keys]
@@ -64,7 +61,7 @@ def test_rows_that_were_never_written_do_not_count():
     np.testing.assert_allclose(memory(tf.constant([[1.0, 0.0, 0.0]])), [[-1.0, 0.0, 0.0]])
 
 
-def test_an_empty_memory_gives_nothing_and_takes_no_gradient():
+def test_an_empty_memory_returns_zero_and_has_no_gradient():
     memory, keys = make_memory(), tf.constant(vectors(2))
     with tf.GradientTape() as tape:
         tape.watch(keys)
@@ -77,10 +74,3 @@ def test_it_is_not_trained():
     memory = make_memory()
     assert memory.trainable_variables == []
     assert len(memory.variables) == 2
-
-
-def test_config_round_trip():
-    memory = make_memory(neighbors=3)
-    config = json.loads(json.dumps(keras.saving.serialize_keras_object(memory)))
-    copy = keras.saving.deserialize_keras_object(config)
-    assert (copy.size, copy.units, copy.neighbors) == (SIZE, UNITS, 3)

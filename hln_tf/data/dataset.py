@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.settings import from_dict
 from hln_tf.data.layout import SPLITS, Manifest, read_vocabulary, record_compression
 from hln_tf.data.prefixes import BATCHES_PER_POOL, Prefixes
 from hln_tf.data.protocol_settings import ProtocolSettings
@@ -105,9 +106,12 @@ class SessionDataset:
         from hln_tf.data.frames import clicks_from_frame
         from hln_tf.data.protocol import prepare_sessions
 
-        settings = protocol_settings(protocol, user)
+        has_test = protocol.get("test_seconds") != 0
+        if not has_test:
+            del protocol["test_seconds"]
+        settings = protocol_settings(protocol)
         columns = clicks_from_frame(clicks, item=item, time=time, session=session, user=user)
-        prepared = prepare_sessions(columns, settings)
+        prepared = prepare_sessions(columns, settings, has_test)
         parts = {part: getattr(prepared, part) for part in SPLITS}
         for item_id in prepared.item_ids:
             if separator in item_id:
@@ -261,24 +265,16 @@ class SessionDataset:
             yield _concatenated(pool)
 
 
-def protocol_settings(values: Mapping[str, Any], user: str | None) -> ProtocolSettings:
-    """Build the settings of a protocol from keyword arguments.
+def protocol_settings(values: Mapping[str, Any]) -> ProtocolSettings:
+    """Build the settings of a protocol; sessions are in order of time by default.
 
     Args:
       values: Fields of `ProtocolSettings`.
-      user: The column of the user, if sessions are cut by a timeout.
 
     Raises:
-      UsageError: A value is not allowed, or the timeout is missing.
+      UsageError: There is no such field, or a value is not allowed.
     """
-    defaults: dict[str, Any] = {"order": "time"}
-    settings = ProtocolSettings(**{**defaults, **values})
-    if user is not None and not settings.session_timeout:
-        raise UsageError(
-            "`user` needs `session_timeout`, the seconds of inactivity that end a session, such "
-            "as session_timeout=1800"
-        )
-    return settings
+    return from_dict(ProtocolSettings, {"order": "time", **values}, "the protocol")
 
 
 def _concatenated(parts: Sequence[Sessions]) -> Sessions:
@@ -314,9 +310,12 @@ def sessions_of_clicks(
     from hln_tf.data import protocol
     from hln_tf.data.frames import clicks_from_frame
 
-    settings = protocol_settings({"session_timeout": timeout, "min_item_count": 1}, user)
+    settings = protocol_settings({"session_timeout": timeout})
     columns = clicks_from_frame(clicks, item=item, time=time, session=session, user=user)
-    grouped, ids = protocol.group_clicks([columns], settings)
+    if user is not None:
+        settings.check_users()
+    key, positions = columns["session" if user is None else "user"], np.arange(columns.num_rows)
+    grouped, ids = protocol.group_clicks(key, columns["time"], columns["item"], positions, settings)
     if timeout:
         grouped = protocol.split_at_timeouts(grouped, timeout)
     names = ids.to_pylist()

@@ -54,7 +54,9 @@ class PreparedSessions:
     clicks_left: dict[str, int]
 
 
-def prepare_sessions(clicks: pa.Table, settings: ProtocolSettings) -> PreparedSessions:
+def prepare_sessions(
+    clicks: pa.Table, settings: ProtocolSettings, has_test: bool = True
+) -> PreparedSessions:
     """Apply a protocol to the clicks of a log.
 
     Args:
@@ -63,6 +65,8 @@ def prepare_sessions(clicks: pa.Table, settings: ProtocolSettings) -> PreparedSe
         `hln_tf.data.frames.clicks_from_frame`; rows are in file order.
       settings: The protocol, such as one of
         `hln_tf.data.protocol_settings.PROTOCOLS`.
+      has_test: Whether the latest sessions become the test part; without, all
+        are full train.
 
     Raises:
       UsageError: The clicks are those of users, and there is no session timeout.
@@ -87,13 +91,16 @@ def prepare_sessions(clicks: pa.Table, settings: ProtocolSettings) -> PreparedSe
     clicks_left |= left
     if not len(filtered):
         raise HlnError(explain_nothing_left(clicks_left))
-    boundary = find_test_boundary(int(filtered.dates.max()), settings)
+    latest = int(filtered.dates.max())
+    boundary = Boundary(latest + 1, latest)
+    if has_test:
+        boundary = find_test_boundary(latest, settings)
     train, test = split_train_test(sort_by_date(filtered), boundary)
     indices = assign_item_indices([first_appearances(train)], len(frequent_ids))
     train, test = index_items(train, test, indices, settings)
     examples = count_share(train.prefixes, settings.train_fraction)
     train, validation = split_validation(select_latest_examples(train, examples), settings)
-    check_parts({"train": len(train), "test": len(test)})
+    check_parts({"train": len(train), "test": len(test) if has_test else 1})
     return PreparedSessions(
         train.finished(),
         validation.finished(),

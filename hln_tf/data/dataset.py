@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.errors import HlnError, SettingError, UsageError
 from hln_tf.common.settings import from_dict
 from hln_tf.data.layout import SPLITS, Manifest, read_vocabulary, record_compression
 from hln_tf.data.prefixes import BATCHES_PER_POOL, Prefixes
@@ -161,8 +161,7 @@ class SessionDataset:
           UsageError: There is no such part.
           HlnError: A file is missing or damaged.
         """
-        if part not in SPLITS:
-            raise UsageError(f"`part` is {part!r}, expected one of: {', '.join(SPLITS)}")
+        _check_part(part)
         if part not in self.in_memory:
             assert self.directory is not None
             self.in_memory[part] = read_split(self.directory, part)
@@ -194,10 +193,15 @@ class SessionDataset:
           Batches of `{"items": int32 [batch, time], "target": int32 [batch]}`.
 
         Raises:
-          UsageError: There is no such part, or no directory to stream from.
+          UsageError: There is no such part or no directory to stream from, or a size
+            is below 1.
         """
         import tensorflow as tf
 
+        _check_part(part)
+        for name, size in (("batch_size", batch_size), ("max_length", max_length)):
+            if not isinstance(size, int | np.integer) or size < 1:
+                raise SettingError(name, size, "at least 1")
         if shuffle is None:
             shuffle = part == "train"
         if streamed and self.directory is None:
@@ -275,6 +279,11 @@ def protocol_settings(values: Mapping[str, Any]) -> ProtocolSettings:
       UsageError: There is no such field, or a value is not allowed.
     """
     return from_dict(ProtocolSettings, {"order": "time", **values}, "the protocol")
+
+
+def _check_part(part: str) -> None:
+    if part not in SPLITS:
+        raise SettingError("part", part, f"one of: {', '.join(SPLITS)}")
 
 
 def _concatenated(parts: Sequence[Sessions]) -> Sessions:

@@ -8,7 +8,7 @@ import datetime
 from fractions import Fraction
 from typing import Any
 
-from hln_tf.common.errors import UsageError
+from hln_tf.common.errors import SettingError, UsageError
 from hln_tf.common.settings import checked, setting
 from hln_tf.data.sources import CUSTOM, SOURCES
 
@@ -64,25 +64,21 @@ class ProtocolSettings:
         train = self._normalise("train_fraction")
         validation = self._normalise("validation_fraction")
         if not 0 < train <= 1:
-            raise UsageError(
-                f"--train_fraction is {self.train_fraction}, expected more than 0 and at most 1"
-            )
+            raise SettingError("train_fraction", float(train), "more than 0 and at most 1")
         if not 0 <= validation < 1:
-            raise UsageError(
-                f"--validation_fraction is {self.validation_fraction}, "
-                "expected at least 0 and less than 1"
+            raise SettingError(
+                "validation_fraction", float(validation), "at least 0 and less than 1"
             )
         for name in ("window_end", "test_from") if self.test_from else ("window_end",):
             try:
                 datetime.date.fromisoformat(getattr(self, name))
             except ValueError:
-                raise UsageError(
-                    f"--{name} is {getattr(self, name)!r}, expected a day such as 2009-05-05"
-                ) from None
+                raise SettingError(name, getattr(self, name), "a day such as 2009-05-05") from None
         if 0 < self.max_session_length < self.min_session_length:
-            raise UsageError(
-                f"--max_session_length is {self.max_session_length}, expected 0 or "
-                f"at least --min_session_length {self.min_session_length}"
+            raise SettingError(
+                "max_session_length",
+                self.max_session_length,
+                f"0 or at least min_session_length, {self.min_session_length}",
             )
 
     def _normalise(self, name: str) -> Fraction:
@@ -91,9 +87,7 @@ class ProtocolSettings:
         try:
             value = Fraction(text)
         except (ValueError, ZeroDivisionError):
-            raise UsageError(
-                f"--{name} is {text!r}, expected a fraction such as 1/64 or 0.1"
-            ) from None
+            raise SettingError(name, text, "a fraction such as 1/64 or 0.1") from None
         object.__setattr__(self, name, str(value))
         return value
 
@@ -105,7 +99,7 @@ class ProtocolSettings:
         """
         if not self.session_timeout:
             raise UsageError(
-                "--session_timeout is 0, but the log names users, not sessions: "
+                "session_timeout is 0, but the log names users, not sessions: "
                 "set the seconds after which a session ends, such as session_timeout: 1800"
             )
 

@@ -36,8 +36,9 @@ def as_sessions(sessions: Any, separator: str) -> list[list[str]]:
     rows = _as_list(sessions)
     if rows is None:
         raise UsageError(f"`sessions` is {_shown(sessions)}, {_EXPECTED}")
-    flat = [row for row in rows if not isinstance(row, str) and _as_list(row) is None]
-    if flat and len(flat) == len(rows) and not any(map(_is_missing, rows)):
+    # Each is read once: it may be an iterator.
+    lists = [row if isinstance(row, str) else _as_list(row) for row in rows]
+    if rows and not any(row is not None for row in lists) and not any(map(_is_missing, rows)):
         raise UsageError(
             f"`sessions` is a flat list, {_shown(sessions)}: write [[...]] for one session, "
             f"{_EXPECTED}"
@@ -48,49 +49,76 @@ def as_sessions(sessions: Any, separator: str) -> list[list[str]]:
             f"`sessions` is a flat list of strings, {_shown(sessions)}: write [[...]] for one "
             f"session, or [['a'], ['b']] for sessions of one click"
         )
-    return [_session(row, place, separator) for place, row in enumerate(rows)]
+    return [_session(rows[place], ids, place, separator) for place, ids in enumerate(lists)]
 
 
-def _session(row: Any, place: int, separator: str) -> list[str]:
-    if isinstance(row, str):
-        return split_session(row, separator)
-    ids = _as_list(row)
+def as_item_ids(ids: Any, argument: str) -> list[str]:
+    """Convert a collection of item ids to text.
+
+    Args:
+      ids: Text or whole numbers.
+      argument: Name of the argument, for the error.
+
+    Raises:
+      UsageError: It is no collection, or one of them is no item id.
+    """
+    items = _as_list(ids)
+    if items is None:
+        raise UsageError(
+            f"`{argument}` is {_shown(ids)}, expected a list of item ids, such as ['a', 'b']"
+        )
+    return [_item_id(item, f"element {at} of `{argument}`") for at, item in enumerate(items)]
+
+
+def as_item_id(item: Any, argument: str) -> str:
+    """Convert an item id, text or a whole number, to text.
+
+    Args:
+      item: The item id.
+      argument: Name of the argument, for the error.
+
+    Raises:
+      UsageError: It is no item id.
+    """
+    return _item_id(item, f"`{argument}`")
+
+
+def _session(row: Any, ids: list[Any] | str | None, place: int, separator: str) -> list[str]:
+    if isinstance(ids, str):
+        return split_session(ids, separator)
     if ids is None:
         raise UsageError(f"session {place} is {_shown(row)}, {_EXPECTED}")
-    return [_item_id(item, place, click) for click, item in enumerate(ids)]
+    return [
+        _item_id(item, "click {} of session {}", click, place) for click, item in enumerate(ids)
+    ]
 
 
-def _item_id(item: Any, place: int, click: int) -> str:
+def _item_id(item: Any, where: str, *positions: int) -> str:
     """An item id as text; whole numbers as integers."""
     if isinstance(item, bytes):
         item = item.decode("utf-8", "replace")
     if isinstance(item, str):
         return item
-    if isinstance(item, bool | np.bool_) or _is_missing(item):
-        raise UsageError(
-            f"click {click} of session {place} is {item!r}, expected an item id: leave out what "
-            f"is missing"
-        )
-    if isinstance(item, int | np.integer):
+    is_whole = isinstance(item, float | np.floating) and float(item).is_integer()
+    if is_whole or (isinstance(item, int | np.integer) and not isinstance(item, bool)):
         return str(int(item))
-    if isinstance(item, float | np.floating) and float(item).is_integer():
-        return str(int(item))
-    raise UsageError(
-        f"click {click} of session {place} is {_shown(item)}, expected an item id as text or an "
-        f"integer"
-    )
+    remedy = ": leave out what is missing" if _is_missing(item) else " as text or a whole number"
+    raise UsageError(f"{where.format(*positions)} is {_shown(item)}, expected an item id{remedy}")
 
 
 def _as_list(value: Any) -> list[Any] | None:
     """The elements of anything but text, mappings and tables; None for those."""
+    if hasattr(value, "columns") or hasattr(value, "column_names"):  # a table
+        return None
     if hasattr(value, "to_list"):  # a RaggedTensor, or a Series
         value = value.to_list()
+    elif hasattr(value, "to_pylist"):  # an Arrow array
+        value = value.to_pylist()
     elif hasattr(value, "numpy"):
         value = value.numpy()
     if isinstance(value, np.ndarray):
         return list(value) if value.ndim else None
-    is_table = hasattr(value, "columns") or hasattr(value, "column_names")
-    if isinstance(value, str | bytes | Mapping) or is_table or not isinstance(value, Iterable):
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         return None
     return list(value)
 

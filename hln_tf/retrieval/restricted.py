@@ -25,10 +25,21 @@ class RestrictedRanker:
       model: A trained model.
       item_ids: The item ids in order of their indices.
       max_length: Clicks of a session that are used.
+      candidates: int [candidates], rows of the only items that are ever recommended;
+        None for all items.
     """
 
-    def __init__(self, model: SessionScorer, item_ids: Sequence[str], max_length: int) -> None:
+    def __init__(
+        self,
+        model: SessionScorer,
+        item_ids: Sequence[str],
+        max_length: int,
+        candidates: npt.NDArray[np.integer] | None = None,
+    ) -> None:
         self._item_ids, self._max_length = item_ids, max_length
+        self._candidates = np.full(len(item_ids), candidates is None)
+        if candidates is not None:
+            self._candidates[candidates] = True
         self._index = {item_id: row for row, item_id in enumerate(item_ids)}
         self._popularity = popularity_scores(model.item_counts).numpy()
 
@@ -82,9 +93,11 @@ class RestrictedRanker:
         self, allow: Iterable[str] | None, deny: Iterable[str] | None
     ) -> npt.NDArray[np.bool_]:
         """Select candidates by lists of item ids, bool [items]."""
-        mask = np.full(len(self._item_ids), allow is None)
+        mask = self._candidates.copy()
         if allow is not None:
-            mask[self.rows(allow)] = True
+            is_allowed = np.zeros_like(mask)
+            is_allowed[self.rows(allow)] = True
+            mask &= is_allowed
         mask[self.rows(deny or ())] = False
         return mask
 

@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from hln_tf.analysis.explanation import Explanation
-from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.errors import HlnError, SettingError
 from hln_tf.models.base import SessionScorer
 from hln_tf.models.encoder import SessionEncoder
-from hln_tf.retrieval.inputs import as_sessions
+from hln_tf.retrieval.inputs import as_item_id, as_item_ids, as_sessions
 from hln_tf.retrieval.recommendations import Recommendations, scored_items
 from hln_tf.retrieval.restricted import RestrictedRanker, similar_items
 from hln_tf.retrieval.session_graph import ITEMS, K, SessionGraph
@@ -53,7 +53,7 @@ class SessionRecommender:
         self.model = model
         self.known = frozenset(vocabulary)
         self.separator = separator
-        self._vocabulary, self._max_length = vocabulary, max_length
+        self._vocabulary, self._max_length, self._candidates = vocabulary, max_length, candidates
         settings = settings or ServingSettings()
         self.graph = SessionGraph(model, vocabulary, max_length, separator, candidates, settings)
         self._groups = tf.function(self.graph.groups, input_signature=[ITEMS, K])
@@ -81,15 +81,19 @@ class SessionRecommender:
           The recommendations of each session.
 
         Raises:
-          UsageError: `k` or `sessions` cannot be used.
+          UsageError: An argument cannot be used.
         """
         rows = self._sessions(sessions, k)
+        allow, deny = (
+            None if ids is None else as_item_ids(ids, name)
+            for name, ids in (("allow", allow), ("deny", deny))
+        )
         if not rows:
             return []
         if exclude_seen or allow is not None or deny is not None:
             ranker = self._restricted
             return ranker.rank(rows, k, exclude_seen, ranker.candidates(allow, deny))
-        top = self.graph.top_k(_ragged(rows), min(k, self.graph.num_candidates))
+        top = self.graph.top_k(_ragged(rows), min(int(k), self.graph.num_candidates))
         return [
             Recommendations(_pairs(ids, scores), bool(is_fallback))
             for ids, scores, is_fallback in zip(*(part.numpy() for part in top), strict=True)
@@ -107,10 +111,12 @@ class SessionRecommender:
 
         Raises:
           HlnError: The model has no item embeddings, or does not know the item.
+          UsageError: `k` or `item` cannot be used.
         """
         if not isinstance(self.model, SessionEncoder):
-            raise self._unable("item embeddings", "compare")
-        rows = self._restricted.rows([str(item)])
+            raise self._unable("item embeddings", "compare items")
+        self._check_k(k)
+        rows = self._restricted.rows([as_item_id(item, "item")])
         if not len(rows):
             raise HlnError(f"the model does not know the item {item!r}: name one of its data set")
         embeddings = np.asarray(self.model.item_embeddings())
@@ -131,11 +137,11 @@ class SessionRecommender:
           UsageError: `k` or `sessions` cannot be used.
         """
         if not self.graph.has_groups:
-            raise self._unable("preference groups", "explain")
+            raise self._unable("preference groups", "explain a session")
         rows = self._sessions(sessions, k)
         if not rows:
             return []
-        groups = self._groups(_ragged(rows), min(k, self.graph.num_candidates))
+        groups = self._groups(_ragged(rows), min(int(k), self.graph.num_candidates))
         explanations = []
         for clicks, retention, ids, scores, is_fallback in zip(
             *(part.numpy() for part in groups), strict=True
@@ -164,22 +170,25 @@ class SessionRecommender:
           HlnError: The model has no query embeddings.
         """
         if not self.graph.has_embeddings:
-            raise self._unable("query embeddings", "embed")
+            raise self._unable("query embeddings", "embed a session")
         return self._queries(_ragged(self._sessions(sessions))).numpy()
 
     @functools.cached_property
     def _restricted(self) -> RestrictedRanker:
-        return RestrictedRanker(self.model, self._vocabulary, self._max_length)
+        return RestrictedRanker(self.model, self._vocabulary, self._max_length, self._candidates)
 
     def _sessions(self, sessions: Any, k: int = 1) -> list[list[str]]:
-        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-            raise UsageError(f"`k` is {k!r}, expected a whole number of at least 1")
+        self._check_k(k)
         return as_sessions(sessions, self.separator)
 
-    def _unable(self, missing: str, verb: str) -> HlnError:
+    def _check_k(self, k: Any) -> None:
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+            raise SettingError("k", k, "a whole number of at least 1")
+
+    def _unable(self, missing: str, ability: str) -> HlnError:
         return HlnError(
-            f"{type(self.model).__name__} has no {missing}, so it cannot {verb} a session: use a "
-            f"model that has, such as HLN"
+            f"{type(self.model).__name__} has no {missing}, so it cannot {ability}: use a model "
+            f"that has, such as HLN"
         )
 
 

@@ -1,13 +1,14 @@
 """A client for a served model, the same for the embedded server and for TensorFlow Serving."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from hln_tf import Explanation, Recommendations
 from hln_tf.common import cli
-from hln_tf.retrieval import scored_items
+from hln_tf.common.errors import UsageError
+from hln_tf.retrieval import as_sessions, scored_items
 from serving.settings import GRPC_CLIENT_PACKAGES, REST_CLIENT_PACKAGES
 from serving.tensors import NUMPY_TYPES, Tensors
 from serving.transport import ServerError, SignatureTypes, Target, Transport
@@ -16,19 +17,25 @@ from serving.transport import ServerError, SignatureTypes, Target, Transport
 class Client:
     """A client of a served model, over REST or gRPC.
 
-    A session is one string: its item ids, joined by the model's separator.
+    `recommend`, `explain` and `embed` take and return what those of
+    `hln_tf.Recommender` do.
 
     Args:
       url: `http://HOST:PORT/v1/models/NAME` or `grpc://HOST:PORT/NAME`, followed
         by `/versions/N` or `/labels/LABEL` for a certain version.
       timeout: Seconds for a request.
+      separator: The model's separator, by which a request joins a session's item
+        ids: the `separator` of its data set.
 
     Raises:
-      UsageError: The URL has neither of the two forms.
+      UsageError: The URL has neither of the two forms, or the separator is empty.
       HlnError: A package of the extra `serving` is not installed.
     """
 
-    def __init__(self, url: str, timeout: float = 10.0) -> None:
+    def __init__(self, url: str, timeout: float = 10.0, separator: str = " ") -> None:
+        if not separator:
+            raise UsageError("`separator` is '', expected the model's separator, such as ' '")
+        self.separator = separator
         self._target = Target.parse(url)
         self._signatures: dict[str, SignatureTypes] | None = None
         self._transport = _connect(self._target, timeout)
@@ -44,49 +51,74 @@ class Client:
         self._transport.close()
 
     def recommend(
-        self, sessions: Sequence[str], k: int = 20, exclude_seen: bool = False
+        self, sessions: Any, k: int = 20, exclude_seen: bool = False
     ) -> list[Recommendations]:
-        """Recommend items.
+        """Recommend items for sessions.
 
         Args:
-          sessions: One string for each session.
-          k: Items for each session.
-          exclude_seen: Whether a session's own items are excluded.
+          sessions: Item ids of each session, oldest first, as lists, arrays or
+            Series; a session may also be one string.
+          k: Number of items for each, at least 1.
+          exclude_seen: Whether to exclude a session's own items.
+
+        Returns:
+          The recommendations of each session.
 
         Raises:
+          UsageError: `sessions` cannot be used.
           ServerError: The server cannot be reached or refuses the request; the
             model has no signature `sessions_k`.
         """
-        rows = len(sessions)
+        texts = self._texts(sessions)
+        if not texts:
+            return []
+        rows = len(texts)
         outputs = self.predict(
             "sessions_k",
-            {"sessions": sessions, "k": [k] * rows, "exclude_seen": [exclude_seen] * rows},
+            {"sessions": texts, "k": [k] * rows, "exclude_seen": [exclude_seen] * rows},
         )
         pairs = zip(outputs["item_ids"], outputs["scores"], strict=True)
         items = [scored_items(ids.tolist(), scores.tolist()) for ids, scores in pairs]
         flags = outputs["is_fallback"].tolist()
         return [Recommendations(*both) for both in zip(items, flags, strict=True)]
 
-    def explain(self, sessions: Sequence[str]) -> list[Explanation]:
+    def explain(self, sessions: Any, k: int = 20) -> list[Explanation]:
         """Explain sessions by the retention of their clicks in each preference group.
 
         Args:
-          sessions: One string for each session.
+          sessions: Item ids of each session, as for `recommend`.
+          k: Number of items for each group; at most as many as the export returns.
+
+        Returns:
+          One explanation for each session.
 
         Raises:
+          UsageError: `k` or `sessions` cannot be used.
           ServerError: The server cannot be reached or refuses the request; the
             model has no signature `explain`.
         """
-        return list(_explanations(self.predict("explain", {"sessions": sessions})))
+        if k < 1:
+            raise UsageError(f"`k` is {k}, expected at least 1")
+        texts = self._texts(sessions)
+        if not texts:
+            return []
+        return list(_explanations(self.predict("explain", {"sessions": texts}), k))
 
-    def embed(self, sessions: Sequence[str]) -> np.ndarray:
-        """Return query embeddings, float32 [sessions, d], for a search in an index of your own.
+    def embed(self, sessions: Any) -> np.ndarray:
+        """Compute the query embeddings of sessions, for a search in an index of your own.
+
+        Args:
+          sessions: Item ids of each session, as for `recommend`.
+
+        Returns:
+          float32 [sessions, d].
 
         Raises:
+          UsageError: `sessions` cannot be used.
           ServerError: The server cannot be reached or refuses the request; the
             model has no signature `embed`.
         """
-        return self.predict("embed", {"sessions": sessions})["query"]
+        return self.predict("embed", {"sessions": self._texts(sessions)})["query"]
 
     def predict(self, signature: str, inputs: Mapping[str, Any]) -> Tensors:
         """Run any signature.
@@ -137,6 +169,17 @@ class Client:
         """
         return self._transport.status()
 
+    def _texts(self, sessions: Any) -> list[str]:
+        """Sessions as strings, their item ids joined by the separator."""
+        rows = as_sessions(sessions, self.separator)
+        for item in (item for row in rows for item in row):
+            if self.separator in item:
+                raise UsageError(
+                    f"the item id {item!r} contains the separator {self.separator!r}, which "
+                    f"joins item ids: pass the `separator` of the model's data set"
+                )
+        return [self.separator.join(row) for row in rows]
+
 
 def _connect(target: Target, timeout: float) -> Transport:
     """Create the transport of a URL's scheme; REST needs no TensorFlow."""
@@ -167,13 +210,13 @@ def _array(name: str, value: Any, kind: str) -> np.ndarray:
         ) from None
 
 
-def _explanations(outputs: Tensors) -> Iterator[Explanation]:
+def _explanations(outputs: Tensors, k: int) -> Iterator[Explanation]:
     for row, clicks in enumerate(outputs["clicks"]):
         present = clicks != ""
         groups = zip(outputs["group_item_ids"][row], outputs["group_scores"][row], strict=True)
         yield Explanation(
             clicks[present].tolist(),
             outputs["retention"][row][:, present],
-            [scored_items(ids.tolist(), scores.tolist()) for ids, scores in groups],
+            [scored_items(ids.tolist(), scores.tolist())[:k] for ids, scores in groups],
             bool(outputs["is_fallback"][row]),
         )

@@ -56,7 +56,11 @@ def test_every_import_is_of_hln_tf_or_of_the_extra():
             elif isinstance(node, ast.ImportFrom):
                 imported.add(node.module)
     packages = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names - CORE
-    assert packages <= {*settings.SERVER_PACKAGES, *settings.GRPC_CLIENT_PACKAGES, *settings.REST_CLIENT_PACKAGES}
+    assert packages <= {
+        *settings.SERVER_PACKAGES,
+        *settings.GRPC_CLIENT_PACKAGES,
+        *settings.REST_CLIENT_PACKAGES,
+    }
 
 
 @pytest.mark.parametrize("module", ["serving.serve", "serving.query", "serving.export"])
@@ -69,7 +73,12 @@ def test_help_needs_neither_the_extra_nor_tensorflow(module):
 def test_export_needs_no_package_of_the_extra(workdir, tmp_path):
     """Apart from urllib3, which TensorFlow needs as well."""
     outcome = run_without(
-        settings.SERVER_PACKAGES, "serving.export", "--workdir", workdir, "--output", tmp_path / "models"
+        settings.SERVER_PACKAGES,
+        "serving.export",
+        "--workdir",
+        workdir,
+        "--output",
+        tmp_path / "models",
     )
     assert outcome.code == 0, outcome.err
     assert (tmp_path / "models" / "1" / "saved_model.pb").exists()

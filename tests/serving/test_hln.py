@@ -6,11 +6,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 import pytest
 from commands import run
 from toy import raw_id
 
 import serving
+from hln_tf.common.errors import UsageError
 from serving import ServerError
 
 SESSIONS = ["i1 i4", "i2 unknown i5 i8", "unknown", "", "i3 " * 60]
@@ -63,6 +65,68 @@ def test_every_signature_equals_python(client, hln, expected):
         np.testing.assert_allclose(answer.retention, other.retention, rtol=1e-4)
         for pairs, others in zip(answer.groups, other.groups, strict=True):
             assert [item for item, _ in pairs[:5]] == [item for item, _ in others[:5]]
+
+
+def same(answers, expected):
+    """Check that two lists of named tuples are equal, scores up to rounding."""
+    assert [type(each) for each in answers] == [type(each) for each in expected]
+    for answer, other in zip(answers, expected, strict=True):
+        for pairs, others in zip(
+            getattr(answer, "groups", [getattr(answer, "items", [])]),
+            getattr(other, "groups", [getattr(other, "items", [])]),
+            strict=True,
+        ):
+            assert [item for item, _ in pairs] == [item for item, _ in others]
+            np.testing.assert_allclose(
+                [score for _, score in pairs], [score for _, score in others], rtol=1e-4
+            )
+        assert answer.is_fallback == other.is_fallback
+
+
+def test_client_and_recommender_take_the_same_sessions(servers, hln):
+    url = f"grpc://127.0.0.1:{servers['hln', 'batched'].grpc}/hln"
+    lists = [["i1", "i4"], ["i2", "unknown", "i5", "i8"], ["i3"]]
+    forms = (
+        lists,
+        [" ".join(each) for each in lists],
+        ["i1 i4", *map(tuple, lists[1:])],
+        pd.Series([np.array(each) for each in lists]),
+    )
+    recommender = hln.recommender
+    with serving.Client(url, timeout=60) as client:
+        for sessions in forms:
+            same(client.recommend(sessions, k=4), recommender.recommend(sessions, k=4))
+            same(
+                client.recommend(sessions, 3, exclude_seen=True),
+                recommender.recommend(sessions, 3, exclude_seen=True),
+            )
+            same(client.explain(sessions, k=2), recommender.explain(sessions, k=2))
+            np.testing.assert_allclose(
+                client.embed(sessions), recommender.embed(sessions), rtol=1e-4, atol=1e-6
+            )
+        same(client.recommend("i1 i4", k=2), recommender.recommend("i1 i4", k=2))
+        assert client.recommend([]) == recommender.recommend([]) == []
+        assert client.explain([]) == recommender.explain([]) == []
+        for wrong in (["i1", "i2"], [1, 2], None, [["i1", None]], {"i1": 1}):
+            with pytest.raises(UsageError) as mine:
+                client.recommend(wrong)
+            with pytest.raises(UsageError) as other:
+                recommender.recommend(wrong)
+            assert str(mine.value) == str(other.value)
+        with pytest.raises(UsageError, match="`k` is 0, expected"):
+            client.explain(lists, k=0)
+        with pytest.raises(UsageError, match="the item id 'i1 i4' contains the separator ' '"):
+            client.recommend([["i1 i4", "i2"]])
+
+
+def test_a_client_joins_ids_by_its_separator(servers, hln):
+    url = f"http://127.0.0.1:{servers['hln', 'batched'].rest}/v1/models/hln"
+    with serving.Client(url, timeout=60, separator="|") as client:
+        # The model splits at spaces.
+        same(client.recommend([["i2 i5"]]), hln.recommender.recommend([["i2", "i5"]]))
+        same(client.recommend([["i2", "i5"]]), hln.recommender.recommend([["i2|i5"]]))
+    with pytest.raises(UsageError, match="`separator` is ''"):
+        serving.Client(url, separator="")
 
 
 def test_both_transports_give_equal_results(hln_server):

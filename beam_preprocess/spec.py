@@ -47,7 +47,7 @@ def read_spec(path: str | Path) -> Spec:
         for fraction in fractions(base):  # checked here, so that an error names the file
             Settings(**{**base, "dataset": CUSTOM, "log": log, "train_fraction": fraction})
     except UsageError as error:
-        raise UsageError(f"{path}: {str(error).removeprefix('--')}") from None
+        raise UsageError(f"{path}: {str(error).replace('`', '')}") from None
     return Spec(log, base)
 
 

@@ -14,7 +14,7 @@ EVENTS = "events"
 # The metrics by which runs are compared.
 COLUMNS = tuple(f"{metric}@{k}" for metric in ("recall", "mrr") for k in (5, 10, 20))
 
-_RESTORE = "restore it, or train again in another --workdir"
+_RESTORE = "restore it, or train again in another `workdir`"
 
 
 def read_results(run: Path) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def read_config(run: Path) -> dict[str, Any]:
       HlnError: The directory contains no run, or its config is damaged.
     """
     path = run / CONFIG
-    config = files.read_json(path, "name the --workdir of a run of python -m hln_tf.train")
+    config = files.read_json(path, "name the `workdir` of a run of python -m hln_tf.train")
     try:
         "".join((config["model"], config["data"]["dataset"]))
     except (KeyError, TypeError) as error:

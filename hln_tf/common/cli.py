@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from hln_tf.common.errors import HlnError, ReportedError, SettingError, UsageError
+from hln_tf.common.errors import HlnError, ReportedError, UsageError
 from hln_tf.common.interrupt import TrainingInterrupt
 from hln_tf.common.settings import (
     declared_fields,
@@ -191,10 +191,8 @@ def require_extra(extra: str, packages: Iterable[str]) -> None:
 
 def describe_error(error: Exception) -> str | None:
     """Describe an error that the user can fix in one sentence; None for any other error."""
-    if isinstance(error, SettingError):  # its own message names the argument, not the flag
-        return f"{flag_name(error.name)} is {error.value!r}, expected {error.expected}"
-    if isinstance(error, HlnError):
-        return str(error)
+    if isinstance(error, HlnError):  # its own message names arguments, not flags
+        return re.sub("`([a-z_]+)`", lambda name: flag_name(name[1]), str(error))
     if isinstance(error, OSError):
         return describe_os_error(error)
     return describe_tensorflow_error(error)

@@ -11,7 +11,8 @@ class HlnError(Exception):
     """The work cannot be done: a bad file, a full disk, a directory in use.
 
     The message is one clear sentence that names the file, row or value, says
-    what was expected and how to fix it. Commands exit with code 1.
+    what was expected and how to fix it. It names arguments in backticks; `cli.run`
+    names the flags instead. Commands exit with code 1.
     """
 
     exit_code = 1
@@ -37,8 +38,6 @@ class UsageError(HlnError):
 
 class SettingError(UsageError, ValueError):
     """A setting has a value that is not allowed.
-
-    The message names the argument; `cli.run` names the flag instead.
 
     Args:
       name: The setting.

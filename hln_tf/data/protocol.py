@@ -237,7 +237,7 @@ def explain_nothing_left(clicks_left: Mapping[str, int]) -> str:
     steps = ", ".join(f"{clicks:,} {step}" for step, clicks in clicks_left.items())
     return (
         f"no session of the input is left after the filters; clicks left: {steps}; "
-        "give a longer log, or lower min_item_count or min_session_length"
+        "give a longer log, or lower `min_item_count` or `min_session_length`"
     )
 
 
@@ -332,9 +332,9 @@ def check_parts(sessions: Mapping[str, int]) -> None:
       HlnError: One has none.
     """
     remedies = {
-        "train": "lower test_seconds (or set a later test_from), raise train_fraction "
+        "train": "lower `test_seconds` (or set a later `test_from`), raise `train_fraction` "
         "or give a longer log",
-        "test": "raise test_seconds (or set an earlier test_from) or give a longer log",
+        "test": "raise `test_seconds` (or set an earlier `test_from`) or give a longer log",
     }
     for name, remedy in remedies.items():
         if not sessions[name]:

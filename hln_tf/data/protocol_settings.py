@@ -78,7 +78,7 @@ class ProtocolSettings:
             raise SettingError(
                 "max_session_length",
                 self.max_session_length,
-                f"0 or at least min_session_length, {self.min_session_length}",
+                f"0 or at least `min_session_length`, {self.min_session_length}",
             )
 
     def _normalise(self, name: str) -> Fraction:
@@ -99,7 +99,7 @@ class ProtocolSettings:
         """
         if not self.session_timeout:
             raise UsageError(
-                "session_timeout is 0, but the log names users, not sessions: "
+                "`session_timeout` is 0, but the log names users, not sessions: "
                 "set the seconds after which a session ends, such as session_timeout: 1800"
             )
 

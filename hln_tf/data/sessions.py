@@ -134,6 +134,6 @@ def read_sessions(directory: Path, split: str) -> Sessions:
     if sessions.prefixes < 1:
         raise HlnError(
             f"{directory / split} has no session of two or more clicks: prepare a data set with "
-            f"more sessions, or with another --validation_fraction or --test_seconds"
+            f"more sessions, or with another `validation_fraction` or `test_seconds`"
         )
     return sessions

@@ -6,7 +6,7 @@ import importlib.metadata
 from collections.abc import Mapping
 from typing import Any
 
-from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.errors import HlnError, SettingError, UsageError
 from hln_tf.models.settings import (
     CSRMSettings,
     EncoderSettings,
@@ -55,7 +55,7 @@ class ModelEntry:
         """
         name = next(iter(self.presets)) if name is None else name
         if name not in self.presets:
-            raise UsageError(f"preset is {name!r}, expected one of: {', '.join(self.presets)}")
+            raise SettingError("preset", name, f"one of: {', '.join(self.presets)}")
         return self.presets[name]
 
     def split(self, *settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -237,16 +237,24 @@ def register_model(
         which has the defaults, if there are none.
 
     Raises:
-      UsageError: There is a model of that name.
+      UsageError: There is another model of that name.
       TypeError: The class has no `Settings`.
     """
     settings = getattr(model, "Settings", None)
     if not (isinstance(settings, type) and dataclasses.is_dataclass(settings)):
         raise TypeError(f"{model.__name__} needs `Settings`, a dataclass, to be registered")
-    if name in MODELS and MODELS[name].implementation is not model:
+    if name in MODELS and not _is_same_class(MODELS[name].implementation, model):
         raise UsageError(f"there is a model {name!r} already: register under another name")
     chosen = {preset: dict(values) for preset, values in (presets or {"paper": {}}).items()}
     MODELS[name] = ModelEntry(settings, model, chosen)
+
+
+def _is_same_class(registered: str | type, model: type) -> bool:
+    """Check that a class is the registered one, or its later definition in a notebook."""
+    if not isinstance(registered, type):
+        return registered == f"{model.__module__}:{model.__qualname__}"
+    names = ((each.__module__, each.__qualname__) for each in (registered, model))
+    return len(set(names)) == 1
 
 
 def model_names() -> tuple[str, ...]:
@@ -266,7 +274,7 @@ def model_entry(name: str) -> ModelEntry:
             if point.name == name:
                 MODELS[name] = _load(point)
     if name not in MODELS:
-        raise UsageError(f"--model is {name!r}, expected one of: {', '.join(model_names())}")
+        raise SettingError("model", name, f"one of: {', '.join(model_names())}")
     return MODELS[name]
 
 

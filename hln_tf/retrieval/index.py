@@ -97,8 +97,8 @@ class CandidateRanker(tf.Module):
             )
         elif settings.index != "exact":
             raise HlnError(
-                f"--index {settings.index} searches by query embeddings, which "
-                f"{type(model).__name__} has not: use --index exact"
+                f"`index` {settings.index} searches by query embeddings, which "
+                f"{type(model).__name__} has not: use `index` exact"
             )
 
     def rank(self, items: tf.Tensor, k: tf.Tensor) -> Ranked:
@@ -216,8 +216,8 @@ class ScannIndex(tf.Module):
         candidates = embeddings.shape[0]
         if candidates < self.MINIMUM:
             raise HlnError(
-                f"--index scann needs at least {self.MINIMUM} candidates, there are {candidates}: "
-                f"use --index exact"
+                f"`index` scann needs at least {self.MINIMUM} candidates, there are {candidates}: "
+                f"use `index` exact"
             )
         leaves = math.isqrt(candidates)
         try:
@@ -229,8 +229,8 @@ class ScannIndex(tf.Module):
             )
         except ImportError:
             raise HlnError(
-                f"--index scann needs the package scann for TensorFlow {tf.__version__}, which is "
-                f"not installed: pip install 'hln-tf[scann]', or use --index exact"
+                f"`index` scann needs the package scann for TensorFlow {tf.__version__}, which is "
+                f"not installed: pip install 'hln-tf[scann]', or use `index` exact"
             ) from None
         self._layer = layer.index(tf.convert_to_tensor(embeddings))
 

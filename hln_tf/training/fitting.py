@@ -83,6 +83,6 @@ def _with_examples(dataset: SessionDataset, part: str) -> Sessions:
     if sessions.prefixes < 1:
         raise HlnError(
             f"the {part} part has no session of two or more clicks: give more clicks, or lower "
-            f"min_item_count or min_session_length, or raise validation_fraction"
+            f"`min_item_count` or `min_session_length`, or raise `validation_fraction`"
         )
     return sessions

@@ -59,7 +59,7 @@ class RunDirectory:
           HlnError: Another process has locked it, or it is not a run's directory.
         """
         self._check_contents()
-        remedy = "wait for it to end, or choose another --workdir"
+        remedy = "wait for it to end, or choose another `workdir`"
         with files.process_lock(self.path / ".lock", str(self.path), remedy):
             yield
 
@@ -80,14 +80,17 @@ class RunDirectory:
             if difference:
                 name, wanted, found = difference
                 if name == "data.fingerprint":
+                    older, newer = (
+                        each.data.directory or "a table of clicks" for each in (there, config)
+                    )
                     raise HlnError(
-                        f"{self.path} holds a run on {there.data.directory} as it was then, and "
-                        f"{config.data.directory} was prepared from another log or with other "
-                        f"settings: choose another --workdir, or remove this one"
+                        f"{self.path} holds a run on {older} as it was then, and {newer} was "
+                        f"prepared from another log or with other settings: choose another "
+                        f"`workdir`, or remove this one"
                     )
                 raise HlnError(
                     f"{self.path} holds a run with {name} = {found!r}, not {wanted!r}: "
-                    f"choose another --workdir, or remove this one"
+                    f"choose another `workdir`, or remove this one"
                 )
         else:
             if isinstance(vocabulary, Path):
@@ -102,7 +105,7 @@ class RunDirectory:
     def _check_contents(self) -> None:
         """Raise an error if the directory contains something other than a run."""
         if self.path.exists() and not self.path.is_dir():
-            raise HlnError(f"{self.path} is not a directory: choose another --workdir")
+            raise HlnError(f"{self.path} is not a directory: choose another `workdir`")
         if not self.path.exists() or (self.path / CONFIG).is_file():
             return
         # A run that was killed in `begin` leaves no other files than these.
@@ -110,7 +113,7 @@ class RunDirectory:
             entry.name not in (".lock", VOCABULARY) and not entry.name.endswith(".tmp")
             for entry in self.path.iterdir()
         ):
-            raise HlnError(f"{self.path} is not empty and holds no run: choose another --workdir")
+            raise HlnError(f"{self.path} is not empty and holds no run: choose another `workdir`")
 
     def config(self) -> RunConfig:
         """Read the run's settings.
@@ -119,7 +122,7 @@ class RunDirectory:
           HlnError: There is no run here, or its settings cannot be read.
         """
         path = self.path / CONFIG
-        remedy = "name the --workdir of a run of python -m hln_tf.train"
+        remedy = "name the `workdir` of a run of python -m hln_tf.train"
         return RunConfig.from_dict(files.read_json(path, remedy), str(path))
 
     def vocabulary(self) -> list[str]:
@@ -128,7 +131,7 @@ class RunDirectory:
         Raises:
           HlnError: The file is missing or damaged.
         """
-        remedy = "train again in another --workdir"
+        remedy = "train again in another `workdir`"
         checksum = self.config().data.vocabulary_sha256
         return read_item_ids(self.path / VOCABULARY, checksum, remedy)
 
@@ -146,7 +149,7 @@ class RunDirectory:
         if Manifest.read(directory).vocabulary_sha256 != data.vocabulary_sha256:
             raise HlnError(
                 f"{directory} has other items than the data set of {self.path}: "
-                f"name the data set that the model was trained on with --data_dir"
+                f"name the data set that the model was trained on with `data_dir`"
             )
         return directory
 
@@ -174,7 +177,7 @@ class RunDirectory:
         """Return the run's one copy of a model's weights, to save or to restore."""
         from hln_tf.training.checkpoints import NewestCheckpoint
 
-        remedy = f"it must fit {CONFIG}; train again in another --workdir"
+        remedy = f"it must fit {CONFIG}; train again in another `workdir`"
         return NewestCheckpoint(self.weights, remedy, WEIGHTS, model=model)
 
     def model(self, **changes: Any) -> "SessionScorer":
@@ -197,7 +200,7 @@ class RunDirectory:
         if self.metrics() is None or not self.weights_of(model).restore(is_whole=True):
             raise HlnError(
                 f"{self.path} holds no trained model yet: run python -m hln_tf.train with the "
-                f"same settings and --workdir {self.path} to finish the training"
+                f"same settings and `workdir` {self.path} to finish the training"
             )
         model.workdir = str(self.path)
         return model
@@ -217,14 +220,14 @@ def warm_start_run(config: RunConfig) -> RunDirectory:
     older = RunDirectory(config.init_from)
     found = older.config()
     if not model_entry(config.model).is_encoder:
-        raise UsageError(f"--init_from does not apply to {config.model}: it has no weights")
+        raise UsageError(f"`init_from` does not apply to {config.model}: it has no weights")
     if (found.model, found.model_settings) != (config.model, config.model_settings):
         raise UsageError(
-            f"--init_from {older.path} holds {found.model} with {found.model_settings}, expected "
+            f"`init_from` {older.path} holds {found.model} with {found.model_settings}, expected "
             f"{config.model} with {config.model_settings}: give the same model settings"
         )
     if older.metrics() is None:
-        raise HlnError(f"--init_from {older.path} holds no trained model yet: finish its training")
+        raise HlnError(f"`init_from` {older.path} holds no trained model yet: finish its training")
     return older
 
 

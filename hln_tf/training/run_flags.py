@@ -147,7 +147,13 @@ def parse(
         cli.add_settings(parser, TrainingSettings, "training", of_training)
     else:
         cli.add_settings(parser, TrainingSettings, "training", of_training, only=COUNTING)
-    cli.add_settings(parser, entry.settings, f"model {model}", of_model)
+    try:
+        cli.add_settings(parser, entry.settings, f"model {model}", of_model)
+    except argparse.ArgumentError as error:  # the model is another package's
+        raise HlnError(
+            f"a setting of the model {model} has the name of {error.argument_name}, a flag of "
+            f"{prog}: rename the setting"
+        ) from None
 
     flags, unknown = parser.parse_known_args(arguments)
     if unknown:

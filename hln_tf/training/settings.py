@@ -253,7 +253,7 @@ class RunConfig:
         except (AttributeError, KeyError, TypeError, UsageError) as error:
             raise HlnError(
                 f"{source} is not a run's config ({error}): restore it, or train again in "
-                f"another --workdir"
+                f"another `workdir`"
             ) from None
 
     def flat(self) -> dict[str, Any]:

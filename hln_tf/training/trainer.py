@@ -191,7 +191,7 @@ class Trainer:
             progress = self._checkpoint.progress
             raise HlnError(
                 f"the loss is {value} in epoch {progress.epoch + 1} at step {progress.step}: "
-                f"lower --learning_rate, or limit the gradients with --clip_norm"
+                f"lower `learning_rate`, or limit the gradients with `clip_norm`"
             )
         return value
 

@@ -12,7 +12,7 @@ from hln_tf.common.errors import HlnError
 @pytest.mark.parametrize("content", ["", "{", "[]", "5", '{"model_settings": []}'])
 def test_a_damaged_config_is_named(tmp_path, read, content):
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(HlnError, match=r"config\.json is not .*: (restore it|name the --workdir)"):
+    with pytest.raises(HlnError, match=r"config\.json is not .*: (restore it|name the `workdir`)"):
         read(tmp_path)
 
 

@@ -126,7 +126,7 @@ def test_clicks_of_users_are_cut_at_the_session_timeout():
     rules = {"min_item_count": 1, "test_seconds": 0, "validation_fraction": "0"}
     data = SessionDataset.from_clicks(frame, **columns, **rules, session_timeout=10)
     assert parts(data)["train"] == [(3, [1, 2]), (9, [2, 1]), (25, [2, 1])]
-    with pytest.raises(UsageError, match=r"^session_timeout is 0, .* users") as caught:
+    with pytest.raises(UsageError, match=r"^`session_timeout` is 0, .* users") as caught:
         SessionDataset.from_clicks(frame, **columns, **rules)
     assert "--" not in str(caught.value)
 
@@ -140,11 +140,11 @@ def test_clicks_of_users_are_cut_at_the_session_timeout():
         ({"train_fraction": "0"}, "`train_fraction` is 0.0, expected more than 0"),
         ({"train_fraction": "x"}, "`train_fraction` is 'x', expected a fraction"),
         ({"test_from": "May"}, "`test_from` is 'May', expected a day"),
-        ({"max_session_length": 1}, "`max_session_length` is 1, expected .*min_session_length"),
+        ({"max_session_length": 1}, "`max_session_length` is 1, expected .*`min_session_length`"),
         ({"order": "random"}, "`order` is 'random', expected one of: file, time"),
-        ({"min_item_count": 10_000}, "no session of the input is left .* min_item_count"),
-        ({"test_seconds": 100 * DAY}, "the train part is empty .* test_seconds"),
-        ({"test_from": "2030-01-01"}, "the test part is empty .* test_seconds"),
+        ({"min_item_count": 10_000}, "no session of the input is left .* `min_item_count`"),
+        ({"test_seconds": 100 * DAY}, "the train part is empty .* `test_seconds`"),
+        ({"test_from": "2030-01-01"}, "the test part is empty .* `test_seconds`"),
         ({"separator": "i"}, "contains the separator 'i'"),
     ],
 )

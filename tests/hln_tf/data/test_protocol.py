@@ -173,10 +173,10 @@ def test_where_nothing_is_left_the_clicks_after_each_filter_are_reported():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"test_seconds": 10}, "the train part is empty after all filters: lower test_seconds"),
+        ({"test_seconds": 10}, "the train part is empty after all filters: lower `test_seconds`"),
         (
             {"test_from": "2014-04-08"},
-            "the test part is empty after all filters: raise test_seconds",
+            "the test part is empty after all filters: raise `test_seconds`",
         ),
     ],
 )
@@ -188,7 +188,7 @@ def test_a_part_without_sessions_is_reported(changes, message):
 
 def test_clicks_of_users_need_a_session_timeout():
     rows = [("a", 0, "1"), ("a", 1, "2")]
-    with pytest.raises(UsageError, match="session_timeout is 0, but the log names users"):
+    with pytest.raises(UsageError, match="`session_timeout` is 0, but the log names users"):
         prepare_sessions(to_clicks(rows, "user"), ProtocolSettings())
 
 

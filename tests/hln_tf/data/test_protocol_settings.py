@@ -54,6 +54,6 @@ def test_window_ends_with_its_last_day():
 
 
 def test_clicks_of_users_need_a_session_timeout():
-    with pytest.raises(UsageError, match="session_timeout is 0, but the log names users"):
+    with pytest.raises(UsageError, match="`session_timeout` is 0, but the log names users"):
         ProtocolSettings().check_users()
     ProtocolSettings(session_timeout=1800).check_users()

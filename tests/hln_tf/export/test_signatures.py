@@ -269,7 +269,7 @@ def test_a_model_that_only_scores_has_neither_groups_nor_embeddings():
         recommender.explain([["id 1"]])
     with pytest.raises(HlnError, match="Popularity has no query embeddings"):
         recommender.embed([["id 1"]])
-    with pytest.raises(HlnError, match=r"--index scann .* Popularity has not"):
+    with pytest.raises(HlnError, match=r"`index` scann .* Popularity has not"):
         Recommender(model, IDS, MAX_LENGTH, ";", settings=ServingSettings(index="scann"))
 
 

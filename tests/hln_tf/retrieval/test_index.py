@@ -97,7 +97,7 @@ def test_a_missing_scann_is_named_with_its_extra():
 
 
 def test_scann_needs_enough_candidates():
-    with pytest.raises(HlnError, match="at least 16 candidates, there are 12: use --index exact"):
+    with pytest.raises(HlnError, match="at least 16 candidates, there are 12: use `index` exact"):
         Recommender(make_model(), IDS, 5, " ", settings=SCANN)
 
 

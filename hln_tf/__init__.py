@@ -14,7 +14,7 @@ from hln_tf.common import __version__ as __version__
 
 
 def _select_keras_2() -> None:
-    """Makes `tf.keras` mean Keras 2, or says why it is too late for that."""
+    """Make `tf.keras` mean Keras 2, or raise an error if it is too late for that."""
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     tensorflow = sys.modules.get("tensorflow")
     keras_name = tensorflow.keras.__name__ if tensorflow else "tf_keras"

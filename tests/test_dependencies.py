@@ -58,7 +58,8 @@ def private_uses(path):
         if isinstance(node, ast.ImportFrom | ast.Import):
             names = [alias.name for alias in node.names]
             module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
-            if any(re.search(r"(^|\.)(src|python|_[a-z]\w*)(\.|$)", each) for each in [module, *names]):
+            private = re.compile(r"(^|\.)(src|python|_[a-z]\w*)(\.|$)")
+            if any(private.search(each) for each in [module, *names]):
                 yield module
 
 
@@ -68,7 +69,9 @@ def test_private_uses_are_listed(package):
     allowed = {"_asdict", "_replace", "_fields", "_exit"}
     for path in sorted((ROOT / package).rglob("*.py")):
         name = str(path.relative_to(ROOT))
-        own = set(re.findall(r"def (_\w+)|self\.(_\w+)\s*[:=]", path.read_text("utf-8")))
+        # Its own methods and attributes, declared by the class or set by `self`.
+        declared = r"(?m)def (_\w+)|self\.(_\w+)\s*[:=]|^    (_\w+): "
+        own = set(re.findall(declared, path.read_text("utf-8")))
         own = {each for pair in own for each in pair}
         listed = {member.rpartition(".")[2] for _, member, file in USES if file == name}
         listed |= {member.rpartition(".")[0] for _, member, file in USES if file == name}

@@ -66,7 +66,7 @@ class Results:
         try:
             cli.require_extra("plots", ["matplotlib"])
         except HlnError as error:
-            print(f"note: {FIGURE}.png is not drawn: {error}", file=sys.stderr)
+            print(f"note: {FIGURE}.png is not plotted: {error}", file=sys.stderr)
             return
         from tuning.figures import draw
 

@@ -1,4 +1,4 @@
-"""What layers, tasks and metrics let their callers choose. Imports no TensorFlow.
+"""Values that layers, tasks and metrics let their callers choose. Imports no TensorFlow.
 
 The settings of models and trainings offer the same values; here they are declared once.
 """

@@ -71,7 +71,7 @@ class ModelEntry:
 
     @property
     def is_encoder(self) -> bool:
-        """Whether the model encodes sessions and is trained by gradients; others count."""
+        """True if the model encodes sessions and is trained by gradients; others count."""
         return issubclass(self.settings, EncoderSettings)
 
 

@@ -31,7 +31,7 @@ class SPop(SessionCounter):
         return tf.scatter_nd(indices, tf.ones_like(columns, tf.float32), shape) + self._popular()
 
     def _popular(self) -> tf.Tensor:
-        """The term of the log's popularity, float32 [items]."""
+        """Compute the term of the log's popularity, float32 [items]."""
         k = min(self.settings.top_items, self.num_items)
         counts, top = tf.math.top_k(self.item_counts, k)
         terms = tf.range(k, 0, -1, tf.float32) / (k + 1)

@@ -95,7 +95,7 @@ class SKNN(SessionCounter):
         return tf.scatter_nd(indices, tf.gather(near.similarities, of), shape)
 
     def neighbors(self, items: tf.Tensor) -> Neighbors:
-        """The neighbours of sessions.
+        """Find the neighbours of sessions.
 
         Nearness is compared as |A & B|^2 / |B|, a quotient of whole numbers: equal
         cosines have equal quotients in float32, where their roots may differ.
@@ -126,7 +126,7 @@ class SKNN(SessionCounter):
     def _sample(
         self, items: tf.Tensor, is_distinct: tf.Tensor
     ) -> tuple[tf.RaggedTensor, tf.Tensor]:
-        """The latest train sessions that share an item with sessions.
+        """Find the latest train sessions that share an item with sessions.
 
         Args:
           items: int32 [batch, time].

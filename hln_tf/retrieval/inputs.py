@@ -22,8 +22,8 @@ def as_sessions(sessions: Any, separator: str) -> list[list[str]]:
       separator: Joins item ids in a string.
 
     Raises:
-      UsageError: It cannot be told what is meant; the message says what was
-        expected.
+      UsageError: The form is ambiguous or not one of these; the message says
+        what was expected.
 
     Example:
     >>> as_sessions([["a", "b"], (3, 4)], " ")
@@ -94,7 +94,7 @@ def _session(row: Any, ids: list[Any] | str | None, place: int, separator: str) 
 
 
 def _item_id(item: Any, where: str, *positions: int) -> str:
-    """An item id as text; whole numbers as integers."""
+    """Convert an item id to text; whole numbers are written as integers."""
     if isinstance(item, bytes):
         item = item.decode("utf-8", "replace")
     if isinstance(item, str):
@@ -107,7 +107,7 @@ def _item_id(item: Any, where: str, *positions: int) -> str:
 
 
 def _as_list(value: Any) -> list[Any] | None:
-    """The elements of anything but text, mappings and tables; None for those."""
+    """List the elements of anything but text, mappings and tables; None for those."""
     if hasattr(value, "columns") or hasattr(value, "column_names"):  # a table
         return None
     if hasattr(value, "to_list"):  # a RaggedTensor, or a Series

@@ -230,7 +230,7 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
         self.build()
 
     def save_spec(self, dynamic_batch: bool = True) -> tuple[list[Any], dict[str, Any]]:
-        """The inputs of a SavedModel: any batch and any length, whatever was seen first."""
+        """Return the inputs of a SavedModel: any batch and any length, whatever was seen first."""
         return [ITEMS], {}
 
     def get_config(self) -> dict[str, Any]:
@@ -248,7 +248,7 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
         return cls(**config)
 
     def _checked_batch(self, data: Any, needs_target: bool = True) -> Batch:
-        """A batch with int32 `items` and `target`, whose item indices are in the catalogue.
+        """Convert to a batch with int32 `items` and `target`, and check their item indices.
 
         Raises:
           TypeError: A part is missing or not of integers.
@@ -369,7 +369,7 @@ def check_callbacks(callbacks: Any) -> None:
 
 
 def _signature(cls: type[SessionScorer]) -> inspect.Signature:
-    """The constructor's signature with the model's settings by name, for `help` and tools."""
+    """Return the constructor's signature with the settings by name, for `help` and tools."""
     kind = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter("num_items", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
     for field in dataclasses.fields(cls.Settings):

@@ -85,7 +85,7 @@ class SessionEncoder(SessionScorer):
         self.loss_tracker = keras.metrics.Mean(name="loss", dtype="float64")
 
     def item_initializer(self) -> Any:
-        """The initialiser of the item table; None for uniform on +-1/sqrt(d)."""
+        """Return the initialiser of the item table; None for uniform on +-1/sqrt(d)."""
         return None
 
     def add_item_table(self, name: str, width: int, initializer: Any = None) -> tf.Variable:
@@ -146,7 +146,7 @@ class SessionEncoder(SessionScorer):
         return self.to_query(self.encode_embeddings(items, x, training, seed))
 
     def item_embeddings(self) -> tf.Variable | tf.Tensor:
-        """The item embeddings that queries are scored with, float32 [items, d]."""
+        """Return the item embeddings that queries are scored with, float32 [items, d]."""
         return tf.math.l2_normalize(self.X, axis=1) if self.settings.normalize else self.X
 
     def to_query(self, embeddings: tf.Tensor) -> tf.Tensor:
@@ -223,10 +223,10 @@ class SessionEncoder(SessionScorer):
         return inputs["share"] * loss if "share" in inputs else loss
 
     def after_step(self, items: tf.Tensor) -> None:
-        """Called after each optimiser step of training, in its graph; by default does nothing.
+        """Update state after an optimiser step of training, in its graph; by default do nothing.
 
         State that is no trained weight is changed here, and nowhere else: a loss
-        may be computed more often than a step is made. The call is outside the
+        may be computed more often than a step is taken. The call is outside the
         replicas, with the whole batch, so all of them get the same values.
 
         Args:

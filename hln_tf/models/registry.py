@@ -42,7 +42,7 @@ class ModelEntry:
 
     @property
     def is_encoder(self) -> bool:
-        """Whether the model encodes sessions and is trained by gradients; others count."""
+        """True where the model encodes sessions and is trained by gradients; others count."""
         return issubclass(self.settings, EncoderSettings)
 
 

@@ -9,7 +9,7 @@ from hln_tf.models.settings import SPopSettings
 
 @keras.utils.register_keras_serializable("hln_tf")
 class SPop(SessionCounter):
-    """Scores an item by its clicks in the session, plus its popularity.
+    """A scorer of items by their clicks in the session, plus their popularity.
 
     S-POP adds pop / (1 + pop) for the `top_items` most popular items of the log
     and 0 for the others (Hidasi et al., 2016). That is always below 1, so
@@ -31,7 +31,7 @@ class SPop(SessionCounter):
         return tf.scatter_nd(indices, tf.ones_like(columns, tf.float32), shape) + self._popular()
 
     def _popular(self) -> tf.Tensor:
-        """The term of the log's popularity, float32 [items]."""
+        """Compute the term of the log's popularity, float32 [items]."""
         k = min(self.settings.top_items, self.num_items)
         counts, top = tf.math.top_k(self.item_counts, k)
         terms = tf.range(k, 0, -1, tf.float32) / (k + 1)

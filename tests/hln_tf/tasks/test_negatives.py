@@ -26,7 +26,8 @@ def q_of(power):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_negatives": 0}, "`num_negatives` must be at least 1, received 0"),
+        ({"num_negatives": 0}, "`num_negatives` must be an integer of at least 1, received 0"),
+        ({"num_negatives": 2.5}, "`num_negatives` must be an integer .*, received 2.5"),
         ({"sampling_power": -0.1}, "`sampling_power` must be from 0 to 1, received -0.1"),
         ({"sampling_power": float("nan")}, "`sampling_power` must be from 0 to 1, received nan"),
     ],

@@ -14,17 +14,18 @@ from hln_tf.common import __version__ as __version__
 
 
 def _select_keras_2() -> None:
-    """Make `tf.keras` mean Keras 2, or raise an error if it is too late for that."""
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-    tensorflow = sys.modules.get("tensorflow")
-    keras_name = tensorflow.keras.__name__ if tensorflow else "tf_keras"
-    if not keras_name.startswith("tf_keras") or os.environ["TF_USE_LEGACY_KERAS"].lower() not in (
-        "1",
-        "true",
-    ):
+    """Make `tf.keras` mean Keras 2, or raise an error that names the remedy."""
+    choice = os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    if choice.lower() not in ("1", "true"):
         raise ImportError(
-            "hln_tf needs Keras 2, but TensorFlow is set to Keras 3: import hln_tf before "
-            "tensorflow, and have TF_USE_LEGACY_KERAS=1 in the environment or unset"
+            f"hln_tf needs Keras 2, but TF_USE_LEGACY_KERAS is {choice!r}: set it to 1, or unset it"
+        )
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow and not tensorflow.keras.__name__.startswith("tf_keras"):
+        raise ImportError(
+            "hln_tf needs Keras 2, but tf.keras is Keras 3 in this process: start Python again and "
+            "put `import hln_tf` (or TF_USE_LEGACY_KERAS=1 in the environment) before the first "
+            "use of tensorflow"
         )
 
 

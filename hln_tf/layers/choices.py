@@ -3,6 +3,10 @@
 The settings of models and trainings offer the same values; here they are declared once.
 """
 
+from typing import Any
+
+import numpy as np
+
 # The gate at inference: by its probability against 1/2, the probability itself, or sampled.
 INFERENCE_GATES = ("hard", "expected", "sampled")
 # The paper's two gates, the leap gate alone, or none.
@@ -25,3 +29,14 @@ PRECISIONS = ("float32", "bfloat16")
 
 # Megabytes of scores that are counted or searched at a time: about a core's cache.
 SCORE_MEGABYTES = 8
+
+
+def checked_count(name: str, value: Any) -> int:
+    """Return an argument that counts something as an int.
+
+    Raises:
+      ValueError: It is no integer or below 1.
+    """
+    if not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"`{name}` must be an integer of at least 1, received {value!r}")
+    return int(value)

@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from hln_tf.layers.choices import checked_count
 from hln_tf.layers.leap_recurrent_unit import by_time, gate_inputs
 from hln_tf.layers.recurrent_ops import RecurrentWeights, run_recurrence
 
@@ -28,6 +29,9 @@ class GRU(keras.layers.Layer):
     Returns:
       All states h_t, [batch, time, n], and the last ones, [batch, n].
 
+    Raises:
+      ValueError: `units` is no integer or below 1.
+
     Example:
     >>> states, last = GRU(6)(tf.random.normal([2, 5, 4]), mask=tf.ones([2, 5], bool))
     >>> states.shape, last.shape
@@ -36,7 +40,7 @@ class GRU(keras.layers.Layer):
 
     def __init__(self, units: int, input_kernel: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.units = units
+        self.units = checked_count("units", units)
         self.input_kernel = input_kernel
         self.supports_masking = True
 

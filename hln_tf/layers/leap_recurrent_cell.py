@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from hln_tf.layers.choices import GATES
+from hln_tf.layers.choices import GATES, checked_count
 from hln_tf.layers.leap_gate import LeapGate
 from hln_tf.layers.recurrent_ops import RecurrentWeights, gate_kernels, gru_step
 from hln_tf.layers.relaxed_bernoulli import logistic_noise
@@ -76,11 +75,9 @@ class LeapRecurrentCell(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(units, int | np.integer) or units < 1:
-            raise ValueError(f"`units` must be an integer of at least 1, received {units!r}")
         if gates not in GATES:
             raise ValueError(f"`gates` must be one of {GATES}, received {gates!r}")
-        self.units = int(units)
+        self.units = checked_count("units", units)
         self.leap_bias = leap_bias
         self.gates = gates
         self.seed = seed

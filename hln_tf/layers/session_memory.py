@@ -5,6 +5,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from hln_tf.layers.choices import checked_count
+
 
 @keras.utils.register_keras_serializable("hln_tf")
 class SessionMemory(keras.layers.Layer):
@@ -22,11 +24,16 @@ class SessionMemory(keras.layers.Layer):
       vectors: float32 [size, n]; vector i of all that were ever written is in row
         i mod size.
       written: int64 [], how many that were.
+
+    Raises:
+      ValueError: A size is no integer or below 1.
     """
 
     def __init__(self, size: int, units: int, neighbors: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.size, self.units, self.neighbors = size, units, neighbors
+        self.size = checked_count("size", size)
+        self.units = checked_count("units", units)
+        self.neighbors = checked_count("neighbors", neighbors)
 
     def build(self, input_shape: Any) -> None:
         """Add the memory, empty."""

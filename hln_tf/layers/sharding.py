@@ -80,3 +80,24 @@ def replica_part(batch: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     if "seed" in batch:
         part["seed"] = ReplicaSeed(batch["seed"], rows, total)
     return part, tf.reduce_sum(weight) / tf.cast(total, tf.float32)
+
+
+def weigh_part(part: dict[str, Any]) -> dict[str, Any]:
+    """Add the weights to a replica's part of a batch that Keras has divided.
+
+    Args:
+      part: `target` int32 [rows], of no row where the batch is small, and
+        optionally `weight`.
+
+    Returns:
+      The part with `weight` float32 [rows] and `share` float32 [], its share of
+      the global batch's weight; for a single replica the part itself.
+    """
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return part
+    weight = part.get("weight", tf.ones_like(part["target"]))
+    weight = tf.cast(weight, tf.float32)
+    total = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(weight))
+    share = tf.math.divide_no_nan(tf.reduce_sum(weight), total)
+    return {**part, "weight": weight, "share": share}

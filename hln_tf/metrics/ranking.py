@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras as keras
@@ -13,7 +12,7 @@ from hln_tf.layers.catalogue_scores import (
     catalogue_ranks,
     catalogue_statistics,
 )
-from hln_tf.layers.choices import SCORE_MEGABYTES
+from hln_tf.layers.choices import SCORE_MEGABYTES, checked_count
 
 KS = (5, 10, 20)
 
@@ -30,10 +29,9 @@ class _MeanOverRanks(keras.metrics.Metric):
     """
 
     def __init__(self, k: int, name: str, **kwargs: Any) -> None:
-        if not isinstance(k, int | np.integer) or k < 1:
-            raise ValueError(f"`k` must be an integer of at least 1, received {k!r}")
+        k = checked_count("k", k)
         super().__init__(name, **{**kwargs, "dtype": "float64"})
-        self.k = int(k)
+        self.k = k
         self.total = self.add_weight(name="total", initializer="zeros")
         self.count = self.add_weight(name="count", initializer="zeros")
 

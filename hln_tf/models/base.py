@@ -248,7 +248,7 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
         return cls(**config)
 
     def _checked_batch(self, data: Any, needs_target: bool = True) -> Batch:
-        """Convert data to a batch of int32 `items` and `target` with indices of the catalogue.
+        """Convert to a batch with int32 `items` and `target`, and check their item indices.
 
         Raises:
           TypeError: A part is missing or not of integers.
@@ -369,7 +369,7 @@ def check_callbacks(callbacks: Any) -> None:
 
 
 def _signature(cls: type[SessionScorer]) -> inspect.Signature:
-    """Make the constructor's signature with the model's settings, for `help` and tools."""
+    """Return the constructor's signature with the settings by name, for `help` and tools."""
     kind = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter("num_items", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
     for field in dataclasses.fields(cls.Settings):

@@ -10,7 +10,7 @@ from hln_tf.data.sessions import Sessions
 from hln_tf.layers.choices import SCORE_MEGABYTES
 from hln_tf.layers.item_table import gather_with_shared_gradient, item_rows, mask_padding
 from hln_tf.layers.seeds import SeedGenerator
-from hln_tf.layers.sharding import Seed, sample_rows
+from hln_tf.layers.sharding import Seed, sample_rows, weigh_part
 from hln_tf.metrics.ranking import FullCatalogueRanking
 from hln_tf.models.base import Batch, SessionScorer, check_callbacks
 from hln_tf.tasks.loss import RetrievalLoss
@@ -195,8 +195,9 @@ class SessionEncoder(SessionScorer):
 
         Args:
           inputs: `items` int32 [batch, time], `target` int32 [batch], item
-            indices from 1, and optionally `weight` float32 [batch] and, in
-            training, `seed` int32 [2]; see `replica_part`.
+            indices from 1, and optionally `weight` float32 [batch], `share`
+            float32 [], by which the loss is scaled, and, in training, `seed`
+            int32 [2]; see `replica_part`.
           training: Whether to sample noise; metrics are updated where not.
         """
         items, seed = inputs["items"], inputs.get("seed")
@@ -211,7 +212,7 @@ class SessionEncoder(SessionScorer):
         if training:
             x = self.drop(x, self.settings.dropout, seed, ITEM_DROPOUT)
         query = self.to_query(self.encode_embeddings(items, x, training, seed))
-        return self.task(
+        loss = self.task(
             query,
             candidates,
             target=inputs["target"] - 1,
@@ -219,12 +220,13 @@ class SessionEncoder(SessionScorer):
             compute_metrics=not training,
             seed=seed if training else None,
         )
+        return inputs["share"] * loss if "share" in inputs else loss
 
     def after_step(self, items: tf.Tensor) -> None:
         """Update state after an optimiser step of training, in its graph; by default do nothing.
 
         State that is no trained weight is changed here, and nowhere else: a loss
-        may be computed more often than a step is made. The call is outside the
+        may be computed more often than a step is taken. The call is outside the
         replicas, with the whole batch, so all of them get the same values.
 
         Args:
@@ -243,22 +245,35 @@ class SessionEncoder(SessionScorer):
         return [self.loss_tracker, *super().metrics]
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Take an optimiser step, as `tfrs.Model` does, and report the mean loss so far."""
-        batch = self._checked_batch(data)
+        """Take an optimiser step, as `tfrs.Model` does, and report the mean loss so far.
+
+        Replicas compute shares of the global batch's loss, as the optimiser adds up
+        their gradients.
+        """
+        batch = weigh_part(self._checked_batch(data))
         logs = super().train_step(batch)
-        self.after_step(batch["items"])
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync == 1:
+            self.after_step(batch["items"])
+        else:
+            context.merge_call(self._after_merged_step, args=(batch["items"],))
         self._track_loss(logs["loss"], batch)
         return {"loss": self.loss_tracker.result()}
 
+    def _after_merged_step(self, strategy: tf.distribute.Strategy, items: Any) -> None:
+        self.after_step(strategy.gather(items, axis=0))
+
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Evaluate a batch, as `tfrs.Model` does: the mean loss, Recall and MRR so far."""
-        batch = self._checked_batch(data)
+        batch = weigh_part(self._checked_batch(data))
         logs = super(SessionScorer, self).test_step(batch)
         self._track_loss(logs["loss"], batch)
         return {metric.name: metric.result() for metric in self.metrics}
 
     def _track_loss(self, loss: tf.Tensor, batch: Batch) -> None:
-        """Add a batch's mean loss; batches may differ in size."""
+        """Add a batch's mean loss; batches and their parts may differ in size."""
+        if "share" in batch:
+            loss = tf.math.divide_no_nan(loss, batch["share"])
         weight = batch.get("weight")
         size = tf.size(batch["target"]) if weight is None else tf.reduce_sum(weight)
         self.loss_tracker.update_state(loss, sample_weight=tf.cast(size, tf.float64))

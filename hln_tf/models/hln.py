@@ -19,7 +19,7 @@ PREFERENCE_DROPOUT = 0x50524546
 
 @keras.utils.register_keras_serializable("hln_tf")
 class HLN(SessionEncoder):
-    """Learns L preference groups of a session and recommends what fits them all.
+    """A model of a session's L preference groups, which recommends what fits them all.
 
     L passes of one Leap Recurrent Unit run over the session; each may leap over
     clicks, and each sees the aggregate a_{l-1} of the preferences before it.

@@ -62,5 +62,5 @@ class Markov(SessionCounter):
 
 
 def last_items(items: tf.Tensor) -> tf.Tensor:
-    """Index of each session's last item, int32 [batch]; 0 where it has none."""
+    """Return the row of each session's last item, int32 [batch]; 0 where it has none."""
     return tf.maximum(last_click(items, items) - 1, 0)

@@ -9,7 +9,7 @@ from hln_tf.models.settings import PopularitySettings
 
 @keras.utils.register_keras_serializable("hln_tf")
 class Popularity(SessionCounter):
-    """Scores an item by its clicks in the training sessions.
+    """A scorer of items by their clicks in the training sessions.
 
     Of items with equal counts the one with the smaller index is first, so that
     ranks are deterministic.
@@ -24,7 +24,7 @@ class Popularity(SessionCounter):
 
 
 def popularity_scores(item_counts: tf.Tensor) -> tf.Tensor:
-    """Scores in [0, 1) that order items by count, ties by item index.
+    """Compute scores in [0, 1) that order items by count, ties by item index.
 
     Args:
       item_counts: int64 [items].

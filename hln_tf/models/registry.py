@@ -71,7 +71,7 @@ class ModelEntry:
 
     @property
     def is_encoder(self) -> bool:
-        """True if the model encodes sessions and is trained by gradients; others count."""
+        """True where the model encodes sessions and is trained by gradients; others count."""
         return issubclass(self.settings, EncoderSettings)
 
 

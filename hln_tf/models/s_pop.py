@@ -9,7 +9,7 @@ from hln_tf.models.settings import SPopSettings
 
 @keras.utils.register_keras_serializable("hln_tf")
 class SPop(SessionCounter):
-    """Scores an item by its clicks in the session, plus its popularity.
+    """A scorer of items by their clicks in the session, plus their popularity.
 
     S-POP adds pop / (1 + pop) for the `top_items` most popular items of the log
     and 0 for the others (Hidasi et al., 2016). That is always below 1, so

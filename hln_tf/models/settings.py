@@ -70,12 +70,12 @@ class HLNSettings(EncoderSettings):
 
 @dataclasses.dataclass(frozen=True)
 class PopularitySettings:
-    """Popularity has no settings."""
+    """The settings of popularity, of which there are none."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MarkovSettings:
-    """The Markov chain has no settings."""
+    """The settings of the Markov chain, of which there are none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +143,7 @@ class SessionDropoutSettings(EncoderSettings):
 
 @dataclasses.dataclass(frozen=True)
 class GRU4RecSettings(SessionDropoutSettings):
-    """GRU4Rec: the GRU has as many units as item embeddings have entries."""
+    """GRU4Rec, whose GRU has as many units as item embeddings have entries."""
 
     tied: bool = setting(
         False, "read clicks by the embeddings that score items, else by a table of their own"

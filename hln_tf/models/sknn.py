@@ -46,7 +46,7 @@ class SKNN(SessionCounter):
       session_splits: int64 [sessions + 1], rows of `session_items`.
       session_items: int32 [entries], item indices from 1.
       item_splits: int64 [items + 1], rows of `item_sessions`.
-      item_sessions: int32 [entries], session numbers, rising in each row.
+      item_sessions: int32 [entries], session numbers, in ascending order in each row.
     """
 
     Settings = SKNNSettings
@@ -133,7 +133,7 @@ class SKNN(SessionCounter):
           is_distinct: bool [batch, time], which of the items count.
 
         Returns:
-          int32 [batch, (sessions)], rising; and how many items each shares, int64,
+          int32 [batch, (sessions)], ascending; and how many items each shares, int64,
           one for each of its values.
         """
         clicks = tf.where(is_distinct)
@@ -155,17 +155,17 @@ class SKNN(SessionCounter):
 
 
 def _splits(rows: np.ndarray, num_rows: int) -> np.ndarray:
-    """Where each row starts and the last one ends; `rows`, int [entries], rise."""
+    """Compute where each row starts and the last one ends; `rows`, int [entries], ascend."""
     return np.searchsorted(rows, np.arange(num_rows + 1))
 
 
 def _lengths(splits: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """Lengths of rows of a sparse matrix, int64 [rows]."""
+    """Compute the lengths of rows of a sparse matrix, int64 [rows]."""
     return tf.gather(splits, rows + 1) - tf.gather(splits, rows)
 
 
 def _entries(splits: tf.Tensor, values: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Values in rows of a sparse matrix, row after row.
+    """Gather the values in rows of a sparse matrix, row after row.
 
     Args:
       splits: int64, where each row starts and the last one ends.

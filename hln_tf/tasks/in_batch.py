@@ -25,6 +25,12 @@ class InBatchSoftmax(RetrievalLoss):
       remove_accidental_hits: Whether negatives that are the example's target are
         removed.
       **kwargs: Of a Keras layer.
+
+    Example:
+    >>> loss = InBatchSoftmax()
+    >>> loss.prepare(num_items=4)
+    >>> loss(tf.zeros([2, 2]), tf.zeros([4, 2]), tf.constant([3, 1])).numpy().round(3)
+    array([0.693, 0.693], dtype=float32)
     """
 
     reads_all_items = False

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from hln_tf.layers.choices import checked_count
 from hln_tf.layers.sharding import Seed, step_seed
 
 # Separates the sampling of negatives from the model's own noise, which has the same seed.
@@ -50,11 +51,9 @@ class NegativeSampler(keras.layers.Layer):
         self, num_negatives: int = 1024, sampling_power: float = 0.5, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if num_negatives < 1:
-            raise ValueError(f"`num_negatives` must be at least 1, received {num_negatives}")
         if not 0 <= sampling_power <= 1:
             raise ValueError(f"`sampling_power` must be from 0 to 1, received {sampling_power}")
-        self.num_negatives = num_negatives
+        self.num_negatives = checked_count("num_negatives", num_negatives)
         self.sampling_power = sampling_power
 
     def prepare(self, num_items: int) -> None:

@@ -36,7 +36,7 @@ def get(identifier: Any, **settings: Any) -> RetrievalLoss:
       ValueError: There is no such loss.
 
     Example:
-    >>> get("sampled", num_negatives=64, precision="float32").num_negatives
+    >>> get("sampled", num_negatives=64, precision="float32").negatives.num_negatives
     64
     """
     if isinstance(identifier, dict):

@@ -1,4 +1,4 @@
-"""The package selects Keras 2, or says why it is too late for that, and has public names."""
+"""The package selects Keras 2, or raises an error with the remedy, and has public names."""
 
 import os
 import subprocess
@@ -8,7 +8,10 @@ import pytest
 
 import hln_tf
 
-REMEDY = "import hln_tf before tensorflow, and have TF_USE_LEGACY_KERAS=1 in the environment"
+FIRST_LINE = (
+    "put `import hln_tf` (or TF_USE_LEGACY_KERAS=1 in the environment) before the first use of "
+    "tensorflow"
+)
 
 
 def run(script, variable=None):
@@ -26,14 +29,22 @@ def test_variable_that_asks_for_keras_3_is_an_error_with_the_remedy(variable):
     finished = run("import hln_tf", variable)
     assert finished.returncode == 1
     assert "ImportError: hln_tf needs Keras 2" in finished.stderr
-    assert REMEDY in finished.stderr
+    assert f"TF_USE_LEGACY_KERAS is {variable!r}: set it to 1, or unset it" in finished.stderr
 
 
-def test_tensorflow_that_has_keras_3_is_an_error_with_the_remedy():
-    finished = run("import tensorflow as tf; tf.keras.Model; import hln_tf")
+@pytest.mark.parametrize("used", ["tf.keras.Model", "from tensorflow import keras; keras.Model"])
+def test_keras_3_in_use_is_an_error_with_the_line_to_put_first(used):
+    finished = run(f"import tensorflow as tf; {used}; import hln_tf")
     assert finished.returncode == 1
     assert "ImportError: hln_tf needs Keras 2" in finished.stderr
-    assert REMEDY in finished.stderr
+    assert FIRST_LINE in finished.stderr
+
+
+@pytest.mark.parametrize("first", ["import hln_tf", "import os; os.environ.update(VARIABLE)"])
+def test_either_remedy_works(first):
+    first = first.replace("VARIABLE", "{'TF_USE_LEGACY_KERAS': '1'}")
+    finished = run(f"{first}; import tensorflow as tf; tf.keras.Model; import hln_tf.layers")
+    assert finished.returncode == 0, finished.stderr
 
 
 def test_tensorflow_without_keras_yet_gets_keras_2():

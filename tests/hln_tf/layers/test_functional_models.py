@@ -131,28 +131,33 @@ def test_saved_and_loaded_it_gives_the_same(made, tmp_path):
     assert np.isfinite(fit(loaded, inputs))
 
 
-def test_a_fresh_process_that_imports_the_layers_loads_it(made, tmp_path):
-    model, inputs = made
-    model.save(tmp_path / "m.keras")
-    np.savez(tmp_path / "inputs.npz", *inputs)
+def test_a_fresh_process_that_imports_the_layers_loads_them(tmp_path):
+    expected = {}
+    for name, make in MODELS.items():
+        model, inputs = make()
+        model.save(tmp_path / f"{name}.keras")
+        np.savez(tmp_path / f"{name}_inputs.npz", *inputs)
+        expected[name] = outputs_of(model, inputs)
     script = """
         import sys
         import numpy as np
-        import hln_tf.layers
         import tf_keras as keras
-        used = [hln_tf.layers.GRU, hln_tf.layers.LeapRecurrentUnit, hln_tf.layers.SessionMemory]
-        used += [hln_tf.layers.PreferenceManager, hln_tf.layers.SessionAttention]
-        inputs = list(np.load(sys.argv[1] + "/inputs.npz").values())
-        model = keras.models.load_model(sys.argv[1] + "/m.keras")
-        outputs = model(inputs if len(inputs) > 1 else inputs[0])
-        outputs = outputs if isinstance(outputs, list) else [outputs]
-        np.savez(sys.argv[1] + "/outputs.npz", *outputs)
+        from hln_tf.layers import GRU, LeapRecurrentUnit, PreferenceManager
+        from hln_tf.layers import SessionAttention, SessionMemory
+        directory, *names = sys.argv[1:]
+        for name in names:
+            inputs = list(np.load(f"{directory}/{name}_inputs.npz").values())
+            model = keras.models.load_model(f"{directory}/{name}.keras")
+            outputs = model(inputs if len(inputs) > 1 else inputs[0])
+            outputs = outputs if isinstance(outputs, list) else [outputs]
+            np.savez(f"{directory}/{name}_outputs.npz", *outputs)
     """
-    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path), *MODELS]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
-    outputs = list(np.load(tmp_path / "outputs.npz").values())
-    assert_equal(outputs, outputs_of(model, inputs), atol=1e-6)
+    for name, outputs in expected.items():
+        found = np.load(tmp_path / f"{name}_outputs.npz").values()
+        assert_equal(found, outputs, atol=1e-6)
 
 
 def test_a_clone_has_the_same_configuration_and_its_own_weights(made):

@@ -91,3 +91,9 @@ def test_padding_has_no_gradient():
     by_x = tape.gradient(total, x).numpy()
     np.testing.assert_array_equal(by_x[~MASK], 0.0)
     assert np.all(np.abs(by_x[MASK]).max(axis=-1) > 0)
+
+
+@pytest.mark.parametrize("units", [0, -2, 1.5])
+def test_wrong_units_are_refused(units):
+    with pytest.raises(ValueError, match=f"`units` must be an integer .*, received {units}"):
+        GRU(units)

@@ -74,3 +74,9 @@ def test_it_is_not_trained():
     memory = make_memory()
     assert memory.trainable_variables == []
     assert len(memory.variables) == 2
+
+
+@pytest.mark.parametrize("name", ["size", "units", "neighbors"])
+def test_wrong_sizes_are_refused(name):
+    with pytest.raises(ValueError, match=f"`{name}` must be an integer .*, received 0"):
+        SessionMemory(**{"size": SIZE, "units": UNITS, "neighbors": 2, name: 0})

@@ -181,5 +181,5 @@ def test_an_older_models_item_tables_follow_the_item_ids(finished, newer, tmp_pa
             continue
         # Row r is item i(50 - r) now, and was row 49 - r.
         np.testing.assert_array_equal(weight[10:], old_weight[10:][::-1])
-        gaps = np.abs(weight[:10][:, None] - old_weight[None]).max(axis=2)
-        assert gaps.min() > 1e-4
+        distances = np.abs(weight[:10][:, None] - old_weight[None]).max(axis=2)
+        assert distances.min() > 1e-4

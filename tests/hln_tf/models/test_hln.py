@@ -141,7 +141,7 @@ def test_groups_and_clicks_have_noise_of_their_own():
     assert len(np.unique(noise)) == noise.size
 
 
-def test_inference_samples_nothing_unless_asked_to():
+def test_inference_is_deterministic_unless_gates_are_sampled():
     items = padded(sessions_of_all_lengths())
     for inference_gate, is_sampled in [("hard", False), ("expected", False), ("sampled", True)]:
         model = make_model(inference_gate=inference_gate)

@@ -20,7 +20,9 @@ from tiny_models import METRICS, NUM_ITEMS, dicts, examples, make, model_class, 
 from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions
+from hln_tf.layers.choices import LOSSES
 from hln_tf.models.registry import MODELS
+from hln_tf.tasks import get
 from hln_tf.training.evaluation import evaluate
 
 QUICK = ("hln", "stamp", "markov")
@@ -273,6 +275,23 @@ def test_weights_are_saved_and_loaded_alone(fitted, name, tmp_path):
         model.save_weights(tmp_path / file)
         other.load_weights(tmp_path / file)
         np.testing.assert_array_equal(other.scores(examples()[0]), model.scores(examples()[0]))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_loss_is_saved_with_its_model(loss, tmp_path):
+    options = {"num_negatives": 7, "sampling_power": 1.0, "score_penalty": 0.5}
+    model = make("bpr_mf", loss=get(loss, **options))
+    model.fit_counts(Sessions.from_lists(walks()))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    items, target = examples()
+    batch = {"items": items, "target": tf.constant(target, tf.int32), "seed": tf.constant([1, 2])}
+    for training in (True, False):
+        expected = model.compute_loss(batch, training=training)
+        np.testing.assert_array_equal(loaded.compute_loss(batch, training=training), expected)
+    assert loaded.get_config() == model.get_config()
+    known = model.task.retrieval_loss.get_config().items()
+    assert {key: value for key, value in known if key in options}.items() <= options.items()
 
 
 # A verb is the first call after the loading of a model.

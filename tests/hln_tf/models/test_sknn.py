@@ -28,17 +28,17 @@ def item_sets(sessions, num_items):
 def oracle(log, dates, queries, num_items, sample_size, neighbors):
     """Scores by the definition, with a whole row of the log's products for each session."""
     latest_first = sorted(range(len(log)), key=lambda s: (dates[s], s), reverse=True)
-    held = item_sets(log, num_items)[latest_first]
+    item_rows = item_sets(log, num_items)[latest_first]
     asked = item_sets(queries, num_items)
-    shared = (asked @ held.T).toarray()
-    sizes = np.sqrt(np.outer(asked.sum(axis=1), held.sum(axis=1)))
+    shared = (asked @ item_rows.T).toarray()
+    sizes = np.sqrt(np.outer(asked.sum(axis=1), item_rows.sum(axis=1)))
     scores = np.zeros((len(queries), num_items))
     for row in range(len(queries)):
         sample = np.flatnonzero(shared[row])[:sample_size]
         cosines = shared[row, sample] / sizes[row, sample]
         # Rounded, since equal cosines may differ in their last bits.
         nearest = np.argsort(-cosines.round(9), kind="stable")[:neighbors]
-        scores[row] = held[sample[nearest]].T @ cosines[nearest]
+        scores[row] = item_rows[sample[nearest]].T @ cosines[nearest]
     return scores
 
 

@@ -10,10 +10,10 @@ INSTALLED := $(VENV)/.installed
 SESSION ?= 214502411 214502421 214501717 214501137
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo check test test-slow lint clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
 
 setup: $(INSTALLED) ## Create .venv with the pinned versions and this package (PYTHON=python3.11)
 
@@ -39,8 +39,14 @@ demo: $(INSTALLED) ## Generate a sample log, train and compare models on it, rec
 		runs/sample/optimum
 	$(BIN)/python -m hln_tf.recommend --workdir runs/sample/hln --session "$(SESSION)" -k 10
 
-test: $(INSTALLED) ## Run the tests, two files at a time
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+check: $(INSTALLED) ## Run the quick tests, which start no process: two minutes
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not process and not benchmark"
+
+test: $(INSTALLED) ## Run the tests, two files at a time: at least one path of each command
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not benchmark"
+
+test-slow: $(INSTALLED) ## Run the long tests, which make test leaves out
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "slow and not benchmark"
 
 lint: $(INSTALLED) ## Check style, format and types
 	$(BIN)/ruff check .

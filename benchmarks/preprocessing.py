@@ -1,7 +1,6 @@
 """Preprocessing throughput: `python -m benchmarks.preprocessing`."""
 
 import dataclasses
-import importlib.util
 import statistics
 import sys
 import tempfile
@@ -15,12 +14,15 @@ from hln_tf.common.errors import HlnError
 from hln_tf.common.progress import progress_bar
 from hln_tf.common.settings import checked, setting
 
-PACKAGE, PANDAS, ELEMENTWISE = "beam_preprocess", "pandas", "Beam, one element per click"
+PACKAGE = "beam_preprocess"
+IN_MEMORY = "in memory, one process"
+ELEMENTWISE = "Beam, one element per click"
 
 _DESCRIPTION = """\
-Preprocesses a generated log of Yoochoose's shape with this package, with a plain pandas
-script in one process, and with a Beam pipeline of one element per click on the same runner,
-interleaved; checks that all results are equal, and prints the time and memory of each.
+Preprocesses a generated log of Yoochoose's shape with the pipeline of this package, with
+its protocol in memory in one process, and with a Beam pipeline of one element per click on
+the same runner, interleaved; checks that all results are equal, and prints the time and
+memory of each.
 
   python -m benchmarks.preprocessing --clicks 5000000 --rounds 3
 """
@@ -64,7 +66,7 @@ def list_programs(settings: BenchmarkSettings) -> list[Program]:
     baselines = "benchmarks.preprocessing_baselines"
     programs = [
         Program(PACKAGE, package, settings.clicks),
-        Program(PANDAS, (f"{baselines}.dataframe", "{log}", "{out}"), settings.clicks),
+        Program(IN_MEMORY, (f"{baselines}.in_memory", "{log}", "{out}"), settings.clicks),
     ]
     if settings.naive_clicks:
         command = (f"{baselines}.elementwise", "{log}", "{out}")
@@ -164,7 +166,7 @@ def main(arguments: Sequence[str]) -> None:
     """Compare the programs and print the table.
 
     Raises:
-      HlnError: pandas is not installed, a program fails, or two results differ.
+      HlnError: A program fails, or two results differ.
     """
     parser = cli.Parser(prog="python -m benchmarks.preprocessing", description=_DESCRIPTION)
     cli.add_settings(parser, BenchmarkSettings, "the comparison")
@@ -172,8 +174,6 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--directory", metavar="DIR", help=text)
     flags = parser.parse_args(arguments)
     settings = cli.settings_from(BenchmarkSettings, flags)
-    if importlib.util.find_spec("pandas") is None:
-        raise HlnError("pandas is missing: install it with pip install 'hln-tf[dev]'")
     with tempfile.TemporaryDirectory(dir=flags.directory) as directory:
         costs = compare(settings, Path(directory))
     print(format_table(settings, costs))

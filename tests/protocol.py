@@ -48,21 +48,21 @@ def reference_split(sessions, config):
     # Of equal dates and orders are sessions of a user whose clicks are not in order of time.
     train = sorted((s for s in sessions if s[0] < boundary), key=lambda session: session[:2])
     test = sorted((s for s in sessions if s[0] > after), key=lambda session: session[:2])
-    numbers = {}
+    indices = {}
     for _, _, items in train:
         for item in items:
-            numbers.setdefault(item, len(numbers) + 1)
-    train = [(date, [numbers[item] for item in items]) for date, _, items in train]
-    test = [(date, [numbers[i] for i in items if i in numbers]) for date, _, items in test]
+            indices.setdefault(item, len(indices) + 1)
+    train = [(date, [indices[item] for item in items]) for date, _, items in train]
+    test = [(date, [indices[i] for i in items if i in indices]) for date, _, items in test]
     test = [s for s in test if len(s[1]) >= config.min_session_length]
-    samples = [
+    examples = [
         (index, length)
         for index, (_, items) in enumerate(train)
         for length in range(len(items), 1, -1)
     ]
-    kept = int(len(samples) * Fraction(config.train_fraction))
+    retained = int(len(examples) * Fraction(config.train_fraction))
     longest = {}
-    for index, length in samples[len(samples) - kept :]:
+    for index, length in examples[len(examples) - retained :]:
         longest[index] = max(longest.get(index, 0), length)
     cut = [(train[i][0], train[i][1][:length]) for i, length in sorted(longest.items())]
     held_out = int(len(cut) * Fraction(config.validation_fraction))
@@ -73,7 +73,7 @@ def reference_split(sessions, config):
     }
     if not split["train"] or not split["test"]:
         return None
-    return split, list(numbers)
+    return split, list(indices)
 
 
 def reference_yoochoose(rows, config):
@@ -104,9 +104,9 @@ def reference_lastfm(rows, config):
         users[user].append((seconds, item))
     sessions = []
     for order, plays in enumerate(users.values()):
-        kept = sorted(((s, i) for s, i in plays if i in frequent), key=lambda play: play[0])
+        retained = sorted(((s, i) for s, i in plays if i in frequent), key=lambda play: play[0])
         current = []
-        for seconds, item in kept:
+        for seconds, item in retained:
             if current and seconds - current[-1][0] > config.session_timeout:
                 sessions.append((order, current))
                 current = []
@@ -117,8 +117,8 @@ def reference_lastfm(rows, config):
     for order, plays in sessions:
         items = [
             item
-            for place, (_, item) in enumerate(plays)
-            if not place or plays[place - 1][1] != item
+            for position, (_, item) in enumerate(plays)
+            if not position or plays[position - 1][1] != item
         ]
         if config.min_session_length <= len(items) <= config.max_session_length:
             collapsed.append((plays[-1][0], order, items))
@@ -128,7 +128,7 @@ def reference_lastfm(rows, config):
 def reference_custom(rows, config):
     """Rows are (session or user, microseconds, item) in file order.
 
-    A session that the log names has the date of its last click, kept or not.
+    A session that the log names has the date of its last click, retained or not.
     """
     clicks = collections.defaultdict(list)
     for key, time, item in rows:

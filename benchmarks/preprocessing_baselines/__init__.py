@@ -1,5 +1,5 @@
-"""Baselines of preprocessing: the Yoochoose protocol, written without regard to speed.
+"""Other ways to preprocess a log of the Yoochoose format.
 
-`dataframe` and `elementwise` are scripts with the arguments `LOG DIR`. They use the
+`in_memory` and `elementwise` are scripts with the arguments `LOG DIR`. They use the
 defaults of the data set `sample` and write a `result.Result`.
 """

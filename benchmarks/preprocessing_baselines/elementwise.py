@@ -11,7 +11,7 @@ from apache_beam.pvalue import AsDict, AsList, AsSingleton
 
 from beam_preprocess.preparation import chosen_runner
 from beam_preprocess.settings import Work
-from benchmarks.preprocessing_baselines.result import DAY, MIN_ITEM_COUNT, Result
+from benchmarks.preprocessing_baselines.result import PROTOCOL, Result
 from hln_tf.data.sessions import Sessions
 
 Session = tuple[int, int, list[str]]  # date, id, items
@@ -33,7 +33,7 @@ def in_order(session: tuple[int, Iterable[tuple[str, str]]]) -> Session:
 def frequent(session: Session, counts: dict[str, int]) -> Session:
     """Drop the clicks on rare items."""
     date, number, items = session
-    return date, number, [item for item in items if counts[item] >= MIN_ITEM_COUNT]
+    return date, number, [item for item in items if counts[item] >= PROTOCOL.min_item_count]
 
 
 def has_two(session: Session) -> bool:
@@ -88,8 +88,12 @@ def prepare(log: str, directory: str) -> None:
         latest = AsSingleton(
             filtered | beam.Map(lambda session: session[0]) | beam.CombineGlobally(max)
         )
-        train = filtered | "train" >> beam.Filter(lambda s, last: s[0] < last - DAY, latest)
-        test = filtered | "test" >> beam.Filter(lambda s, last: s[0] > last - DAY, latest)
+        train = filtered | "train" >> beam.Filter(
+            lambda s, last: s[0] < last - PROTOCOL.test_seconds, latest
+        )
+        test = filtered | "test" >> beam.Filter(
+            lambda s, last: s[0] > last - PROTOCOL.test_seconds, latest
+        )
         _ = pipeline | beam.Create([None]) | beam.Map(write, AsList(train), AsList(test), directory)
 
 

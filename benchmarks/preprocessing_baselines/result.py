@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from hln_tf.data.layout import Manifest, read_vocabulary
+from hln_tf.data.protocol_settings import PROTOCOLS
 from hln_tf.data.sessions import Sessions, read_split
 
-DAY = 86_400
-MIN_ITEM_COUNT = 5
+PROTOCOL = PROTOCOLS["sample"]
 _FILE = "sessions.npz"
 
 

@@ -1,1 +1,1 @@
-"""Readers of a prepared data set: sessions from TFRecords, prefixes, batches."""
+"""Data sets: the protocols that make them of clicks, their files, prefixes, batches."""

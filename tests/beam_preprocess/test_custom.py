@@ -186,6 +186,36 @@ def test_as_in_the_protocol_for_many_logs(tmp_path_factory, form, case):
     check_custom(tmp_path_factory.mktemp("custom"), form, **case)
 
 
+def test_sessions_of_a_user_with_equal_dates_stay_in_file_order(tmp_path):
+    """The clicks of a user go back in time, so that two sessions end in the same second."""
+    seconds = [(0, "1"), (0, "2"), (9_000, "3"), (0, "4"), (99_000, "1"), (99_001, "3")]
+    rows = [("", "u", time * 1_000_000, item) for time, item in seconds]
+    paths = write_log(tmp_path / "raw", "csv", rows, "seconds", random.Random(1))
+    log = LogFormat(time_format="seconds", user="user", **NAMED)
+    config = Settings(dataset="custom", log=log, session_timeout=1800, min_item_count=1)
+    keyed = [(user, time, item) for _, user, time, item in rows]
+    expected = reference_custom(keyed, config)
+    assert expected == (
+        {"train": [(0, [1, 2]), (0, [3, 4])], "validation": [], "test": [(99_001, [1, 3])]},
+        ["1", "2", "3", "4"],
+    )
+    check(paths, tmp_path / "data", config, Work(), expected, to_clicks(keyed, "user"))
+
+
+def test_a_session_of_rare_items_at_the_end_goes_with_repeats_that_collapse(tmp_path):
+    rows = [("a", 0, "1"), ("a", 1, "1"), ("a", 2, "2"), ("c", 99_000, "2"), ("c", 99_001, "1")]
+    rows = [(key, "", time * 1_000_000, item) for key, time, item in rows]
+    rows += [("z", "", 99_000_000_000, item) for item in ("8", "9")]
+    paths = write_log(tmp_path / "raw", "csv", rows, "seconds", random.Random(1))
+    log = LogFormat(time_format="seconds", session="session", **NAMED)
+    config = Settings(dataset="custom", log=log, min_item_count=2, collapse_repeats=True)
+    keyed = [(session, time, item) for session, _, time, item in rows]
+    expected = reference_custom(keyed, config)
+    assert expected[0]["train"] == [(2, [1, 2])]
+    work = Work(partitions=1)
+    check(paths, tmp_path / "data", config, work, expected, to_clicks(keyed, "session"))
+
+
 def test_several_fractions_and_compression(tmp_path, capsys):
     rows = random_rows(1)
     paths = write_log(tmp_path / "raw", "csv", rows, "iso", random.Random(1))

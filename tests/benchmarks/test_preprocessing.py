@@ -11,7 +11,6 @@ from benchmarks.preprocessing import BenchmarkSettings, compare, format_table, l
 from benchmarks.processes import ProcessCost, measure, python
 from hln_tf.common.errors import HlnError
 
-pytest.importorskip("pandas", reason="the extra `benchmark` is not installed")
 TINY = BenchmarkSettings(clicks=3_000, naive_clicks=2_000, rounds=2)
 
 
@@ -28,7 +27,7 @@ def test_programs_run_in_turn(tmp_path, monkeypatch):
     costs = compare(TINY, tmp_path)
     one_round = [
         ("beam_preprocess", "3000.log"),
-        ("benchmarks.preprocessing_baselines.dataframe", "3000.log"),
+        ("benchmarks.preprocessing_baselines.in_memory", "3000.log"),
         ("benchmarks.preprocessing_baselines.elementwise", "2000.log"),
     ]
     assert runs == [*one_round, *one_round, ("beam_preprocess", "2000.log")]
@@ -43,13 +42,13 @@ def test_all_have_the_same_result(tmp_path, capsys):
     assert [len(runs) for runs in costs.values()] == [1, 1, 1]
     assert all(run.peak_bytes > 10e6 for runs in costs.values() for run in runs)
     vocabulary = tmp_path / "3000-beam_preprocess-0" / "vocabulary.txt"
-    other = tmp_path / "3000-pandas-0" / "sessions.npz"
+    other = tmp_path / f"3000-{benchmark.IN_MEMORY}-0" / "sessions.npz"
     with np.load(other) as columns:
         changed = dict(columns)
     assert changed["vocabulary"].tolist() == vocabulary.read_text().split()
     changed["train_dates"] += 1
     np.savez(other, **changed)
-    with pytest.raises(HlnError, match="3000-pandas-0 has another result"):
+    with pytest.raises(HlnError, match=f"3000-{benchmark.IN_MEMORY}-0 has another result"):
         benchmark.check_results(tmp_path, [3_000])
 
 
@@ -62,9 +61,3 @@ def test_memory_of_children_counts():
 def test_a_failure_is_reported():
     with pytest.raises(HlnError, match="failed: ValueError: no"):
         measure([sys.executable, "-c", "raise ValueError('no')"])
-
-
-def test_missing_pandas_is_reported(monkeypatch):
-    monkeypatch.setattr(benchmark.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(HlnError, match=r"pandas is missing.*hln-tf\[benchmark\]"):
-        benchmark.main([])

@@ -71,8 +71,9 @@ class ProtocolSettings:
             )
         for name in ("window_end", "test_from") if self.test_from else ("window_end",):
             try:
-                datetime.date.fromisoformat(getattr(self, name))
-            except ValueError:
+                # The day after must be a day, too: the window ends where it begins.
+                datetime.date.fromisoformat(getattr(self, name)) + datetime.timedelta(days=1)
+            except (ValueError, OverflowError):
                 raise SettingError(name, getattr(self, name), "a day such as 2009-05-05") from None
         if 0 < self.max_session_length < self.min_session_length:
             raise SettingError(

@@ -19,7 +19,7 @@ class PreferenceManager(keras.layers.Layer):
 
     Call arguments:
       preferences: h_{1,last}, ..., h_{l,last}: one or more tensors [batch, n], or
-        one tensor [batch, l, n].
+        one tensor [batch, l, n]; a tensor [batch, n] is one preference.
 
     Returns:
       a_l, [batch, n].
@@ -50,6 +50,8 @@ class PreferenceManager(keras.layers.Layer):
 
     def call(self, preferences: tf.Tensor | Sequence[tf.Tensor]) -> tf.Tensor:
         """Aggregate; see the class."""
+        if not isinstance(preferences, list | tuple) and preferences.shape.rank == 2:
+            preferences = [preferences]  # as Keras passes a list of one when it loads a model
         is_several = isinstance(preferences, list | tuple)
         h = tf.stack(preferences, axis=1) if is_several else preferences
         if self.aggregation == "sum":

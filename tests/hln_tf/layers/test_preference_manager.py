@@ -68,3 +68,11 @@ def test_one_tensor_of_all_groups_is_a_list_of_its_groups(aggregation):
     manager = PreferenceManager(aggregation)
     expected = manager([h[0], h[1]])
     np.testing.assert_array_equal(manager(tf.transpose(h, [1, 0, 2])), expected)
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_a_tensor_of_one_preference_is_a_list_of_one(aggregation):
+    """As Keras passes it when it loads a functional model."""
+    h = tf.random.stateless_normal([3, 5], [1, 2])
+    manager = PreferenceManager(aggregation)
+    np.testing.assert_array_equal(manager(h), manager([h]))

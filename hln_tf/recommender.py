@@ -13,7 +13,7 @@ import numpy as np
 
 from hln_tf.analysis.explanation import Explanation
 from hln_tf.common import files
-from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.errors import HlnError, SettingError, UsageError
 from hln_tf.common.text import split_session
 from hln_tf.data.dataset import SessionDataset, sessions_of_clicks
 from hln_tf.data.protocol_settings import ProtocolSettings
@@ -21,13 +21,16 @@ from hln_tf.export.model_card import describe_run
 from hln_tf.export.saved_model import export
 from hln_tf.metrics.ranking import KS
 from hln_tf.models.base import SessionScorer
+from hln_tf.models.encoder import SessionEncoder
 from hln_tf.retrieval.session_recommender import SessionRecommender
 from hln_tf.training.evaluation import evaluate_sessions
-from hln_tf.training.fitting import fit_dataset, run_config
+from hln_tf.training.fitting import check_settings, fit_dataset, run_config
 from hln_tf.training.run_directory import RunDirectory
 
 # Examples that `evaluate` ranks at a time.
 BATCH_SIZE = 1024
+
+_COLUMNS_MISSING = "a table of clicks needs its columns: item=..., time=... and session=..."
 
 
 class Recommender(SessionRecommender):
@@ -96,9 +99,10 @@ class Recommender(SessionRecommender):
 
         Raises:
           HlnError: The clicks cannot be used, or nothing is left of them.
-          UsageError: A value is not allowed.
-          TypeError: There is no such setting, or a column is missing.
+          UsageError: A value is not allowed, or the table has no such column.
+          TypeError: There is no such setting, or no column is named.
         """
+        check_settings(model, settings, not isinstance(clicks, SessionDataset))
         return cls._fit(
             _dataset(clicks, item, time, session, user, settings),
             model,
@@ -244,6 +248,12 @@ class Recommender(SessionRecommender):
         Raises:
           HlnError: There is nothing to predict, or a value cannot be used.
         """
+        ks = tuple(k) if isinstance(k, tuple | list | np.ndarray) else (k,)
+        for each in ks:
+            self._check_k(each)
+        is_table = hasattr(data, "columns") or hasattr(data, "column_names")
+        if is_table and (item is None or time is None):
+            raise TypeError(_COLUMNS_MISSING)
         if item is not None and time is not None:
             sessions = sessions_of_clicks(
                 data, item=item, time=time, session=session, user=user, timeout=session_timeout
@@ -254,7 +264,6 @@ class Recommender(SessionRecommender):
         rows = [np.array([index.get(each, 0) for each in row], np.int32) for row in sessions]
         if not any(len(row) > 1 for row in rows):
             raise HlnError("no session has two or more clicks: there is nothing to predict")
-        ks = (k,) if isinstance(k, int) else tuple(k)
         return evaluate_sessions(self.model, rows, ks, self._max_length, BATCH_SIZE)
 
     def update(
@@ -289,11 +298,19 @@ class Recommender(SessionRecommender):
         Raises:
           HlnError: It has no run, its model has no weights, or the clicks cannot
             be used.
+          UsageError: A value is not allowed; the model's own settings cannot change.
+          TypeError: As for `fit`.
         """
         if self.run is None:
             raise HlnError("there is no run to start from: this recommender was made from a model")
-        dataset = _dataset(clicks, item, time, session, user, settings)
         config = self.run.config()
+        if not isinstance(self.model, SessionEncoder):
+            raise HlnError(f"{config.model} has no weights to start from: fit it on all clicks")
+        check_settings(config.model, settings, not isinstance(clicks, SessionDataset))
+        for name, value in dataclasses.asdict(config.model_settings).items():
+            if settings.get(name, value) != value:
+                raise SettingError(name, settings[name], f"{value!r}, as in the present model")
+        dataset = _dataset(clicks, item, time, session, user, settings)
         own = dataclasses.asdict(config.training) | dataclasses.asdict(config.model_settings)
         return self._fit(
             dataset.with_items(self._vocabulary),
@@ -313,11 +330,15 @@ def _dataset(
     user: str | None,
     settings: dict[str, Any],
 ) -> SessionDataset:
-    """A data set of clicks; takes the protocol's settings out of `settings`."""
+    """Make a data set of clicks; the protocol's settings are removed from `settings`."""
     if isinstance(clicks, SessionDataset):
+        columns = {"item": item, "time": time, "session": session, "user": user}
+        given = [name for name, column in columns.items() if column is not None]
+        if given:
+            raise TypeError(f"a SessionDataset has no columns: leave out {', '.join(given)}")
         return clicks
     if item is None or time is None:
-        raise TypeError("a table of clicks needs its columns: item=..., time=... and session=...")
+        raise TypeError(_COLUMNS_MISSING)
     names = {field.name for field in dataclasses.fields(ProtocolSettings)} | {"separator"}
     protocol = {name: settings.pop(name) for name in names & settings.keys()}
     return SessionDataset.from_clicks(

@@ -1,17 +1,44 @@
 """A run on a data set at hand, without the command line."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hln_tf.common.errors import HlnError
 from hln_tf.common.settings import from_dict
 from hln_tf.data.dataset import SessionDataset
+from hln_tf.data.protocol_settings import ProtocolSettings
 from hln_tf.data.sessions import Sessions
 from hln_tf.models.registry import model_entry
 from hln_tf.training.distribution import Workers
 from hln_tf.training.run import Run
 from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
+
+
+def check_settings(model: str, names: Iterable[str], has_protocol: bool) -> None:
+    """Check the names of settings before any work is done.
+
+    Args:
+      model: Name of the model.
+      names: Names of settings.
+      has_protocol: Whether those of the protocol are allowed.
+
+    Raises:
+      UsageError: There is no such model.
+      TypeError: There is no such setting; the message lists all.
+    """
+    known = {model: model_entry(model).settings, "training": TrainingSettings}
+    if has_protocol:
+        known["protocol"] = ProtocolSettings
+    fields = {part: [each.name for each in dataclasses.fields(known[part])] for part in known}
+    fields.get("protocol", []).append("separator")
+    for name in names:
+        if not any(name in there for there in fields.values()):
+            listed = "; ".join(
+                f"{part}: {', '.join(there) or 'none'}" for part, there in fields.items()
+            )
+            raise TypeError(f"there is no setting {name!r}; those of {listed}")
 
 
 def run_config(
@@ -31,8 +58,8 @@ def run_config(
       init_from: The run whose weights it starts from.
 
     Raises:
-      UsageError: There is no such model or preset, or a value is not allowed.
-      TypeError: There is no such setting.
+      UsageError: There is no such model, preset or setting, or a value is not
+        allowed.
     """
     entry = model_entry(model)
     of_model, of_training = entry.split(entry.preset(preset), settings)

@@ -43,7 +43,7 @@ def test_a_listed_member_is_there_and_used(package, member, path):
     assert hasattr(found, parts[-1]) or f"self.{parts[-1]} =" in source
 
 
-@pytest.mark.parametrize("package", {package for package, _, _ in USES})
+@pytest.mark.parametrize("package", sorted({package for package, _, _ in USES}))
 def test_a_package_with_private_uses_has_an_upper_bound(package):
     assert re.search(rf'"{package}(\[\w+\])?>=[\d.]+,<[\d.]+"', (ROOT / "setup.py").read_text())
 

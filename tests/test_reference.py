@@ -150,7 +150,7 @@ def test_losses_by_hand():
 
 
 def test_losses_stay_finite_far_out():
-    # y_hat = (1, e^-800): float64 cannot tell the first from 1.
+    # y_hat = (1, e^-800): in float64 the first is 1.
     scores = [[800.0, 0.0]]
     assert reference.softmax_cross_entropy(scores, [1]) == pytest.approx(800.0)
     assert reference.equation_8(scores, [1]) == pytest.approx(1600.0)

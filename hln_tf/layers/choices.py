@@ -1,4 +1,4 @@
-"""Values that layers, tasks and metrics let their callers choose. Imports no TensorFlow.
+"""The choices that layers, tasks and metrics offer their callers. Imports no TensorFlow.
 
 The settings of models and trainings offer the same values; here they are declared once.
 """

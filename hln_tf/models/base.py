@@ -211,7 +211,7 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile a model that is being loaded, as it was when it was saved."""
         self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.optimizer is not None and self.trainable_variables:
+        if hasattr(self.optimizer, "build") and self.trainable_variables:  # legacy ones have none
             self.optimizer.build(self.trainable_variables)
 
     def build(self, input_shape: Any = None) -> None:
@@ -251,7 +251,7 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
         """Convert to a batch with int32 `items` and `target`, and check their item indices.
 
         Raises:
-          TypeError: A part is missing or not of integers.
+          TypeError: A part is missing, ragged or not of integers.
           ValueError: A part has another rank.
         """
         self.build()
@@ -268,6 +268,11 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
                 raise TypeError(
                     f"{type(self).__name__} takes batches of {{'items', 'target'}} or pairs "
                     f"(items, target), received no `{name}`"
+                )
+            if isinstance(batch[name], tf.RaggedTensor):
+                raise TypeError(
+                    f"`{name}` must be dense, padded with 0, received a RaggedTensor: call "
+                    f"`.to_tensor()`"
                 )
             part = tf.convert_to_tensor(batch[name])
             if not part.dtype.is_integer:

@@ -122,7 +122,7 @@ def test_config_has_every_argument_of_the_constructor(case):
     assert names - {"negatives"} <= set(layer.get_config())
 
 
-def test_config_keeps_the_type_and_whether_it_is_trained(case):
+def test_config_has_the_type_and_whether_it_is_trained(case):
     layer, _, _ = case
     config = layer.get_config() | {"dtype": "float64", "trainable": False}
     copy = type(layer).from_config(config)

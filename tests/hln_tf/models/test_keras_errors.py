@@ -77,9 +77,13 @@ def actions(model, items, target):
         (ITEMS[:, 0], TARGET, ValueError, "`items` must have shape [batch, time], received"),
         (ITEMS[..., None], TARGET, ValueError, "`items` must have shape [batch, time], received"),
         (ITEMS, ITEMS, ValueError, "`target` must have shape [batch], received"),
+        (tf.RaggedTensor.from_tensor(ITEMS), TARGET, TypeError, "`items` must be dense, padded"),
         (ITEMS, None, TypeError, "batches of {'items', 'target'} or pairs (items, target)"),
     ],
-    ids=["float items", "float target", "rank 1", "rank 3", "rank 2 target", "no target"],
+    ids=[
+        *("float items", "float target", "rank 1", "rank 3", "rank 2 target", "ragged"),
+        "no target",
+    ],
 )
 def test_examples_of_another_form(model, items, target, error, expected):
     for action in actions(model, items, target):

@@ -9,6 +9,7 @@ import json
 import pydoc
 from typing import NamedTuple
 
+import events
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -152,6 +153,21 @@ def test_models_that_count_name_what_they_fit(name, data):
     expected = f"{model_class(name).__name__} counts whole sessions: pass `Sessions` or a list"
     with pytest.raises(TypeError, match=expected):
         make(name).fit(data)
+
+
+@every_counter
+def test_callbacks_see_one_epoch_of_counting(name, tmp_path):
+    model, path = make(name), str(tmp_path / "best.keras")
+    checkpoint = keras.callbacks.ModelCheckpoint(
+        path, monitor="val_mrr@20", mode="max", save_best_only=True
+    )
+    callbacks = [checkpoint, keras.callbacks.TensorBoard(tmp_path)]
+    history = model.fit(walks(), validation_data=dicts(*examples(1)), callbacks=callbacks)
+    assert history.epoch == [0]
+    logged = events.scalars(tmp_path / "validation")["epoch_mrr@20"]
+    assert [value for _, value in logged] == pytest.approx(history.history["val_mrr@20"])
+    loaded, items = keras.models.load_model(path), examples()[0]
+    np.testing.assert_array_equal(loaded.scores(items), model.scores(items))
 
 
 @every_model

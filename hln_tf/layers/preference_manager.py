@@ -50,10 +50,11 @@ class PreferenceManager(keras.layers.Layer):
 
     def call(self, preferences: tf.Tensor | Sequence[tf.Tensor]) -> tf.Tensor:
         """Aggregate; see the class."""
-        if not isinstance(preferences, list | tuple) and preferences.shape.rank == 2:
-            preferences = [preferences]  # as Keras passes a list of one when it loads a model
-        is_several = isinstance(preferences, list | tuple)
-        h = tf.stack(preferences, axis=1) if is_several else preferences
+        if isinstance(preferences, list | tuple):
+            preferences = tf.stack(preferences, axis=1)
+        h: Any = preferences
+        if h.shape.rank == 2:  # Keras passes a list of one as its element when it loads a model
+            h = h[:, None]
         if self.aggregation == "sum":
             return tf.reduce_sum(h, axis=1)
         if self.aggregation == "max":

@@ -2,6 +2,8 @@ from .comparison import NON_IDENTIFYING_SETTINGS as NON_IDENTIFYING_SETTINGS
 from .comparison import TITLES as TITLES
 from .comparison import markdown as markdown
 from .explanation import Explanation as Explanation
+from .pictures import draw_retention as draw_retention
+from .pictures import draw_session as draw_session
 from .pictures import new_figure as new_figure
 from .pictures import save_picture as save_picture
 from .retention import compiled_retention as compiled_retention

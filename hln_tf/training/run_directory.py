@@ -79,7 +79,7 @@ class RunDirectory:
             difference = config.first_difference(there)
             if difference:
                 name, wanted, found = difference
-                if name == "data.fingerprint":
+                if name in config.CHECKSUMS:
                     older, newer = (
                         each.data.directory or "a table of clicks" for each in (there, config)
                     )

@@ -225,6 +225,9 @@ class RunConfig:
         "version",
     )
 
+    # Settings that differ where the data sets do.
+    CHECKSUMS = ("data.fingerprint", "data.vocabulary_sha256")
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return dataclasses.asdict(self)
@@ -278,8 +281,8 @@ class RunConfig:
         """
         mine, theirs = self.flat(), other.flat()
         names = {*mine, *theirs} - set(self.RESUMABLE)
-        # The checksum is the least informative difference, so it comes last.
-        for name in sorted(names, key=lambda name: (name == "data.fingerprint", name)):
+        # The checksums are the least informative differences, so they come last.
+        for name in sorted(names, key=lambda name: (name in self.CHECKSUMS, name)):
             if mine.get(name) != theirs.get(name):
                 return name, mine.get(name), theirs.get(name)
         return None

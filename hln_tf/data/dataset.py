@@ -46,7 +46,7 @@ class SessionDataset:
     ... )
     >>> data.item_ids
     ['a', 'b', 'c', 'd']
-    >>> [batch["target"].numpy().tolist() for batch in data.examples(4, shuffle=False)]
+    >>> [batch["target"].numpy().tolist() for batch in data.examples(2, shuffle=False)]
     [[2, 2], [3, 4]]
     """
 

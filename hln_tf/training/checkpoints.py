@@ -52,7 +52,8 @@ class NewestCheckpoint:
                 raise HlnError(f"{self._directory / 'checkpoint'} is damaged: {self._remedy}")
             return False
         try:
-            restored = self._checkpoint.restore(newest)
+            # A reader of the progress alone ignores the rest, without TensorFlow's warnings.
+            restored = self._checkpoint.restore(newest).expect_partial()
             if is_whole:
                 restored.assert_existing_objects_matched()
         except (ValueError, IndexError, AssertionError, tf.errors.OpError) as error:

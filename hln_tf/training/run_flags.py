@@ -68,8 +68,8 @@ class StoredConfig:
                 init_from=Path(init_from) if init_from else None,
             )
         except UsageError as error:
-            named = str(error) if str(path) in str(error) else f"{path}: {error}"
-            raise HlnError(named) from None
+            named = str(error).replace("`", "")  # the settings of a file are no flags
+            raise HlnError(named if str(path) in named else f"{path}: {named}") from None
         except (TypeError, AttributeError):
             raise HlnError(
                 f"{path} is not a run's config: expected an object with the parts "

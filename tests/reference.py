@@ -173,7 +173,7 @@ def hln(item_embeddings, weights, gates=None, aggregation="sum", groups=None):
             return likeliest_gate(sigmoid(logit)) if gates is None else gates[group][t]
 
         passed = leap_recurrent_unit(x, a_before, weights, gate)
-        h.append(passed["h"][-1])
+        h.append([np.zeros_like(a_before), *passed["h"]][-1])  # 0 after no click
         p.append(passed["p"])
         g.append(passed["g"])
         a_before = aggregate(h, weights, aggregation)

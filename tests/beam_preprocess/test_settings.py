@@ -12,7 +12,7 @@ from hln_tf.data.protocol_settings import PROTOCOLS, ProtocolSettings
 
 @pytest.mark.parametrize("wrong", [{"separator": ""}, {"separator": "\n"}, {"dataset": "other"}])
 def test_wrong_settings_are_named(wrong):
-    with pytest.raises(UsageError, match=f"--{next(iter(wrong))} "):
+    with pytest.raises(UsageError, match=f"`{next(iter(wrong))}` "):
         Settings(**wrong)
 
 

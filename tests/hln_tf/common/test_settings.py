@@ -26,23 +26,23 @@ def field(name):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"count": 0}, "--count is 0, expected at least 1 and at most 9"),
-        ({"count": 10}, "--count is 10, expected at least 1 and at most 9"),
-        ({"share": 0.0}, "--share is 0.0, expected more than 0.0 and below 1.0"),
-        ({"share": 1.0}, "--share is 1.0, expected more than 0.0 and below 1.0"),
-        ({"share": float("nan")}, "--share is nan, expected more than 0.0 and below 1.0"),
-        ({"colour": "green"}, "--colour is 'green', expected one of: red, blue"),
-        ({"limit": 0}, "--limit is 0, expected at least 1"),
+        ({"count": 0}, "`count` is 0, expected at least 1 and at most 9"),
+        ({"count": 10}, "`count` is 10, expected at least 1 and at most 9"),
+        ({"share": 0.0}, "`share` is 0.0, expected more than 0.0 and below 1.0"),
+        ({"share": 1.0}, "`share` is 1.0, expected more than 0.0 and below 1.0"),
+        ({"share": float("nan")}, "`share` is nan, expected more than 0.0 and below 1.0"),
+        ({"colour": "green"}, "`colour` is 'green', expected one of: red, blue"),
+        ({"limit": 0}, "`limit` is 0, expected at least 1"),
         # Types are exact: no string is parsed, no truth value is a number.
-        ({"count": 3.0}, "--count is 3.0, expected a value of type int"),
-        ({"count": "3"}, "--count is '3', expected a value of type int"),
-        ({"count": True}, "--count is True, expected a value of type int"),
-        ({"count": None}, "--count is None, expected a value of type int"),
-        ({"share": "0.5"}, "--share is '0.5', expected a value of type float"),
-        ({"share": True}, "--share is True, expected a value of type float"),
-        ({"flag": 1}, "--flag is 1, expected a value of type bool"),
-        ({"colour": 1}, "--colour is 1, expected a value of type str"),
-        ({"limit": 2.0}, "--limit is 2.0, expected a value of type int"),
+        ({"count": 3.0}, "`count` is 3.0, expected a value of type int"),
+        ({"count": "3"}, "`count` is '3', expected a value of type int"),
+        ({"count": True}, "`count` is True, expected a value of type int"),
+        ({"count": None}, "`count` is None, expected a value of type int"),
+        ({"share": "0.5"}, "`share` is '0.5', expected a value of type float"),
+        ({"share": True}, "`share` is True, expected a value of type float"),
+        ({"flag": 1}, "`flag` is 1, expected a value of type bool"),
+        ({"colour": 1}, "`colour` is 1, expected a value of type str"),
+        ({"limit": 2.0}, "`limit` is 2.0, expected a value of type int"),
     ],
 )
 def test_values_that_are_not_allowed_are_named(values, message):
@@ -53,7 +53,7 @@ def test_values_that_are_not_allowed_are_named(values, message):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_numbers_that_are_not_finite_are_refused_without_a_range_too(value):
-    with pytest.raises(UsageError, match=f"--free is {value!r}, expected a finite number"):
+    with pytest.raises(UsageError, match=f"`free` is {value!r}, expected a finite number"):
         Settings(free=value)
 
 

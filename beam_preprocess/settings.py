@@ -40,10 +40,10 @@ class Settings(ProtocolSettings):
         object.__setattr__(self, "separator", read_separator(self.separator))
         if len(self.separator) != 1 or self.separator in "\r\n":
             raise UsageError(
-                f"--separator is {self.separator!r}, expected one character, not a line break"
+                f"`separator` is {self.separator!r}, expected one character, not a line break"
             )
         if (self.dataset == CUSTOM) != (self.log is not None):
-            raise UsageError(f"--dataset {CUSTOM} and --spec go together: give both or neither")
+            raise UsageError(f"`dataset` {CUSTOM} and `spec` go together: give both or neither")
         if self.log_format.user:
             self.check_users()
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hln_tf.common import files
+from hln_tf.common import cli, files
 from hln_tf.common.errors import HlnError
 from hln_tf.training import RunConfig, RunDirectory
 from tuning.plan import PARENT, Plan
@@ -56,9 +56,10 @@ def run_trial(
             with _counted_crashes(run.path / CRASHES):
                 return train(config, run)
         except Exception as error:
-            reason = str(error)
-            if not isinstance(error, HlnError):
-                reason = f"{type(error).__name__}: {reason or 'no message'}"
+            if isinstance(error, HlnError):
+                reason = cli.with_flags(str(error))
+            else:
+                reason = f"{type(error).__name__}: {str(error) or 'no message'}"
                 reason += f"\n\n{traceback.format_exc()}"
             with files.atomic_write(run.path / FAILURE) as temporary:
                 temporary.write_text(f"{reason.rstrip()}\n", "utf-8")

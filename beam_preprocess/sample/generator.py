@@ -40,7 +40,7 @@ class LogSettings:
         checked(self)
         if self.max_length < self.min_length:
             raise UsageError(
-                f"--max_length is {self.max_length}, expected at least --min_length, "
+                f"`max_length` is {self.max_length}, expected at least `min_length`, "
                 f"{self.min_length}"
             )
 

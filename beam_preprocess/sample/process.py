@@ -46,7 +46,7 @@ class ProcessSettings:
         checked(self)
         if self.group_items > self.items:
             raise UsageError(
-                f"--group_items is {self.group_items}, expected at most the number of items, "
+                f"`group_items` is {self.group_items}, expected at most the number of items, "
                 f"{self.items}"
             )
         if self.groups * self.group_items < 2 * self.items:

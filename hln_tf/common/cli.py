@@ -189,10 +189,15 @@ def require_extra(extra: str, packages: Iterable[str]) -> None:
         )
 
 
+def with_flags(message: str) -> str:
+    """Replace each argument's name, which stands between backticks, by its flag."""
+    return re.sub("`([a-z_]+)`", lambda name: flag_name(name[1]), message)
+
+
 def describe_error(error: Exception) -> str | None:
     """Describe an error that the user can fix in one sentence; None for any other error."""
     if isinstance(error, HlnError):  # its own message names arguments, not flags
-        return re.sub("`([a-z_]+)`", lambda name: flag_name(name[1]), str(error))
+        return with_flags(str(error))
     if isinstance(error, OSError):
         return describe_os_error(error)
     return describe_tensorflow_error(error)

@@ -141,7 +141,7 @@ class TensorBoardSettings:
             if 1 <= first <= last:
                 return first, last
         raise UsageError(
-            f"--profile_steps is {self.profile_steps!r}, expected FIRST:LAST, such as 11:20, "
+            f"`profile_steps` is {self.profile_steps!r}, expected FIRST:LAST, such as 11:20, "
             f"counted from 1, or a number of steps"
         )
 

@@ -251,7 +251,7 @@ def test_steps_to_profile(text, steps):
 
 @pytest.mark.parametrize("text", ["0:3", "5:2", "0", "x", "1:2:3", "", "3:", "-1", "٣"])
 def test_texts_that_are_no_range_of_steps(text):
-    with pytest.raises(UsageError, match=f"--profile_steps is {text!r}, expected FIRST:LAST"):
+    with pytest.raises(UsageError, match=f"`profile_steps` is {text!r}, expected FIRST:LAST"):
         TensorBoardSettings(profile_steps=text)
 
 

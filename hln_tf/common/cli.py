@@ -190,7 +190,7 @@ def require_extra(extra: str, packages: Iterable[str]) -> None:
 
 
 def with_flags(message: str) -> str:
-    """Replace each argument's name, which stands between backticks, by its flag."""
+    """Replace each argument's name, in backticks, by its flag."""
     return re.sub("`([a-z_]+)`", lambda name: flag_name(name[1]), message)
 
 

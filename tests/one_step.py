@@ -151,7 +151,7 @@ def check(case, variables, query, reads=None):
 
     target, negatives, seed = TARGET - 1, [], tf.constant([5, 0])
     if training.loss != "softmax":
-        sampler = model.task.retrieval_loss.negatives
+        sampler = model.retrieval_loss.negatives
         seed = seed_without_the_first_item(sampler)
         negatives = sampler(seed).numpy()
     clicks = np.bincount(np.concatenate(COUNTED), minlength=NUM_ITEMS + 1)[1:]

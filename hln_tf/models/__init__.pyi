@@ -1,7 +1,7 @@
 from .base import Preferences as Preferences
-from .base import SessionCounter as SessionCounter
 from .base import SessionScorer as SessionScorer
 from .bpr_mf import BPRMF as BPRMF
+from .counter import SessionCounter as SessionCounter
 from .csrm import CSRM as CSRM
 from .encoder import SessionEncoder as SessionEncoder
 from .fpmc import FPMC as FPMC

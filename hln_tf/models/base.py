@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+import types
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -79,7 +80,6 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
     Attributes:
       settings: The model's settings.
       item_counts: int64 [items], clicks on each item in training.
-      ranking: Recall and MRR.
       encode: Query embeddings of sessions, float32 [batch, d], whose dot products
         with `item_embeddings` are the scores; None where there are none.
       preferences: The `Preferences` of sessions, their queries in the same space.
@@ -128,7 +128,16 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
         self.item_counts = tf.Variable(
             tf.zeros([num_items], tf.int64), trainable=False, name="item_counts"
         )
-        self.ranking = FullCatalogueRanking(megabytes=int(score_megabytes))
+        # Keras and TensorFlow would track attributes of the model's own. Metrics are no part of
+        # its weights, and to save them would be a collective operation of all workers.
+        self._untracked = types.SimpleNamespace(
+            ranking=FullCatalogueRanking(megabytes=int(score_megabytes))
+        )
+
+    @property
+    def ranking(self) -> FullCatalogueRanking:
+        """Recall and MRR over the whole catalogue."""
+        return self._untracked.ranking
 
     def scores(self, items: tf.Tensor) -> tf.Tensor:
         """Score all items for each session, float32 [batch, items]."""
@@ -299,55 +308,6 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
         check = tf.debugging.Assert(is_allowed, values)
         with tf.control_dependencies([] if check is None else [check]):
             return tf.identity(part)
-
-
-class SessionCounter(SessionScorer):
-    """A model that counts sessions instead of training by gradients.
-
-    `fit` takes sessions and has one epoch; the model is compiled from the start.
-    """
-
-    def __init__(self, num_items: int, **arguments: Any) -> None:
-        super().__init__(num_items, **arguments)
-        self.compile()
-
-    def fit(self, x: Any = None, *, validation_data: Any = None, **kwargs: Any) -> Any:
-        """Count sessions.
-
-        Args:
-          x: `Sessions`, or a list with each session's item indices.
-          validation_data: Examples to evaluate afterwards, as for `evaluate`.
-          **kwargs: Of `keras.Model.fit`: `callbacks` see one epoch, without batches;
-            others are ignored.
-
-        Returns:
-          A Keras history with the validation's metrics, if there is validation.
-
-        Raises:
-          TypeError: `x` is not a collection of sessions, or a callback is Keras 3's.
-          ValueError: A callback would minimise Recall or MRR.
-        """
-        check_callbacks(kwargs.get("callbacks"))
-        if not isinstance(x, Sessions):
-            if isinstance(x, tf.data.Dataset | Mapping | np.ndarray | str) or x is None:
-                raise TypeError(
-                    f"{type(self).__name__} counts whole sessions: pass `Sessions` or a list with "
-                    f"each session's item indices to `fit`, received {type(x).__name__}"
-                )
-            x = Sessions.from_lists(x)
-        callbacks = keras.callbacks.CallbackList(
-            kwargs.get("callbacks"), add_history=True, model=self, epochs=1, verbose=0
-        )
-        callbacks.on_train_begin()
-        callbacks.on_epoch_begin(0)
-        self.fit_counts(x)
-        logs = {}
-        if validation_data is not None:
-            metrics = self.evaluate(validation_data, return_dict=True, verbose=0)
-            logs = {f"val_{name}": value for name, value in metrics.items()}
-        callbacks.on_epoch_end(0, logs)
-        callbacks.on_train_end(logs)
-        return self.history
 
 
 def check_callbacks(callbacks: Any) -> None:

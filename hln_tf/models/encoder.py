@@ -1,5 +1,6 @@
 """Trained models: encoders of a session into a query embedding in item space."""
 
+import types
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class SessionEncoder(SessionScorer):
       X: The item table, float32 [items, d].
       item_tables: References of the weights with a row for each item, X and those
         of `add_item_table`.
-      task: The retrieval task.
+      retrieval_loss: The loss, an object.
 
     Raises:
       TypeError: An argument is unknown.
@@ -76,13 +77,21 @@ class SessionEncoder(SessionScorer):
                 shape=(),
                 initializer=keras.initializers.Constant(self.settings.scale),
             )
-        self.ranking = FullCatalogueRanking(
+        self.retrieval_loss = get(loss)
+        self.retrieval_loss.prepare(self.num_items)
+        ranking = FullCatalogueRanking(
             megabytes=int(score_megabytes), candidates=self.item_embeddings
         )
-        loss = get(loss)
-        loss.prepare(self.num_items)
-        self.task = FullCatalogueRetrieval(loss, self.ranking)
-        self.loss_tracker = keras.metrics.Mean(name="loss", dtype="float64")
+        self._untracked = types.SimpleNamespace(
+            ranking=ranking,
+            task=FullCatalogueRetrieval(self.retrieval_loss, ranking),
+            loss=keras.metrics.Mean(name="loss", dtype="float64"),
+        )
+
+    @property
+    def task(self) -> FullCatalogueRetrieval:
+        """The retrieval task, which computes the loss and updates Recall and MRR."""
+        return self._untracked.task
 
     def item_initializer(self) -> Any:
         """Return the initialiser of the item table; None for uniform on +-1/sqrt(d)."""
@@ -108,7 +117,7 @@ class SessionEncoder(SessionScorer):
     def fit_counts(self, sessions: Sessions) -> None:
         """Count the clicks of each item, for popularity and for sampling negatives."""
         super().fit_counts(sessions)
-        self.task.retrieval_loss.fit_counts(self.item_counts.numpy())
+        self.retrieval_loss.fit_counts(self.item_counts.numpy())
 
     def encode_embeddings(
         self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
@@ -204,7 +213,7 @@ class SessionEncoder(SessionScorer):
         if training and seed is None:
             seed = self._seeds.next()
         candidates = self.item_embeddings()
-        if self.task.retrieval_loss.reads_all_items:
+        if self.retrieval_loss.reads_all_items:
             rows, candidates = gather_with_shared_gradient(candidates, item_rows(items))
             x = mask_padding(rows, items)
         else:
@@ -242,7 +251,7 @@ class SessionEncoder(SessionScorer):
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """See `SessionScorer`; the mean loss over examples in addition."""
-        return [self.loss_tracker, *super().metrics]
+        return [self._untracked.loss, *super().metrics]
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Take an optimiser step, as `tfrs.Model` does, and report the mean loss so far.
@@ -258,7 +267,7 @@ class SessionEncoder(SessionScorer):
         else:
             context.merge_call(self._after_merged_step, args=(batch["items"],))
         self._track_loss(logs["loss"], batch)
-        return {"loss": self.loss_tracker.result()}
+        return {"loss": self._untracked.loss.result()}
 
     def _after_merged_step(self, strategy: tf.distribute.Strategy, items: Any) -> None:
         self.after_step(strategy.gather(items, axis=0))
@@ -276,7 +285,7 @@ class SessionEncoder(SessionScorer):
             loss = tf.math.divide_no_nan(loss, batch["share"])
         weight = batch.get("weight")
         size = tf.size(batch["target"]) if weight is None else tf.reduce_sum(weight)
-        self.loss_tracker.update_state(loss, sample_weight=tf.cast(size, tf.float64))
+        self._untracked.loss.update_state(loss, sample_weight=tf.cast(size, tf.float64))
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Train; as `keras.Model.fit`, with checks of the callbacks.
@@ -294,5 +303,5 @@ class SessionEncoder(SessionScorer):
 
     def get_config(self) -> dict[str, Any]:
         """See `SessionScorer`."""
-        loss = keras.saving.serialize_keras_object(self.task.retrieval_loss)
+        loss = keras.saving.serialize_keras_object(self.retrieval_loss)
         return {**super().get_config(), "loss": loss, "seed": self.seed}

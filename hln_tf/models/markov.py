@@ -8,7 +8,7 @@ import tf_keras as keras
 
 from hln_tf.data.sessions import Sessions
 from hln_tf.layers.clicks import last_click
-from hln_tf.models.base import SessionCounter
+from hln_tf.models.counter import SessionCounter
 from hln_tf.models.popularity import popularity_scores
 from hln_tf.models.settings import MarkovSettings
 

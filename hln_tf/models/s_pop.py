@@ -3,7 +3,7 @@
 import tensorflow as tf
 import tf_keras as keras
 
-from hln_tf.models.base import SessionCounter
+from hln_tf.models.counter import SessionCounter
 from hln_tf.models.settings import SPopSettings
 
 

@@ -100,7 +100,7 @@ def test_loss_is_that_of_the_reference(loss):
     for session in sessions:
         query = reference.hln(model.X.numpy()[session - 1], weights_of(model), groups=L)["x_ideal"]
         scores.append(reference.item_scores(query, model.X.numpy()))
-    is_equation_8 = isinstance(model.task.retrieval_loss, Equation8)
+    is_equation_8 = isinstance(model.retrieval_loss, Equation8)
     criterion = reference.equation_8 if is_equation_8 else reference.softmax_cross_entropy
     batch = {"items": padded(sessions), "target": tf.constant(target)}
     np.testing.assert_allclose(model.compute_loss(batch), criterion(scores, target - 1), rtol=1e-5)

@@ -119,6 +119,14 @@ def test_a_config_makes_an_equal_model_with_other_weights(fitted, name):
             assert np.any(copy.X.numpy() != model.X.numpy())
 
 
+@every_model
+def test_metrics_are_no_weights(fitted, name):
+    model, _ = fitted(name)
+    assert [metric.name for metric in model.metrics][-1] == "mrr@20"
+    of_metrics = {weight.ref() for metric in model.metrics for weight in metric.weights}
+    assert of_metrics and not of_metrics & {weight.ref() for weight in model.weights}
+
+
 # Fit
 
 
@@ -306,7 +314,7 @@ def test_a_loss_is_saved_with_its_model(loss, tmp_path):
         expected = model.compute_loss(batch, training=training)
         np.testing.assert_array_equal(loaded.compute_loss(batch, training=training), expected)
     assert loaded.get_config() == model.get_config()
-    known = model.task.retrieval_loss.get_config().items()
+    known = model.retrieval_loss.get_config().items()
     assert {key: value for key, value in known if key in options}.items() <= options.items()
 
 

@@ -71,7 +71,8 @@ def main(arguments: Sequence[str]) -> None:
     flags = _parse(arguments)
     latency = cli.settings_from(LatencySettings, flags)
     given = {name: value for name, value in vars(flags).items() if name in SHARED}
-    from_dict(TrainingSettings, given, "the command line")
+    for seed in flags.seeds:
+        from_dict(TrainingSettings, given | {"seed": seed}, "the command line")
     chosen = list(dict.fromkeys(map(ModelPreset.parse, flags.models)))
     data_dir = flags.data_dir or Path("data") / flags.dataset
     manifest = Manifest.read(data_dir)
@@ -236,8 +237,6 @@ def _seeds(text: str) -> tuple[int, ...]:
     if not all(part.isdecimal() for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r}, expected whole numbers such as 1,2,3")
     seeds = tuple(dict.fromkeys(map(int, parts)))
-    for seed in seeds:
-        TrainingSettings(seed=seed)
     return seeds
 
 

@@ -112,6 +112,7 @@ def rank_targets(
     """
     import tensorflow as tf
 
+    from hln_tf.layers.catalogue_scores import target_ranks
     from hln_tf.metrics import FullCatalogueRanking
 
     ranking = FullCatalogueRanking()
@@ -119,7 +120,6 @@ def rank_targets(
         batch = sessions[first : first + SESSIONS_AT_A_TIME]
         scores = [optimum.score_prefixes(candidates[session].tolist()) for session in batch]
         targets = np.concatenate([session[1:] for session in batch])
-        ranking.update_from_scores(
-            tf.constant(np.concatenate(scores)[:, candidates]), tf.constant(targets)
-        )
+        in_vocabulary = tf.constant(np.concatenate(scores)[:, candidates])
+        ranking.update_from_ranks(target_ranks(in_vocabulary, tf.constant(targets)))
     return ranking.results()

@@ -115,7 +115,7 @@ def test_wrong_settings(tmp_path):
         main([])
     with pytest.raises(UsageError, match="is a directory"):
         main(["--output", str(tmp_path)])
-    with pytest.raises(UsageError, match="--clicks is 0, expected at least 1"):
+    with pytest.raises(UsageError, match="`clicks` is 0, expected at least 1"):
         main(["--output", str(tmp_path / "log"), "--clicks", "0"])
 
 

@@ -12,7 +12,6 @@ from session_lists import to_sessions
 from small_hln import make_model
 
 from hln_tf.models.markov import Markov
-from hln_tf.models.settings import MarkovSettings
 from hln_tf.recommender import Recommender
 
 ITEMS = 60
@@ -42,7 +41,7 @@ def popular(count):
 def addresses(tmp_path_factory):
     """Addresses of two servers by the model's name."""
     root = tmp_path_factory.mktemp("models")
-    hln, markov = make_model(num_items=ITEMS, seed=2), Markov(3, MarkovSettings())
+    hln, markov = make_model(num_items=ITEMS, seed=2), Markov(3)
     hln.fit_counts(popular(ITEMS))
     markov.fit_counts(to_sessions([[1, 2, 3], [1, 2, 3], [3, 1]]))
     Recommender(hln, IDS, MAX_LENGTH, " ").export(root / "hln", RUN)

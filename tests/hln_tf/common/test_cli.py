@@ -43,11 +43,11 @@ def parse(*arguments, base=None):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--count", "0"], ["--count is 0", "at least 1"]),
+        (["--count", "0"], ["`count` is 0", "at least 1"]),
         (["--count", "many"], ["--count", "'many'", "int"]),
         (["--count", "3.0"], ["--count", "'3.0'", "int"]),
         (["--count"], ["--count", "expected one argument"]),
-        (["--share", "nan"], ["--share is nan", "more than 0.0 and at most 1.0"]),
+        (["--share", "nan"], ["`share` is nan", "more than 0.0 and at most 1.0"]),
         (["--colour", "green"], ["--colour", "'green'", "red", "blue"]),
         (["--flag", "yes"], ["unrecognized arguments: yes"]),
         (["--unknown-flag", "1"], ["unrecognized arguments: --unknown-flag 1"]),

@@ -202,4 +202,4 @@ def test_config_round_trip_of_the_ranking():
     for each in (ranking, copy):
         each.update_from_ranks(tf.constant([3, 1]))
     assert ranking.results() == copy.results()
-    assert copy.results()["mrr@3"] == pytest.approx(1 / 3)
+    assert copy.results()["mrr@3"] == pytest.approx((1 / 3 + 1) / 2)

@@ -75,6 +75,7 @@ def run(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_the_command_prints_three_indices(run, capsys):
     flags = ["groups", "--raw_dir", str(run / "raw"), "--sessions", "50"]
     assert cli.run(main, [*flags, "--workdir", str(run / "hln")]) == 0

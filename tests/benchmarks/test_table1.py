@@ -168,6 +168,7 @@ def test_a_second_call_repeats_nothing(copied, datasets, monkeypatch):
     assert (copied / latency_store.FILE).read_bytes() == prediction
 
 
+@pytest.mark.slow
 def test_a_new_model_measures_all_latencies_together(copied, datasets, in_process):
     before = json.loads((copied / latency_store.FILE).read_text())["runs"]
     assert table1(datasets / "yoochoose64", copied, "--models", "popularity").code == 0
@@ -177,6 +178,7 @@ def test_a_new_model_measures_all_latencies_together(copied, datasets, in_proces
     assert {len(times["batch"]) for times in after.values()} == {2}
 
 
+@pytest.mark.slow
 def test_a_failed_run_does_not_end_the_table(copied, datasets, monkeypatch):
     def train(arguments, stop):
         fails = "narm" in arguments or "3" in arguments
@@ -199,6 +201,7 @@ def test_a_failed_run_does_not_end_the_table(copied, datasets, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_interrupted_by_a_signal_and_resumed(tmp_path, datasets, in_process):
     data, output, log = datasets / "yoochoose4", tmp_path / "output", tmp_path / "log"
     long = ("--models", "stamp", "--epochs", "60", "--patience", "60", "--no-refit")
@@ -230,6 +233,7 @@ def test_interrupted_by_a_signal_and_resumed(tmp_path, datasets, in_process):
         ("lastfm", "lastfm", "- (36.37)"),
     ],
 )
+@pytest.mark.slow
 def test_generated_logs_of_all_data_sets(name, shape, figure, tmp_path, in_process):
     log, data = tmp_path / "log", tmp_path / name
     size = ("--clicks", "4000", "--items", "40", "--seed", "1")

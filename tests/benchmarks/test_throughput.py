@@ -25,6 +25,7 @@ QUICK = ("--batches", "2", "--rounds", "1")
         ("evaluation", ["4", "8"], "examples/s", ["package"]),
     ],
 )
+@pytest.mark.slow
 def test_tables_of_all_batch_sizes(name, sizes, unit, implementations, data):
     where = ("--data_dir", data, "--batch_size", *sizes)
     outcome = run(f"benchmarks.{name}", *where, *QUICK)

@@ -41,6 +41,7 @@ def test_keras_3_in_use_is_an_error_with_the_line_to_put_first(used):
 
 
 @pytest.mark.parametrize("first", ["import hln_tf", "import os; os.environ.update(VARIABLE)"])
+@pytest.mark.slow
 def test_either_remedy_works(first):
     first = first.replace("VARIABLE", "{'TF_USE_LEGACY_KERAS': '1'}")
     finished = run(f"{first}; import tensorflow as tf; tf.keras.Model; import hln_tf.layers")

@@ -41,6 +41,7 @@ def test_raw_log_is_preprocessed_and_trained_on(elsewhere):
     assert "preparing" not in again.err
 
 
+@pytest.mark.slow
 def test_lastfm_is_preprocessed_trained_on_and_exported(elsewhere):
     raw = "userid-timestamp-artid-artname-traid-traname.tsv"
     log = ("--shape", "lastfm", "--clicks", "20000", "--output", f"data/raw/{raw}")
@@ -55,6 +56,7 @@ def test_lastfm_is_preprocessed_trained_on_and_exported(elsewhere):
     assert (elsewhere / "runs/lastfm/hln/export/1/saved_model.pb").is_file()
 
 
+@pytest.mark.slow
 def test_log_of_ones_own_is_preprocessed_and_trained_on(elsewhere):
     rows = [
         f'"{10_000 * (1 + visit // 20) + visit % 20}",u{visit % 9},"sku, {(visit + click) % 5}",'

@@ -72,6 +72,7 @@ def kill_when_saved(process, directory, number):
     return outcome
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_equals_uninterrupted(data, tmp_path):
     flags = ("--deterministic", "--refit")
     whole, killed = tmp_path / "whole", tmp_path / "killed"

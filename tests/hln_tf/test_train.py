@@ -175,6 +175,7 @@ def test_minutes_between_checkpoints_may_change(trained):
     assert run("hln_tf.train", *trained.arguments, "--checkpoint_minutes", "0").code == 0
 
 
+@pytest.mark.slow
 def test_refit_trains_a_new_model_on_full_train(data, splits, tmp_path, monkeypatch):
     import hln_tf.training.run
     import hln_tf.training.trainer

@@ -88,6 +88,7 @@ def rows(workdir):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_search_survives_the_kill_of_a_worker(searched):
     workdir, killed, outcomes = searched
     codes = {name: outcome.code for name, outcome in outcomes.items()}
@@ -102,6 +103,7 @@ def test_a_search_survives_the_kill_of_a_worker(searched):
     assert "resuming epoch" in outcomes["w1"].err
 
 
+@pytest.mark.slow
 def test_no_finished_trial_ran_twice(searched):
     _, _, outcomes = searched
     last_epochs = sum(out.err.count("\nepoch 2: ") for out in outcomes.values())
@@ -111,6 +113,7 @@ def test_no_finished_trial_ran_twice(searched):
     assert sorted(int(number) for _, number in ended) == list(range(TRIALS))
 
 
+@pytest.mark.slow
 def test_trial_0_is_the_default_and_the_best_is_not_worse(searched, flags):
     workdir, _, outcomes = searched
     search_only = ("--search", "--range", "--max_trials", "--worker_timeout")
@@ -132,6 +135,7 @@ def test_trial_0_is_the_default_and_the_best_is_not_worse(searched, flags):
     assert f"{100 * max(scores):.2f}" in outcomes["chief"].out.splitlines()[4], "best first"
 
 
+@pytest.mark.slow
 def test_the_objective_is_of_the_validation_split_only(searched):
     workdir, *_ = searched
     assert len(list(workdir.glob("trial_*/model/checkpoint"))) == TRIALS
@@ -140,6 +144,7 @@ def test_the_objective_is_of_the_validation_split_only(searched):
     )
 
 
+@pytest.mark.slow
 def test_a_run_of_the_best_config_has_the_score_of_its_trial(searched, tmp_path):
     workdir, *_ = searched
     path = tmp_path / "run"
@@ -151,6 +156,7 @@ def test_a_run_of_the_best_config_has_the_score_of_its_trial(searched, tmp_path)
     assert validation == pytest.approx(max(float(row["mrr@20"]) for row in rows(workdir)), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_finished_search_only_reports_its_results_again(searched, flags):
     workdir, _, outcomes = searched
     before = tree(workdir)
@@ -171,11 +177,13 @@ def test_a_finished_search_only_reports_its_results_again(searched, flags):
         (["--range", "leap_bias=0:1"], ("another search", "space")),
     ],
 )
+@pytest.mark.slow
 def test_the_workdir_of_another_search_is_rejected(searched, flags, more, words):
     sentence = run("tuning.search", *flags, *more).sentence()
     assert all(word in sentence for word in (*words, "--workdir")), sentence
 
 
+@pytest.mark.slow
 def test_a_workdir_that_is_no_search_is_rejected(searched, flags, tmp_path):
     workdir, *_ = searched
     for path in (workdir / "trial_0000", workdir / "search.json"):

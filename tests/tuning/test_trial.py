@@ -76,6 +76,7 @@ def test_an_error_of_the_training_is_the_reason_of_the_failure(make_plan):
     assert "Traceback" not in (plan.run_directory("0").path / "failure.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_promoted_trial_equals_an_uninterrupted_one(make_plan, capsys):
     plan = make_plan("hyperband")
     with StopOnSignal() as stop:
@@ -95,6 +96,7 @@ def test_a_promoted_trial_equals_an_uninterrupted_one(make_plan, capsys):
     assert len(set(rates)) == 3, "the learning rate decays with each epoch"
 
 
+@pytest.mark.slow
 def test_the_tensorboard_settings_apply_to_trials(make_plan):
     plan = make_plan()
     with StopOnSignal() as stop:

@@ -109,6 +109,7 @@ def test_there_are_warm_up_requests_for_each_signature_and_they_work(trained):
     assert sorted(warmed) == sorted(signatures)
 
 
+@pytest.mark.slow
 def test_an_export_needs_no_tensorflow_serving_api(trained, tmp_path):
     script = (
         "import sys; sys.modules['tensorflow_serving'] = None\n"

@@ -131,6 +131,7 @@ def test_saved_and_loaded_it_gives_the_same(made, tmp_path):
     assert np.isfinite(fit(loaded, inputs))
 
 
+@pytest.mark.slow
 def test_a_fresh_process_that_imports_the_layers_loads_them(tmp_path):
     expected = {}
     for name, make in MODELS.items():
@@ -169,6 +170,7 @@ def test_a_clone_has_the_same_configuration_and_its_own_weights(made):
     assert_equal(outputs_of(clone, inputs), outputs_of(model, inputs))
 
 
+@pytest.mark.slow
 def test_as_a_saved_model_it_takes_sessions_of_any_length(made, tmp_path):
     model, inputs = made
     tf.saved_model.save(model, str(tmp_path / "m"))

@@ -125,6 +125,7 @@ DETERMINISTIC = """
 """
 
 
+@pytest.mark.slow
 def test_with_deterministic_operations_layers_train_without_a_seed_and_repeat_themselves():
     command = [sys.executable, "-c", textwrap.dedent(DETERMINISTIC)]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -293,6 +293,7 @@ def server(served, exports):
     process.stop()
 
 
+@pytest.mark.slow
 def test_responses_of_the_server_are_those_of_python(served, server, name):
     recommender, _ = served[name]
     request = {

@@ -154,6 +154,7 @@ def test_an_interrupted_fit_resumes_from_its_backup(expected, only_model, model,
 
 
 @pytest.mark.parametrize("how", ["seed", "keras.utils.set_random_seed"])
+@pytest.mark.slow
 def test_a_seed_fixes_a_fit(how):
     losses = []
     for seed in (7, 7, 8):
@@ -210,6 +211,7 @@ for one, other in zip(one_device, two_devices, strict=True):
         pytest.param("csrm", {}, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_two_replicas_fit_as_one_does(name, arguments):
     outcome = finish(start(ON_TWO_DEVICES, name, json.dumps(arguments)))
     assert outcome.code == 0, outcome.err

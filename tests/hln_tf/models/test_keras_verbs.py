@@ -190,6 +190,7 @@ def test_history_has_the_metrics_of_validation_data(fitted, name):
 
 
 @every_encoder
+@pytest.mark.slow
 def test_an_example_of_weight_0_has_no_effect_on_a_fit(name):
     (items, target), weight = examples(count=20), np.repeat([1.0, 0.0], [15, 5])
     changed = np.where(weight, target, 1)
@@ -343,6 +344,7 @@ print(json.dumps(results))
 
 
 @pytest.mark.parametrize("names", [QUICK, pytest.param(tuple(MODELS), marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_models_load_in_another_process(fitted, saved, names):
     outcome = finish(start(IN_ANOTHER_PROCESS, *map(saved, names)))
     assert outcome.code == 0, outcome.err
@@ -359,6 +361,7 @@ def test_models_load_in_another_process(fitted, saved, names):
 
 @every_model
 @pytest.mark.parametrize("seen", ["nothing", "one session", "a fit"])
+@pytest.mark.slow
 def test_a_saved_model_takes_sessions_of_any_number_and_length(fitted, name, seen, tmp_path):
     model = fitted(name).model if seen == "a fit" else make(name)
     if seen == "one session":

@@ -123,6 +123,7 @@ sys.exit(cli.run(train.main))
 """
 
 
+@pytest.mark.slow
 def test_two_devices_learn_what_one_does_with_sampled_negatives(splits, tmp_path):
     # 361 prefixes: the last batch of an epoch has one row, so a replica has none.
     splits = {**splits, "train": [*splits["train"], [4, 9]]}

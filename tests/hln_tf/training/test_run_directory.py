@@ -336,6 +336,7 @@ def file_size_limit(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.slow
 def test_full_disk(data, tmp_path):
     """The vocabulary, a checkpoint, the export fail in turn; then there is room."""
     path = tmp_path / "run"

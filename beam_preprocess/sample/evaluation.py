@@ -112,7 +112,7 @@ def rank_targets(
     """
     import tensorflow as tf
 
-    from hln_tf.layers.catalogue_scores import target_ranks
+    from hln_tf.layers import target_ranks
     from hln_tf.metrics import FullCatalogueRanking
 
     ranking = FullCatalogueRanking()

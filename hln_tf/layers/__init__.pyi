@@ -1,3 +1,4 @@
+from .catalogue_scores import target_ranks as target_ranks
 from .clicks import last_click as last_click
 from .clicks import mean_of_clicks as mean_of_clicks
 from .gru import GRU as GRU

@@ -30,8 +30,20 @@ def preference_gate(x, a, weights):
 
 
 def leap_logit(h, x, g_p, weights):
-    """The logit of equation 2."""
-    return weights["w_q"] @ h + weights["u_q"] @ (g_p * x) + weights["b"]
+    """The logit of equation 2; without b where it is added to another one."""
+    return weights["w_q"] @ h + weights["u_q"] @ (g_p * x) + weights.get("b", 0.0)
+
+
+def predictive_logit(h, x, weights, normalize=False):
+    """The logit that leaps over clicks which the preference h would not have predicted.
+
+    theta is ten times its weight; the score of x is that of equations 6 and 7. With `normalize`
+    the query W h has length 1, less where W h is shorter than 0.1, times a scale.
+    """
+    query = weights["W"] @ h
+    if normalize:
+        query = query / max(np.sqrt(query @ query), 0.1)
+    return 10.0 * weights["theta"] - weights["alpha"] * weights.get("scale", 1.0) * (x @ query)
 
 
 def leap_probability(h, x, g_p, weights):
@@ -42,6 +54,16 @@ def leap_probability(h, x, g_p, weights):
 def likeliest_gate(p):
     """Equation 3 without chance: the likelier gate, 0 on a tie."""
     return 1 if p > 0.5 else 0
+
+
+def hard_gate(t, logit):
+    """The likelier gate as a function of the time step and the logit."""
+    return 0.0 if logit is None else float(likeliest_gate(sigmoid(logit)))
+
+
+def expected_gate(t, logit):
+    """The probability itself as a function of the time step and the logit."""
+    return sigmoid(-12.0 if logit is None else logit)
 
 
 class StraightThroughGate:
@@ -62,6 +84,8 @@ class StraightThroughGate:
         self.distances = {}
 
     def __call__(self, t, logit):
+        if logit is None:
+            return 0.0
         relaxed = sigmoid((logit + self.noise[t]) / self.temperature)
         gate = 1.0 if logit + self.noise[t] > 0 else 0.0
         return relaxed + self.distances.setdefault(t, gate - relaxed)
@@ -87,38 +111,54 @@ def lru_step(h, x, g, weights):
     return g * h + (1.0 - g) * gru_step(h, x, weights)
 
 
-def leap_recurrent_unit(x, a, weights, gate, h_0=None, is_click=None, available=None):
+def leap_recurrent_unit(
+    x, a, weights, gate, h_0=None, is_click=None, available=None, retained_0=0.0, normalize=False
+):
     """Equations 1 to 4: one pass over one session.
 
-    Without W_p in the weights the items are not gated (g_p = 1); without w_q no click is skipped.
+    Without W_p in the weights the items are not gated (g_p = 1); without w_q and alpha no click is
+    skipped. With alpha the logit is `predictive_logit`, added to equation 2's where there is w_q,
+    but a pass that has retained less than half a click retains the next, by a logit of -12.
 
     Args:
         x: [T, d], item embeddings, oldest first.
         a: [n], the aggregate of the preferences before.
         weights: See `hln`.
-        gate: From the time step and the logit of p to the gate.
+        gate: From the time step and the logit of p to the gate; the logit is None where the
+            click is retained because the pass has retained nothing before.
         h_0: [n]; zeros without.
         is_click: [T], False at padding, where the state does not change; all clicks without.
         available: [T], 0 for clicks that must be skipped, else 1; all 1 without.
+        retained_0: The sum of the clicks retained before.
+        normalize: See `predictive_logit`.
 
     Returns:
-        h [T, n], the states; p [T], the probabilities of skipping, 1 at padding; g [T], the gates.
+        h [T, n], the states; p [T], the probabilities of skipping, 1 at padding and less by what
+        is not available; g [T], the gates, 1 at padding; retained, the sum of what was retained.
     """
     T, n = len(x), len(a)
     h, state = np.zeros((T, n)), np.zeros(n) if h_0 is None else h_0
-    p, g = np.ones(T), np.ones(T)
+    p, g, retained = np.ones(T), np.ones(T), retained_0
     for t in range(T):
         if is_click is None or is_click[t]:
-            g_p = preference_gate(x[t], a, weights) if "W_p" in weights else np.ones_like(x[t])
-            p[t] = g[t] = 0.0
+            v = 1.0 if available is None else available[t]
+            p[t], g[t] = 0.0, 0.0
+            logit = 0.0
             if "w_q" in weights:
-                logit = leap_logit(state, x[t], g_p, weights)
+                g_p = preference_gate(x[t], a, weights) if "W_p" in weights else np.ones_like(x[t])
+                logit += leap_logit(state, x[t], g_p, weights)
+            if "alpha" in weights:
+                logit += predictive_logit(state, x[t], weights, normalize)
+            if "alpha" in weights and retained < 0.5:
+                p[t], g[t] = sigmoid(-12.0), gate(t, None)
+            elif "alpha" in weights or "w_q" in weights:
                 p[t], g[t] = sigmoid(logit), gate(t, logit)
-            if available is not None:
-                p[t], g[t] = (1.0 - (1.0 - value) * available[t] for value in (p[t], g[t]))
-            state = lru_step(state, x[t], g[t], weights)
+            k = (1.0 - g[t]) * v
+            p[t] = 1.0 - (1.0 - p[t]) * v
+            retained += k
+            state = lru_step(state, x[t], 1.0 - k, weights)
         h[t] = state
-    return {"h": h, "p": p, "g": g}
+    return {"h": h, "p": p, "g": g, "retained": retained}
 
 
 def aggregate(groups, weights, aggregation="sum"):
@@ -145,34 +185,49 @@ def item_scores(x_ideal, items):
     return np.asarray(items, np.float64) @ x_ideal
 
 
-def hln(item_embeddings, weights, gates=None, aggregation="sum", groups=None):
+def hln(
+    item_embeddings,
+    weights,
+    gates=None,
+    aggregation="sum",
+    groups=None,
+    exclusive=False,
+    normalize=False,
+):
     """Run the whole network over one session.
 
     Args:
         item_embeddings: [T, d], those of the clicked items, oldest first.
         weights: W_p [d, d], U_p [d, n], w_q [n], u_q [d], b, kernel, recurrent_kernel, bias
-            (see `gru_step`), W [d, n]; for attention also v_att [n] and W_att [n, n].
-        gates: [L, T] of 0 and 1, where 1 skips; None decides each by its probability,
-            skipping where p > 1/2, in as many passes as `groups` says.
+            (see `gru_step`), W [d, n]; for attention also v_att [n] and W_att [n, n]; for the
+            predictive gate theta and alpha, with `normalize` also the scale.
+        gates: A gate for each of L groups, see `leap_recurrent_unit`, or [L, T] of 0 and 1, where
+            1 skips; None decides each by its probability, skipping where p > 1/2, in as many
+            passes as `groups` says.
         aggregation: "sum", "max" or "attention".
         groups: L; needed only where `gates` is None.
+        exclusive: Whether later groups skip the clicks that a group retains.
+        normalize: See `predictive_logit`.
 
     Returns:
         h [L, n], each group's last state; a [L, n], the aggregate after each group;
-        p [L, T], equation 2; g [L, T], the gates used; x_ideal [d].
+        p [L, T], the probability of skipping; g [L, T], the gates used; x_ideal [d].
     """
     x = np.asarray(item_embeddings, np.float64)
     weights = {name: np.asarray(value, np.float64) for name, value in weights.items()}
     if gates is None and groups is None:
         raise ValueError("`groups` is needed where `gates` is None")
     h, a, p, g = [], [], [], []
-    a_before = np.zeros(weights["w_q"].shape[0])
+    a_before, free = np.zeros(weights["W"].shape[1]), np.ones(len(x))
     for group in range(groups if gates is None else len(gates)):
-
-        def gate(t, logit, group=group):
-            return likeliest_gate(sigmoid(logit)) if gates is None else gates[group][t]
-
-        passed = leap_recurrent_unit(x, a_before, weights, gate)
+        gate = hard_gate if gates is None else gates[group]
+        if not callable(gate):
+            gate = lambda t, logit, values=gate: values[t]  # noqa: E731
+        available = free.copy() if exclusive else None
+        passed = leap_recurrent_unit(
+            x, a_before, weights, gate, available=available, normalize=normalize
+        )
+        free = free * passed["g"]
         h.append([np.zeros_like(a_before), *passed["h"]][-1])  # 0 after no click
         p.append(passed["p"])
         g.append(passed["g"])

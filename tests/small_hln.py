@@ -1,7 +1,7 @@
 """A small HLN with random weights, and its weights as the NumPy reference takes them."""
 
 import numpy as np
-import tensorflow as tf
+import small_lru
 
 from hln_tf.models.hln import HLN
 
@@ -24,16 +24,11 @@ def make_model(seed=MIXED, num_items=NUM_ITEMS, **arguments):
 def weights_of(model):
     cell, manager = model.leap_recurrent_unit.cell, model.preference_manager
     weights = {
-        "W_p": cell.W_p,
-        "U_p": cell.U_p,
-        "w_q": cell.w_q,
-        "u_q": cell.u_q,
-        "b": cell.b,
-        "kernel": cell.kernel,
-        "recurrent_kernel": cell.U,
-        "bias": tf.stack([cell.bias, tf.pad(cell.c, [[2 * cell.units, 0]])]),
+        **small_lru.weights_of(cell),
         "W": model.W,
     }
+    if model.settings.normalize:
+        weights |= {"scale": model.scale}
     if manager.aggregation == "attention":
         weights |= {"W_att": manager.W_a, "v_att": manager.v[:, 0]}
-    return {name: value.numpy() for name, value in weights.items()}
+    return {name: np.asarray(value) for name, value in weights.items()}

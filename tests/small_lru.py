@@ -33,10 +33,17 @@ def weights_of(cell):
         # Of Keras' second bias the cell has the candidate's part alone.
         "bias": np.stack([cell.bias.numpy(), np.pad(cell.c.numpy(), [2 * cell.units, 0])]),
     }
-    if cell.gates == "both":
-        weights |= {"W_p": cell.W_p, "U_p": cell.U_p}
-    if cell.gates != "none":
-        weights |= {"w_q": cell.w_q, "u_q": cell.u_q, "b": cell.b}
+    names = []
+    if cell.has_preference_gate:
+        names += ["W_p", "U_p"]
+    if cell.is_additive:
+        names += ["w_q", "u_q"]
+    if cell.is_predictive:
+        names += ["theta", "alpha"]
+        weights |= {"W": cell.projection()[0]}
+    elif cell.is_additive:
+        names += ["b"]
+    weights |= {name: getattr(cell, name) for name in names}
     return {name: np.asarray(value).astype(np.float64) for name, value in weights.items()}
 
 
@@ -49,6 +56,7 @@ class Inputs:
     mask: np.ndarray | None = None
     a: np.ndarray | None = None
     h_0: np.ndarray | None = None
+    retained_0: np.ndarray | None = None
     available: np.ndarray | None = None
 
     def given(self):
@@ -87,5 +95,6 @@ def make_inputs(time, padding="none", seed=1, is_bare=False):
         inputs,
         a=random.normal(size=(BATCH, N)),
         h_0=random.normal(size=(BATCH, N)),
+        retained_0=np.array([0.0, 1.0, 0.3, 2.0])[:BATCH],
         available=(random.random((BATCH, time)) < 0.75).astype(float),
     )

@@ -118,7 +118,8 @@ def test_one_pass_by_hand_with_padding_and_an_initial_state():
     np.testing.assert_allclose(passed["h"][:, 0], [0.25, 0.25, 0.25, h], rtol=1e-12)
     p = s(-2.0 * 0.25 + 3.0 * s(0.5) * -1.0 - 1.0)
     np.testing.assert_allclose(passed["p"], [1.0, 1.0, 1.0, p], rtol=1e-12)
-    np.testing.assert_array_equal(passed["g"], [1.0, 1.0, 1.0, 0.0])
+    np.testing.assert_array_equal(passed["g"], [1.0, 0.0, 1.0, 0.0])
+    assert passed["retained"] == 1.0
 
 
 def test_without_gates_a_pass_is_a_gru():
@@ -167,3 +168,30 @@ def test_metrics_by_hand():
     np.testing.assert_array_equal(
         reference.ranks([[np.nan, np.nan], [0.0, np.nan]], [0, 0]), [2, 2]
     )
+
+
+def test_predictive_gate_by_hand():
+    # theta 10 / 10 = 1, alpha 2, W 4: the logit of x after the state h is 1 - 8 h x.
+    weights = {name: ONE[name] for name in ("kernel", "recurrent_kernel", "bias", "W")}
+    weights |= {"theta": 0.1, "alpha": 2.0}
+    clicks = [[1.0], [-1.0], [1.0]]
+    result = reference.hln(clicks, weights, groups=2, exclusive=True)
+
+    h_1 = math.tanh(1.0 + 0.5) / 2  # the first click is retained: h_1 = 0.45
+    h_3 = h_1 / 2 + math.tanh(1.0 + (h_1 + 1.0) / 2) / 2
+    h_2 = math.tanh(-1.0 + 0.5) / 2
+    # Of the second group the second click is the first that is free; the third is retained already.
+    p = [
+        [s(-12.0), s(1.0 + 8.0 * h_1), s(1.0 - 8.0 * h_1)],
+        [1.0, s(-12.0), 1.0],
+    ]
+    np.testing.assert_allclose(result["p"], p, rtol=1e-10)
+    np.testing.assert_array_equal(result["g"][0], [0.0, 1.0, 0.0])
+    np.testing.assert_allclose(result["h"], [[h_3], [h_2]], rtol=1e-12)
+
+    # Of length 1, times the scale: -8 h x becomes -2 * 3 * sign(h) x, and h = 0.01 a query of 0.04.
+    weights |= {"scale": 3.0}
+    arrays = {name: np.array(value) for name, value in weights.items()}
+    for h, score in [(0.25, 3.0), (-0.5, -3.0), (0.01, 3.0 * 0.04 / 0.1)]:
+        logit = reference.predictive_logit(np.array([h]), np.array([1.0]), arrays, normalize=True)
+        assert logit == pytest.approx(1.0 - 2.0 * score, rel=1e-12)

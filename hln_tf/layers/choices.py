@@ -11,6 +11,8 @@ import numpy as np
 INFERENCE_GATES = ("hard", "expected", "sampled")
 # The paper's two gates, the leap gate alone, or none.
 GATES = ("both", "leap", "none")
+# The leap logit: eq. 2; less the score that the preference gives the click; or both terms.
+LEAP_GATES = ("additive", "predictive", "combined")
 AGGREGATIONS = ("sum", "max", "attention")
 
 # Losses: over the catalogue, against sampled negatives or the batch's targets, and pairwise.
@@ -26,6 +28,9 @@ LOSSES = (
 )
 # Of the factors of the full softmax's products.
 PRECISIONS = ("float32", "bfloat16")
+
+# Embeddings below this length are not normalised to length 1.
+SHORTEST = 0.1
 
 # Megabytes of scores that are counted or searched at a time: about a core's cache.
 SCORE_MEGABYTES = 8

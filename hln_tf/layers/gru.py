@@ -7,8 +7,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from hln_tf.layers.choices import checked_count
-from hln_tf.layers.leap_recurrent_unit import by_time, gate_inputs
 from hln_tf.layers.recurrent_ops import RecurrentWeights, run_recurrence
+from hln_tf.layers.time_major import by_time, gate_inputs
 
 
 @keras.utils.register_keras_serializable("hln_tf")

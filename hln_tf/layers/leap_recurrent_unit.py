@@ -1,5 +1,6 @@
 """The Leap Recurrent Unit over whole sessions (eq. 1-4)."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import tf_keras as keras
 from hln_tf.layers.keras_2 import require_keras_2
 from hln_tf.layers.leap_recurrent_cell import LeapRecurrentCell
 from hln_tf.layers.recurrent_ops import Recurrence, run_recurrence
+from hln_tf.layers.time_major import by_time, gate_inputs, gates_of_clicks, leap_probabilities
 
 
 class Projection(NamedTuple):
@@ -18,11 +20,13 @@ class Projection(NamedTuple):
       x: float [batch, time, d], the item embeddings.
       gru_input: Inputs of the GRU's gates, [time, batch, n] each.
       W_p_x: W_p x, [batch, time, d]; None without a preference gate.
+      leap_key: See `LeapInput`, [time, batch, n]; None without a predictive gate.
     """
 
     x: tf.Tensor
     gru_input: list[tf.Tensor]
     W_p_x: tf.Tensor | None
+    leap_key: tf.Tensor | None
 
 
 @keras.utils.register_keras_serializable("hln_tf")
@@ -45,11 +49,19 @@ class LeapRecurrentUnit(keras.layers.RNN):
       inference_gate: See `LeapRecurrentCell`.
       gates: See `LeapRecurrentCell`.
       seed: See `LeapRecurrentCell`.
+      leap_gate: See `LeapRecurrentCell`.
+      leap_threshold: See `LeapRecurrentCell`.
+      leap_slope: See `LeapRecurrentCell`.
+      normalize: See `LeapRecurrentCell`.
       return_sequences: Whether to return every h_t instead of the last.
       return_state: Whether to return the last state in addition.
       return_leap_probabilities: Whether to return the probability of leaping over
         each click in addition, float [batch, time], 1 at padding, in the order of
         the inputs.
+      return_gates: Whether to return the gates g in addition, float [batch, time], 1
+        where a click is skipped and at padding, in the order of the inputs. They
+        carry the gradient in training; times `available` they are what another pass
+        may still retain, if groups are exclusive.
       fused: Whether the fused path may be taken.
       **kwargs: Of `keras.layers.RNN`.
 
@@ -57,7 +69,8 @@ class LeapRecurrentUnit(keras.layers.RNN):
       inputs: float [batch, time, d], item embeddings.
       mask: bool [batch, time], False at padding.
       training: Whether to sample the gates straight-through.
-      initial_state: `[h_0]`, [batch, n]; zeros without.
+      initial_state: `[h_0]`, [batch, n]; zeros without. Of a predictive gate also
+        the number of clicks retained before, [batch, 1].
       constants: `[a]`, the aggregate of the preferences before, [batch, n];
         zeros without.
       noise: float [batch, time], logistic noise of the gates; by default sampled
@@ -87,9 +100,14 @@ class LeapRecurrentUnit(keras.layers.RNN):
         inference_gate: str = "hard",
         gates: str = "both",
         seed: int | None = None,
+        leap_gate: str = "additive",
+        leap_threshold: float = 2.0,
+        leap_slope: float = 1.0,
+        normalize: bool = False,
         return_sequences: bool = False,
         return_state: bool = False,
         return_leap_probabilities: bool = False,
+        return_gates: bool = False,
         fused: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -100,6 +118,10 @@ class LeapRecurrentUnit(keras.layers.RNN):
             inference_gate,
             gates,
             seed,
+            leap_gate,
+            leap_threshold,
+            leap_slope,
+            normalize,
             name="cell",
             dtype=kwargs.get("dtype"),
             trainable=kwargs.get("trainable", True),
@@ -107,6 +129,7 @@ class LeapRecurrentUnit(keras.layers.RNN):
         super().__init__(cell, return_sequences, return_state, **kwargs)
         self.input_spec = [keras.layers.InputSpec(ndim=3)]
         self.return_leap_probabilities = return_leap_probabilities
+        self.return_gates = return_gates
         self.fused = fused
 
     def __call__(
@@ -142,25 +165,28 @@ class LeapRecurrentUnit(keras.layers.RNN):
         if constants and len(constants) > 1:
             raise ValueError(f"`constants` must hold one tensor, received {len(constants)}")
         mask = tf.cast(tf.nest.flatten(mask)[0], tf.bool) if mask is not None else None
-        if noise is None and self.cell.gates != "none" and self.cell.gate.is_sampled(training):
+        if noise is None and self.cell.is_gated and self.cell.gate.is_sampled(training):
             noise = self.cell.sample_noise(tf.shape(inputs)[:2])
         if not self._takes_fused_path():
             return self._run_cell(
                 inputs, mask, training, initial_state, constants, noise, available
             )
-        state = initial_state[0] if given_state is not None else None
+        state = initial_state if given_state is not None else [None, None]
         a = constants[0] if constants else None
-        result = self.run_pass(self.project(inputs), a, mask, training, noise, available, state)
+        result = self.run_pass(self.project(inputs), a, mask, training, noise, available, *state)
         states = result.states
         outputs = result.h_last if states is None else tf.transpose(states, [1, 0, 2])
-        if mask is not None and state is not None:
+        if mask is not None and given_state is not None:
             # As in every Keras RNN, outputs before the first click are zero.
             is_begun = tf.cumsum(tf.cast(mask, outputs.dtype), axis=1)[..., None] > 0
             outputs = tf.where(is_begun[:, -1] if states is None else is_begun, outputs, 0)
-        leaps = None
+        of_clicks = []
         if self.return_leap_probabilities:
-            leaps = leap_probabilities(result.logits, mask, available, inputs)
-        return self._results(outputs, result.h_last, leaps)
+            of_clicks.append(leap_probabilities(result.logits, mask, available, inputs))
+        if self.return_gates:
+            of_clicks.append(gates_of_clicks(result.gates, mask, inputs))
+        last = [result.h_last] if result.retained is None else [result.h_last, result.retained]
+        return self._results(outputs, last, of_clicks)
 
     def project(self, x: tf.Tensor) -> Projection:
         """Compute the products with item embeddings that all passes share.
@@ -172,8 +198,8 @@ class LeapRecurrentUnit(keras.layers.RNN):
             self.build(x.shape)
         cell = self.cell
         gru_input = gate_inputs(x, cell.kernel, cell.bias)
-        W_p_x = tf.tensordot(x, tf.transpose(cell.W_p), 1) if cell.gates == "both" else None
-        return Projection(x, gru_input, W_p_x)
+        W_p_x = tf.tensordot(x, tf.transpose(cell.W_p), 1) if cell.has_preference_gate else None
+        return Projection(x, gru_input, W_p_x, cell.leap_key(tf.transpose(x, [1, 0, 2])))
 
     def run_pass(
         self,
@@ -184,6 +210,7 @@ class LeapRecurrentUnit(keras.layers.RNN):
         noise: tf.Tensor | None = None,
         available: tf.Tensor | None = None,
         h_0: tf.Tensor | None = None,
+        retained_0: tf.Tensor | None = None,
     ) -> Recurrence:
         """Run one pass by the fused path.
 
@@ -195,63 +222,71 @@ class LeapRecurrentUnit(keras.layers.RNN):
           noise: float [batch, time], logistic, where the gates are sampled.
           available: float [batch, time], 0 for clicks that must be skipped.
           h_0: The initial state, [batch, n]; None for zeros.
+          retained_0: Of a predictive gate, the number of clicks retained before,
+            [batch, 1]; None for zeros.
 
         Returns:
           The last state, every state where `return_sequences` is set, and the
-          leap logits.
+          leap logits and gates.
         """
         cell, x = self.cell, projection.x
         if mask is not None:
             is_click = tf.cast(mask, x.dtype)
             available = is_click if available is None else is_click * available
-        leap_input = None
-        if cell.gates != "none":
-            gated = x
-            if projection.W_p_x is not None:
+        leap = None
+        if cell.is_gated:
+            U_p_a = None
+            if cell.has_preference_gate:
                 a = tf.zeros([tf.shape(x)[0], cell.units], x.dtype) if a is None else a
-                from_a = tf.matmul(a, cell.U_p, transpose_b=True)
-                gated = x * tf.sigmoid(projection.W_p_x + from_a[:, None, :])
-            leap_input = tf.reduce_sum(gated * cell.u_q, axis=-1) + cell.b
+                U_p_a = tf.matmul(a, cell.U_p, transpose_b=True)[:, None, :]
+            bias = cell.leap_bias_of(x, projection.W_p_x, U_p_a)
+            leap = cell.leap_input(tf.transpose(bias, [1, 0, 2]), projection.leap_key)
         return run_recurrence(
             projection.gru_input,
             cell.recurrent_weights(),
-            cell.gate if cell.gates != "none" else None,
-            by_time(leap_input),
+            cell.gate if cell.is_gated else None,
+            leap,
             by_time(noise),
             by_time(available),
             h_0,
+            retained_0,
             training,
             self.return_sequences,
         )
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Return the mask of the outputs; last states and probabilities have none."""
+        """Return the mask of the outputs; last states, probabilities and gates have none."""
         masks = super().compute_mask(inputs, mask)
-        if not self.return_leap_probabilities:
+        count = self.return_leap_probabilities + self.return_gates
+        if not count:
             return masks
-        return [*(masks if isinstance(masks, list) else [masks]), None]
+        return [*(masks if isinstance(masks, list) else [masks]), *count * [None]]
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shapes of what the layer returns."""
         shapes = super().compute_output_shape(input_shape)
-        if not self.return_leap_probabilities:
+        count = self.return_leap_probabilities + self.return_gates
+        if not count:
             return shapes
         first = input_shape[0] if isinstance(input_shape, list) else input_shape
         shapes = shapes if isinstance(shapes, list) else [shapes]
-        return [*shapes, tf.TensorShape(first)[:2]]
+        return [*shapes, *count * [tf.TensorShape(first)[:2]]]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make an equal layer."""
         config = super().get_config()
         del config["cell"]
         own = self.cell.get_config()
-        names = ("units", "temperature", "leap_bias", "inference_gate", "gates", "seed")
-        config |= {name: own[name] for name in names}
-        config |= {
-            "return_leap_probabilities": self.return_leap_probabilities,
-            "fused": self.fused,
-        }
-        return config
+        shared = inspect.signature(LeapRecurrentCell).parameters.keys() - {"kwargs"}
+        return (
+            config
+            | {name: own[name] for name in own if name in shared}
+            | {
+                "return_leap_probabilities": self.return_leap_probabilities,
+                "return_gates": self.return_gates,
+                "fused": self.fused,
+            }
+        )
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "LeapRecurrentUnit":
@@ -285,17 +320,23 @@ class LeapRecurrentUnit(keras.layers.RNN):
             (ones if available is None else available)[..., None],
         )
 
-        def step(at_step: Any, states: Any) -> tuple[Any, list[tf.Tensor]]:
-            a = list(states[1:])
-            outputs, new_states = self.cell(at_step, states[:1], constants=a, training=training)
-            if not self.return_leap_probabilities:
-                return outputs, new_states
-            if self.cell.gates == "none":
-                leap = tf.zeros_like(outputs[:, :1])
-            else:
-                leap = tf.sigmoid(self.cell.leap_logit(at_step[0], states[0], a[0] if a else None))
-            return tf.concat([outputs, 1 - (1 - leap) * at_step[2]], axis=1), new_states
+        count = len(initial_state)  # of states; the constants follow them
 
+        def step(at_step: Any, states: Any) -> tuple[Any, list[tf.Tensor]]:
+            a = list(states[count:])
+            outputs, new_states = self.cell(at_step, states[:count], constants=a, training=training)
+            leap = gate = tf.zeros_like(outputs[:, :1])
+            if self.cell.is_gated:
+                logit = self.cell.leap_logit(at_step[0], states[:count], a[0] if a else None)
+                leap = tf.sigmoid(logit)
+                gate = self.cell.gate(
+                    *self.cell.gate.at_begin(logit, at_step[1], *states[1:count]), training
+                )
+            of_click = [1 - (1 - leap) * at_step[2]] * self.return_leap_probabilities
+            of_click += [gate] * self.return_gates
+            return tf.concat([outputs, *of_click], axis=1), new_states
+
+        num_of_click = self.return_leap_probabilities + self.return_gates
         last, outputs, states = keras.backend.rnn(
             step,
             at_steps,
@@ -307,67 +348,22 @@ class LeapRecurrentUnit(keras.layers.RNN):
             input_length=inputs.shape[time_axis],
             time_major=self.time_major,
             zero_output_for_mask=self.zero_output_for_mask,
-            return_all_outputs=self.return_sequences or self.return_leap_probabilities,
+            return_all_outputs=self.return_sequences or num_of_click > 0,
         )
         if self.stateful:
-            self.states[0].assign(tf.cast(states[0], self.states[0].dtype))
-        leaps = None
-        if self.return_leap_probabilities:
-            outputs, leaps, last = outputs[..., :-1], outputs[..., -1], last[:, :-1]
-            if self.go_backwards:  # outputs are in the order of the steps
-                leaps = tf.reverse(leaps, [time_axis])
-            if mask is not None:
-                leaps = tf.where(mask, leaps, 1.0)
-        return self._results(outputs if self.return_sequences else last, states[0], leaps)
+            for variable, state in zip(self.states, states, strict=True):
+                variable.assign(tf.cast(state, variable.dtype))
+        units = self.cell.units
+        of_clicks = tf.unstack(outputs[..., units:], num_of_click, axis=-1)
+        if self.go_backwards:  # outputs are in the order of the steps
+            of_clicks = [tf.reverse(values, [time_axis]) for values in of_clicks]
+        if mask is not None:
+            of_clicks = [tf.where(mask, values, 1.0) for values in of_clicks]
+        outputs = outputs[..., :units] if self.return_sequences else last[:, :units]
+        return self._results(outputs, states, of_clicks)
 
-    def _results(self, outputs: tf.Tensor, state: tf.Tensor, leaps: tf.Tensor | None) -> Any:
-        results = [outputs]
-        if self.return_state:
-            results.append(state)
-        if leaps is not None:
-            results.append(leaps)
+    def _results(
+        self, outputs: tf.Tensor, states: Sequence[tf.Tensor], of_clicks: Sequence[tf.Tensor]
+    ) -> Any:
+        results = [outputs, *(states if self.return_state else []), *of_clicks]
         return results[0] if len(results) == 1 else results
-
-
-def gate_inputs(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> list[tf.Tensor]:
-    """Compute the inputs of a GRU's gates for all steps.
-
-    Args:
-      x: float [batch, time, d].
-      kernel: float [d, 3 n], in the order update, reset, candidate.
-      bias: float [3 n].
-
-    Returns:
-      [time, batch, n] for each gate.
-    """
-    over_time = tf.transpose(x, [1, 0, 2])
-    gates = zip(tf.split(kernel, 3, axis=1), tf.split(bias, 3), strict=True)
-    return [tf.tensordot(over_time, part, 1) + part_bias for part, part_bias in gates]
-
-
-def by_time(values: tf.Tensor | None) -> tf.Tensor | None:
-    """Transpose [batch, time] to [time, batch, 1]; None stays None."""
-    return None if values is None else tf.transpose(values)[..., None]
-
-
-def leap_probabilities(
-    logits: tf.Tensor | None,
-    mask: tf.Tensor | None,
-    available: tf.Tensor | None,
-    like: tf.Tensor,
-) -> tf.Tensor:
-    """Compute the probability of leaping over each click, float [batch, time].
-
-    Args:
-      logits: [time, batch, 1]; None without a leap gate.
-      mask: bool [batch, time], False at padding, where the probability is 1.
-      available: [batch, time], 0 for clicks that must be skipped.
-      like: [batch, time, ...], for shape and type.
-    """
-    if logits is None:
-        leaps = tf.zeros(tf.shape(like)[:2], like.dtype)
-    else:
-        leaps = tf.sigmoid(tf.transpose(logits[..., 0]))
-    if available is not None:
-        leaps = 1 - (1 - leaps) * available
-    return leaps if mask is None else tf.where(mask, leaps, 1.0)

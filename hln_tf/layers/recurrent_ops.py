@@ -13,20 +13,19 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from hln_tf.layers.leap_gate import LeapGate
+from hln_tf.layers.leap_logit import LeapInput
 
 
 class RecurrentWeights(NamedTuple):
-    """The weights that meet the hidden state.
+    """The GRU's weights that meet the hidden state.
 
     Attributes:
       U: float [n, 3 n], of the GRU's gates in the order update, reset, candidate.
       c: float [n], bias of the candidate, which the reset gate scales too.
-      w_q: float [n], of the leap logit; None without a leap gate.
     """
 
     U: tf.Tensor
     c: tf.Tensor
-    w_q: tf.Tensor | None = None
 
 
 class GRUStep(NamedTuple):
@@ -54,11 +53,16 @@ class Recurrence(NamedTuple):
       h_last: float [batch, n], the last state.
       states: float [time, batch, n], every h_t; None unless asked for.
       logits: float [time, batch, 1], the leap logits; None without a leap gate.
+      gates: float [time, batch, 1], the gates g, with the straight-through
+        estimator's gradient in training; None without a leap gate.
+      retained: float [batch, 1], the sum of k; None unless the gate `retains_first`.
     """
 
     h_last: tf.Tensor
     states: tf.Tensor | None
     logits: tf.Tensor | None
+    gates: tf.Tensor | None
+    retained: tf.Tensor | None
 
 
 class _Inputs(NamedTuple):
@@ -66,7 +70,7 @@ class _Inputs(NamedTuple):
 
     gru_input: tuple[tf.Tensor, ...]
     weights: RecurrentWeights
-    leap_input: tf.Tensor | None
+    leap: LeapInput | None
     available: tf.Tensor | None
     h_0: tf.Tensor | None
 
@@ -101,10 +105,11 @@ def run_recurrence(
     gru_input: Sequence[tf.Tensor],
     weights: RecurrentWeights,
     gate: LeapGate | None = None,
-    leap_input: tf.Tensor | None = None,
+    leap: LeapInput | None = None,
     noise: tf.Tensor | None = None,
     available: tf.Tensor | None = None,
     h_0: tf.Tensor | None = None,
+    retained_0: tf.Tensor | None = None,
     training: bool | None = None,
     return_states: bool = False,
 ) -> Recurrence:
@@ -117,44 +122,46 @@ def run_recurrence(
       gru_input: [time, batch, n] for each of the GRU's gates.
       weights: Those that meet the hidden state.
       gate: The leap gate; None for a GRU.
-      leap_input: [time, batch, 1], the leap logit's part without h_{t-1}.
+      leap: What the leap logits need in addition to the state.
       noise: [time, batch, 1], logistic, where the gate is sampled.
       available: [time, batch, 1], 0 at padding and where a click must be
         skipped, else 1; None where all are available.
       h_0: [batch, n], the initial state; None for zeros.
+      retained_0: [batch, 1], the sum of k before; None for zeros.
       training: Whether a gradient is needed; the gate is then sampled.
       return_states: Whether to return every state.
     """
-    inputs = _Inputs(tuple(gru_input), weights, leap_input, available, h_0)
+    inputs = _Inputs(tuple(gru_input), weights, leap, available, h_0)
     if not training:
-        arrays = _forward(inputs, gate, noise, is_sampled=False, saved=int(return_states))
+        arrays = _forward(
+            inputs, gate, noise, retained_0, is_sampled=False, saved=int(return_states)
+        )
         states = arrays.made[0] if return_states else None
-        return Recurrence(arrays.h_last, states, arrays.logits)
+        return Recurrence(arrays.h_last, states, arrays.logits, arrays.gates, arrays.retained_last)
 
     flat = [tensor for tensor in tf.nest.flatten(inputs) if tensor is not None]
 
     @tf.custom_gradient
-    def run(*tensors: tf.Tensor) -> tuple[list[tf.Tensor], Any]:
+    def run(*tensors: tf.Tensor) -> tuple[Any, Any]:
         given = _unflatten(inputs, tensors)
-        arrays = _forward(given, gate, noise, is_sampled=True, saved=len(GRUStep._fields))
-        outputs = [arrays.h_last]
-        if return_states:
-            outputs.append(arrays.made[0])
-        if gate is not None:
-            outputs.append(arrays.logits)
+        arrays = _forward(
+            given, gate, noise, retained_0, is_sampled=True, saved=len(GRUStep._fields)
+        )
+        states = arrays.made[0] if return_states else None
+        outputs = arrays.h_last, states, arrays.logits, arrays.gates, arrays.retained_last
+        is_made = [output is not None for output in outputs]
 
-        def gradient(*d_outputs: tf.Tensor) -> list[tf.Tensor]:
-            d_last, *others = d_outputs
-            d_states = others.pop(0) if return_states else None
-            d_logits = others.pop(0) if gate is not None else None
-            d_inputs = _backward(given, gate, noise, arrays, d_last, d_states, d_logits)
+        def gradient(*d_made: tf.Tensor) -> list[tf.Tensor]:
+            remaining = iter(d_made)
+            d_outputs = Recurrence(*(next(remaining) if made else None for made in is_made))
+            d_inputs = _backward(given, gate, noise, arrays, d_outputs)
             return [tensor for tensor in tf.nest.flatten(d_inputs) if tensor is not None]
 
-        return outputs, gradient
+        return [output for output in outputs if output is not None], gradient
 
     h_last, *others = run(*flat)
     states = others.pop(0) if return_states else None
-    return Recurrence(h_last, states, others.pop(0) if gate is not None else None)
+    return Recurrence(h_last, states, *others, *[None] * (3 - len(others)))
 
 
 def _unflatten(inputs: _Inputs, tensors: Sequence[tf.Tensor]) -> _Inputs:
@@ -168,60 +175,79 @@ class _Arrays(NamedTuple):
     """Everything that the forward loop makes; `made` are h_t and `GRUStep` but for its h.
 
     They are tensors and no arrays of them: a SavedModel can store the former.
+    `retained` is the sum of k before each step.
     """
 
     h_last: tf.Tensor
-    logits: tf.Tensor | None
     made: list[tf.Tensor]
+    logits: tf.Tensor | None = None
+    gates: tf.Tensor | None = None
+    retained: tf.Tensor | None = None
+    retained_last: tf.Tensor | None = None
 
 
 def _forward(
-    inputs: _Inputs, gate: LeapGate | None, noise: tf.Tensor | None, is_sampled: bool, saved: int
+    inputs: _Inputs,
+    gate: LeapGate | None,
+    noise: tf.Tensor | None,
+    retained_0: tf.Tensor | None,
+    is_sampled: bool,
+    saved: int,
 ) -> _Arrays:
     """Run the loop; of the values that a step makes, the first `saved` are stored."""
-    gru_input, weights, leap_input, available, h_0 = inputs
+    gru_input, weights, leap, available, h_0 = inputs
     time, batch = tf.unstack(tf.shape(gru_input[0])[:2])
-    kernels, w_q = gate_kernels(weights.U), weights.w_q
-    units = weights.c.shape[0]
-    is_gated = gate is not None
+    kernels, units, dtype = gate_kernels(weights.U), weights.c.shape[0], gru_input[0].dtype
 
-    def leap_logit(t: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
-        assert leap_input is not None and w_q is not None
-        return leap_input[t] + tf.matmul(h, w_q[:, None])
-
-    def retained(t: tf.Tensor, logit: tf.Tensor | None) -> tf.Tensor | None:
-        if gate is None:
-            return None if available is None else available[t]
-        at_t = None if noise is None else noise[t]
-        g = gate.hard(logit, at_t) if is_sampled else gate(logit, at_t, False)
-        return 1 - g if available is None else (1 - g) * available[t]
+    def gate_values(logit: tf.Tensor, at_t: tf.Tensor | None) -> tf.Tensor:
+        assert gate is not None
+        return gate.hard(logit, at_t) if is_sampled else gate(logit, at_t, False)
 
     def step(
-        t: tf.Tensor, h: tf.Tensor, products: list[tf.Tensor], logit: Any, arrays: Any
-    ) -> tuple[tf.Tensor, Any]:
+        t: tf.Tensor, h: tf.Tensor, retained: Any, products: Any, logit: Any, arrays: Any
+    ) -> tuple[tf.Tensor, Any, Any]:
         made = gru_step(h, [part[t] for part in gru_input], products, weights.c)
-        k = retained(t, logit)
+        k = None if available is None else available[t]
+        of_gate = []
+        if gate is not None:
+            at_t = None if noise is None else noise[t]
+            logit, at_t = gate.at_begin(logit, at_t, *retained)
+            of_gate = [logit, *retained]
+            passed = 1 - gate_values(logit, at_t)
+            k = passed if k is None else passed * k
         h = made.h if k is None else (1 - k) * h + k * made.h
-        parts = [h, *made[1:]][:saved] + ([logit] if is_gated else [])
-        return h, [array.write(t, part) for array, part in zip(arrays, parts, strict=True)]
+        parts = [h, *made[1:]][:saved] + of_gate
+        arrays = [array.write(t, part) for array, part in zip(arrays, parts, strict=True)]
+        return h, [before + k for before in retained], arrays
 
-    def body(t: tf.Tensor, h: tf.Tensor, arrays: Any) -> Any:
+    def body(t: tf.Tensor, h: tf.Tensor, retained: Any, arrays: Any) -> Any:
         products = [tf.matmul(h, kernel) for kernel in kernels]
-        return t + 1, *step(t, h, products, leap_logit(t, h) if is_gated else None, arrays)
+        logit = None if leap is None else leap.at(t).logit(h)
+        return t + 1, *step(t, h, retained, products, logit, arrays)
 
-    arrays = _arrays(time, saved * [units] + ([1] if is_gated else []), gru_input[0].dtype)
+    retained = []
+    if gate is not None and gate.retains_first:
+        retained = [tf.zeros([batch, 1], dtype) if retained_0 is None else retained_0]
+    of_gate = 0 if gate is None else 1 + len(retained)
+    arrays = _arrays(time, saved * [units] + of_gate * [1], dtype)
     first = tf.constant(0)
     if h_0 is None:
-        h = tf.zeros([batch, units], gru_input[0].dtype)
-        logit = leap_input[0] if is_gated else None  # type: ignore[index]
-        h, arrays = step(first, h, 3 * [h], logit, arrays)
+        h = tf.zeros([batch, units], dtype)
+        logit = None if leap is None else leap.bias[0]
+        h, retained, arrays = step(first, h, retained, 3 * [h], logit, arrays)
         first += 1
     else:
         h = h_0
     h.set_shape([None, units])
-    _, h_last, arrays = tf.while_loop(lambda t, *_: t < time, body, (first, h, arrays))
-    stacked = [array.stack() for array in arrays]
-    return _Arrays(h_last, stacked[-1] if is_gated else None, stacked[:saved])
+    _, h_last, retained, arrays = tf.while_loop(
+        lambda t, *_: t < time, body, (first, h, retained, arrays)
+    )
+    made = [array.stack() for array in arrays]
+    if gate is None:
+        return _Arrays(h_last, made)
+    logits, *before = made[saved:]
+    gates = gate_values(*gate.at_begin(logits, noise, *before))
+    return _Arrays(h_last, made[:saved], logits, gates, *before, *retained)
 
 
 def _backward(
@@ -229,19 +255,24 @@ def _backward(
     gate: LeapGate | None,
     noise: tf.Tensor | None,
     arrays: _Arrays,
-    d_last: tf.Tensor,
-    d_states: tf.Tensor | None,
-    d_logits: tf.Tensor | None,
+    d_outputs: Recurrence,
 ) -> _Inputs:
     """Compute the gradients by all inputs."""
-    gru_input, weights, _, available, h_0 = inputs
-    made, kernels, w_q = arrays.made, gate_kernels(weights.U), weights.w_q
+    gru_input, weights, leap, available, h_0 = inputs
+    made, kernels = arrays.made, gate_kernels(weights.U)
     time, dtype = tf.shape(gru_input[0])[0], gru_input[0].dtype
-    g = slope = None
+    # The states before the steps that have one: without h_0 the first step starts from zero.
+    since = 1 if h_0 is None else 0
+    before = made[0][:-1] if h_0 is None else tf.concat([h_0[None], made[0][:-1]], axis=0)
+    slope = by_h = None
     if gate is not None:
-        g, slope = gate.hard(arrays.logits, noise), gate.slope(arrays.logits, noise)
+        assert leap is not None
+        slope = gate.slope(arrays.logits, noise, arrays.retained)
+        # What comes from outside by the logits and the gates, both to the logits.
+        d_logits = slope * d_outputs.gates + gate.where_begun(d_outputs.logits, arrays.retained)
+        by_h = leap.at(slice(since, None)).slope(before)
 
-    def step(t: tf.Tensor, d_h: tf.Tensor, before: tf.Tensor, arrays: Any) -> Any:
+    def step(t: tf.Tensor, d_h: tf.Tensor, before: tf.Tensor, arrays_: Any) -> Any:
         """Compute the gradients by the parts of h_t; those by h_{t-1} without the products'."""
         update, reset, candidate, recurrent = (part[t] for part in made[1:])
         away = (1 - update) * (before - candidate)  # h_{t-1} less the GRU's state
@@ -249,7 +280,7 @@ def _backward(
         if gate is None:
             k = None if available is None else available[t]
         else:
-            passed = 1 - g[t]  # type: ignore[index]
+            passed = 1 - arrays.gates[t]  # type: ignore[index]
             k = passed if available is None else passed * available[t]
         if gate is not None or available is not None:
             d_k = -tf.reduce_sum(d_h * away, axis=1, keepdims=True)
@@ -265,49 +296,52 @@ def _backward(
         d_recurrent = d_candidate * reset
         d_reset = d_recurrent * recurrent * (1 - reset)
         parts = (d_update, d_reset, d_candidate, d_recurrent, *d_gates)
-        arrays = [array.write(t, part) for array, part in zip(arrays, parts, strict=True)]
+        arrays_ = [array.write(t, part) for array, part in zip(arrays_, parts, strict=True)]
         direct = d_gru * update if k is None else (d_h - d_gru) + d_gru * update
-        return direct, d_logit, (d_update, d_reset, d_recurrent), arrays
+        return direct, d_logit, (d_update, d_reset, d_recurrent), arrays_
 
-    def chain(t: tf.Tensor, d_h: tf.Tensor, before: tf.Tensor, arrays: Any) -> Any:
+    def chain(t: tf.Tensor, d_h: tf.Tensor, before: tf.Tensor, arrays_: Any) -> Any:
         """Compute the gradient by h_{t-1}."""
-        direct, d_logit, d_products, arrays = step(t, d_h, before, arrays)
+        direct, d_logit, d_products, arrays_ = step(t, d_h, before, arrays_)
         by_products = zip(d_products, kernels, strict=True)
         through = [tf.matmul(d, kernel, transpose_b=True) for d, kernel in by_products]
-        if w_q is not None:
-            through.append(d_logit * w_q)
-        return tf.add_n([direct, *through]), arrays
+        if by_h is not None:
+            through.append(d_logit * (by_h if by_h.shape.rank == 1 else by_h[t - since]))
+        return tf.add_n([direct, *through]), arrays_
 
-    def body(t: tf.Tensor, d_h: tf.Tensor, arrays: Any) -> Any:
-        d_h, arrays = chain(t, d_h, made[0][t - 1], arrays)
-        return t - 1, d_h if d_states is None else d_h + d_states[t - 1], arrays
+    def body(t: tf.Tensor, d_h: tf.Tensor, arrays_: Any) -> Any:
+        d_h, arrays_ = chain(t, d_h, made[0][t - 1], arrays_)
+        d_states = d_outputs.states
+        return t - 1, d_h if d_states is None else d_h + d_states[t - 1], arrays_
 
     widths = 4 * [weights.c.shape[0]]
     widths += [1] * ((gate is not None) + (available is not None))
-    if d_states is not None:
-        d_last += d_states[-1]
+    d_last = d_outputs.h_last
+    if d_outputs.states is not None:
+        d_last += d_outputs.states[-1]
     loop = (time - 1, d_last, _arrays(time, widths, dtype))
     _, d_h, results = tf.while_loop(lambda t, *_: t > 0, body, loop)
     d_h_0 = None
     if h_0 is None:
         *_, results = step(tf.constant(0), d_h, tf.zeros_like(d_last), results)
-        before, since = made[0][:-1], 1
     else:
         d_h_0, results = chain(tf.constant(0), d_h, h_0, results)
-        before, since = tf.concat([h_0[None], made[0][:-1]], axis=0), 0
     d_update, d_reset, d_candidate, d_recurrent, *d_gates = (array.stack() for array in results)
-    d_leap_input = d_gates.pop(0) if gate is not None else None
     d_kernels = [
         tf.tensordot(before, d[since:], [[0, 1], [0, 1]]) for d in (d_update, d_reset, d_recurrent)
     ]
-    d_w_q = None
-    if w_q is not None:
-        d_w_q = tf.reduce_sum(before * d_leap_input[since:], axis=[0, 1])  # type: ignore[index]
     d_weights = RecurrentWeights(
-        tf.concat(d_kernels, axis=1), tf.reduce_sum(d_recurrent, axis=[0, 1]), d_w_q
+        tf.concat(d_kernels, axis=1), tf.reduce_sum(d_recurrent, axis=[0, 1])
     )
+    d_leap = None
+    if leap is not None:
+        d_logit = d_gates.pop(0)
+        d_leap = leap.at(slice(since, None)).gradients(before, d_logit[since:])
+        if d_leap.key is not None:
+            d_leap = d_leap._replace(key=tf.pad(d_leap.key, [[since, 0], [0, 0], [0, 0]]))
+        d_leap = d_leap._replace(bias=d_logit)
     d_available = d_gates.pop(0) if available is not None else None
-    return _Inputs((d_update, d_reset, d_candidate), d_weights, d_leap_input, d_available, d_h_0)
+    return _Inputs((d_update, d_reset, d_candidate), d_weights, d_leap, d_available, d_h_0)
 
 
 def _arrays(time: tf.Tensor, widths: Sequence[int], dtype: tf.DType) -> list[tf.TensorArray]:

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from hln_tf.data.sessions import Sessions
-from hln_tf.layers.choices import SCORE_MEGABYTES
+from hln_tf.layers.choices import SCORE_MEGABYTES, SHORTEST
 from hln_tf.layers.item_table import gather_with_shared_gradient, item_rows, mask_padding
 from hln_tf.layers.seeds import SeedGenerator
 from hln_tf.layers.sharding import Seed, sample_rows, weigh_part
@@ -20,9 +20,6 @@ from hln_tf.tasks.retrieval import FullCatalogueRetrieval
 
 # Separates the dropout of item embeddings from other noise with the same seed.
 ITEM_DROPOUT = 0x44524F50
-
-# Embeddings below this length are not normalised to length 1.
-SHORTEST = 0.1
 
 
 class SessionEncoder(SessionScorer):

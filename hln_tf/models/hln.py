@@ -5,10 +5,11 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from hln_tf.layers.leap_recurrent_unit import LeapRecurrentUnit, leap_probabilities
+from hln_tf.layers.leap_recurrent_unit import LeapRecurrentUnit
 from hln_tf.layers.preference_manager import PreferenceManager
 from hln_tf.layers.relaxed_bernoulli import logistic_noise
 from hln_tf.layers.sharding import Seed, sample_rows
+from hln_tf.layers.time_major import gates_of_clicks, leap_probabilities
 from hln_tf.models.base import Preferences
 from hln_tf.models.encoder import SessionEncoder
 from hln_tf.models.settings import HLNSettings
@@ -24,6 +25,10 @@ class HLN(SessionEncoder):
     L passes of one Leap Recurrent Unit run over the session; each may leap over
     clicks, and each sees the aggregate a_{l-1} of the preferences before it.
     The last aggregate, projected to item space by W, is the query (eq. 1-6).
+
+    With `leap_gate="predictive"` a pass leaps over the clicks that its preference
+    would not have predicted, by the score that eq. 6 and 7 give them, and with
+    `exclusive_groups` a click that a pass retained is in no later pass's group.
 
     Args:
       num_items: Size of the catalogue.
@@ -57,10 +62,17 @@ class HLN(SessionEncoder):
             inference_gate=settings.inference_gate,
             gates=settings.gates,
             seed=self.seed,
+            leap_gate=settings.leap_gate,
+            leap_threshold=settings.leap_threshold,
+            leap_slope=settings.leap_slope,
+            normalize=settings.normalize,
             return_leap_probabilities=True,
+            return_gates=True,
         )
         self.preference_manager = PreferenceManager(settings.aggregation)
         self.W = self.add_weight(name="W", shape=(d, n), initializer="glorot_uniform")
+        # A predictive gate scores clicks as eq. 6 and 7 score items.
+        self.leap_recurrent_unit.cell.tie(self.W, self.scale if settings.normalize else None)
 
     def encode_embeddings(
         self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
@@ -97,15 +109,24 @@ class HLN(SessionEncoder):
         noise = self.noise(tf.shape(items), training, seed)
         projection = unit.project(x) if unit.fused else None
         a = tf.zeros([tf.shape(items)[0], self.settings.hidden_dim], x.dtype)
+        free = None  # 1 for clicks that no pass has retained yet, where groups are exclusive
         preferences, leaps = [], []
         for group in range(self.settings.num_groups):
             if projection is None:
-                h_last, leap = unit(
-                    x, constants=[a], mask=mask, training=training, noise=noise[group]
+                h_last, leap, gates = unit(
+                    x,
+                    constants=[a],
+                    mask=mask,
+                    training=training,
+                    noise=noise[group],
+                    available=free,
                 )
             else:  # the passes share the projection
-                result = unit.run_pass(projection, a, mask, training, noise[group])
-                h_last, leap = result.h_last, leap_probabilities(result.logits, mask, None, x)
+                result = unit.run_pass(projection, a, mask, training, noise[group], free)
+                h_last, leap = result.h_last, leap_probabilities(result.logits, mask, free, x)
+                gates = gates_of_clicks(result.gates, mask, x)
+            if self.settings.exclusive_groups:
+                free = gates if free is None else free * gates
             preferences.append(h_last)
             leaps.append(leap)
             a = self.preference_manager(preferences)
@@ -143,7 +164,7 @@ class HLN(SessionEncoder):
         return Preferences(queries, 1 - leaps)
 
     def retention(self, items: tf.Tensor) -> tf.Tensor:
-        """Compute each click's retention 1 - p_{l,t} in each group.
+        """Compute each click's retention 1 - p_{l,t} in each group, times what is free for it.
 
         Args:
           items: int32 [batch, time], padded with 0.

@@ -4,7 +4,7 @@ import dataclasses
 
 from hln_tf.common.errors import SettingError
 from hln_tf.common.settings import Range, checked, setting
-from hln_tf.layers.choices import AGGREGATIONS, GATES, INFERENCE_GATES
+from hln_tf.layers.choices import AGGREGATIONS, GATES, INFERENCE_GATES, LEAP_GATES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,11 +61,33 @@ class HLNSettings(EncoderSettings):
         "leap omits the preference gate of eq. 1, none the leap gate too: a GRU",
         choices=GATES,
     )
+    leap_gate: str = setting(
+        "additive",
+        "leap logit: additive is eq. 2, predictive leaps over clicks that the preference would not "
+        "have predicted, combined adds both",
+        choices=LEAP_GATES,
+        search=LEAP_GATES,
+    )
+    leap_threshold: float = setting(
+        2.0,
+        "initial theta of the predictive gate, which leaps where alpha times the score is less",
+    )
+    leap_slope: float = setting(1.0, "initial alpha of the predictive gate")
+    exclusive_groups: bool = setting(
+        False, "each click is in one preference group at most, the first that retains it"
+    )
     inference_gate: str = setting(
         "hard",
         "leap gate at inference; sampled makes scores depend on the batch",
         choices=INFERENCE_GATES,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.gates == "leap" and self.leap_gate == "predictive":
+            raise SettingError(
+                "gates", self.gates, "both or none: the predictive leap gate has no preference gate"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

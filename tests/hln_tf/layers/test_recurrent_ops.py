@@ -3,9 +3,11 @@ import pytest
 import tensorflow as tf
 
 from hln_tf.layers.leap_gate import LeapGate
+from hln_tf.layers.leap_logit import LeapInput
 from hln_tf.layers.recurrent_ops import RecurrentWeights, gate_kernels, gru_step, run_recurrence
 
-BATCH, N = 5, 4
+BATCH, N, D = 5, 4, 3
+PREDICTIVE = LeapGate(0.6, retains_first=True)
 
 
 def make_inputs(time):
@@ -16,7 +18,9 @@ def make_inputs(time):
         "U": (N, 3 * N),
         "c": (N,),
         "w_q": (N,),
-        "leap_input": (time, BATCH, 1),
+        "bias": (time, BATCH, 1),
+        "key": (time, BATCH, N),
+        "W": (D, N),
         "h_0": (BATCH, N),
     }
     inputs = {name: random.normal(0.0, 0.7, shape) for name, shape in shapes.items()}
@@ -26,30 +30,50 @@ def make_inputs(time):
 
 
 def step_by_step(inputs, gate, noise):
-    """The last state, all states and the logits by the definition, for automatic gradients."""
+    """The results by the definition, for automatic gradients."""
     h = inputs.get("h_0", tf.zeros([BATCH, N]))
-    states, logits = [], []
+    retained = tf.zeros([BATCH, 1])
+    states, logits, gates = [], [], []
     for t in range(noise.shape[0]):
         products = [tf.matmul(h, kernel) for kernel in gate_kernels(inputs["U"])]
         k = tf.ones([BATCH, 1])
         if gate is not None:
-            logits.append(inputs["leap_input"][t] + tf.matmul(h, inputs["w_q"][:, None]))
-            k -= gate(logits[-1], noise[t], training=True)
+            logit = inputs["bias"][t]
+            if "w_q" in inputs:
+                logit += tf.matmul(h, inputs["w_q"][:, None])
+            if "key" in inputs:
+                score = tf.reduce_sum(h * inputs["key"][t], axis=1, keepdims=True)
+                if "W" in inputs:
+                    query = tf.matmul(h, inputs["W"], transpose_b=True)
+                    score /= tf.maximum(tf.norm(query, axis=1, keepdims=True), 0.1)
+                logit += score
+            if gate.retains_first:
+                has_begun = retained >= 0.5
+                logits.append(tf.where(has_begun, logit, -12.0))
+                gates.append(tf.where(has_begun, gate(logit, noise[t], training=True), 0.0))
+            else:
+                logits.append(logit)
+                gates.append(gate(logit, noise[t], training=True))
+            k -= gates[-1]
         if "available" in inputs:
             k *= inputs["available"][t]
         gru = gru_step(h, inputs["gru_input"][:, t], products, inputs["c"]).h
         h = (1 - k) * h + k * gru
+        retained += tf.stop_gradient(k)
         states.append(h)
-    return {"h_last": h, "states": tf.stack(states), "logits": tf.stack(logits) if gate else None}
+    results = {"h_last": h, "states": tf.stack(states), "retained": retained}
+    if gate is not None:
+        results |= {"logits": tf.stack(logits), "gates": tf.stack(gates)}
+    return results
 
 
 def all_at_once(inputs, gate, noise, return_states):
-    weights = RecurrentWeights(inputs["U"], inputs["c"], inputs["w_q"] if gate else None)
+    leap = LeapInput(inputs["bias"], *(inputs.get(name) for name in ("w_q", "key", "W")))
     return run_recurrence(
         tf.unstack(inputs["gru_input"]),
-        weights,
+        RecurrentWeights(inputs["U"], inputs["c"]),
         gate,
-        inputs["leap_input"] if gate else None,
+        leap if gate else None,
         noise if gate else None,
         inputs.get("available"),
         inputs.get("h_0"),
@@ -61,21 +85,34 @@ def all_at_once(inputs, gate, noise, return_states):
 @pytest.mark.parametrize("time", [1, 6])
 @pytest.mark.parametrize("absent", [(), ("h_0",), ("available",), ("h_0", "available")])
 @pytest.mark.parametrize(
-    ("gate", "used"),
+    ("gate", "without", "used"),
     [
-        (LeapGate(0.6), ["h_last"]),
-        (LeapGate(0.6), ["states"]),
-        (LeapGate(0.6), ["logits"]),
-        (LeapGate(0.6), ["h_last", "states", "logits"]),
-        (None, ["h_last"]),
-        (None, ["h_last", "states"]),
+        (LeapGate(0.6), ("key", "W"), ["h_last"]),
+        (LeapGate(0.6), ("key", "W"), ["states"]),
+        (LeapGate(0.6), ("key", "W"), ["logits"]),
+        (LeapGate(0.6), ("key", "W"), ["gates"]),
+        (LeapGate(0.6), ("key", "W"), ["h_last", "states", "logits", "gates"]),
+        (PREDICTIVE, ("w_q", "W"), ["h_last"]),
+        (PREDICTIVE, ("w_q", "W"), ["gates"]),
+        (PREDICTIVE, ("w_q", "W"), ["h_last", "states", "logits", "gates"]),
+        (PREDICTIVE, ("w_q",), ["h_last", "states", "logits", "gates"]),
+        (PREDICTIVE, (), ["h_last", "states", "logits", "gates"]),
+        (PREDICTIVE, ("W",), ["h_last", "states", "logits", "gates"]),
+        (None, ("bias", "key", "w_q", "W"), ["h_last"]),
+        (None, ("bias", "key", "w_q", "W"), ["h_last", "states"]),
     ],
 )
-def test_gradient_is_that_of_the_tape_over_single_steps(gate, used, absent, time):
+def test_gradient_is_that_of_the_tape_over_single_steps(gate, without, used, absent, time):
     inputs, noise = make_inputs(time)
-    inputs = {name: value for name, value in inputs.items() if name not in absent}
+    bias = inputs["bias"]
+    inputs = {name: value for name, value in inputs.items() if name not in absent + without}
     random = np.random.default_rng(1)
-    shapes = {"h_last": (BATCH, N), "states": (time, BATCH, N), "logits": (time, BATCH, 1)}
+    shapes = {
+        "h_last": (BATCH, N),
+        "states": (time, BATCH, N),
+        "logits": (time, BATCH, 1),
+        "gates": (time, BATCH, 1),
+    }
     # Weights that no symmetry of the sum can hide a mistake behind.
     weights = {name: random.normal(size=shapes[name]).astype(np.float32) for name in used}
 
@@ -89,7 +126,7 @@ def test_gradient_is_that_of_the_tape_over_single_steps(gate, used, absent, time
         return [outputs[name] for name in used] + gradients
 
     expected = outputs_and_gradients(lambda: step_by_step(inputs, gate, noise))
-    run = lambda: all_at_once(inputs, gate, noise, "states" in used)  # noqa: E731
+    run = lambda: all_at_once({"bias": bias} | inputs, gate, noise, "states" in used)  # noqa: E731
     for found in (outputs_and_gradients(run), tf.function(outputs_and_gradients)(run)):
         for ours, definitions in zip(found, expected, strict=True):
             np.testing.assert_allclose(ours, definitions, rtol=1e-4, atol=1e-5)

@@ -19,6 +19,7 @@ HEADER = (
     "program",
     "compile s",
     "ms/step, min / median",
+    "ms/step, waiting for each",
     "examples/s, best / median",
     "TFLOP/s",
     "of peak",
@@ -37,7 +38,8 @@ class Measured(NamedTuple):
     Attributes:
       program: The program.
       compile_seconds: Time of its compilation.
-      seconds: Mean time of a step in each round.
+      seconds: Mean time of a step in each round that does not wait for results.
+      waiting_seconds: The same of the rounds that do, after each step.
       launches: What its module launches.
       deviation: The largest deviation from the CPU as a multiple of the one allowed.
       deviates: Output that deviates most.
@@ -46,6 +48,7 @@ class Measured(NamedTuple):
     program: Program
     compile_seconds: float
     seconds: list[float]
+    waiting_seconds: list[float]
     launches: Launches
     deviation: float
     deviates: str
@@ -58,12 +61,14 @@ class Measured(NamedTuple):
     def row(self, peak: float) -> list[str]:
         """Format a row under `HEADER`; `peak` is in operations per second."""
         best, median = min(self.seconds), statistics.median(self.seconds)
+        waiting = self.waiting_seconds
         rate = self.program.operations / best
         loops = collections.Counter(self.launches.loops)
         return [
             self.program.name,
             f"{self.compile_seconds:.1f}",
             f"{1e3 * best:.3f} / {1e3 * median:.3f}",
+            f"{1e3 * min(waiting):.3f} / {1e3 * statistics.median(waiting):.3f}",
             f"{self.program.examples / best:,.0f} / {self.program.examples / median:,.0f}",
             f"{rate / 1e12:.2f}",
             f"{100 * rate / peak:.1f} %",
@@ -84,14 +89,14 @@ def execute(directory: Path, program: Program, steps: int, rounds: int) -> Measu
     """Compile a program, compare its results with the CPU's and measure its steps.
 
     The steps of a round follow each other without a look at their results, as in
-    a training loop that reads the loss now and then; updates go from each to the
-    next.
+    a training loop that reads the loss now and then; those of every other round
+    wait for the first result of each. Updates go from each step to the next.
 
     Args:
       directory: The directory of programs.
       program: The program.
       steps: Steps in a round.
-      rounds: Number of rounds.
+      rounds: Number of rounds of either kind.
 
     Raises:
       ProgramError: A file of the program is missing or damaged.
@@ -107,16 +112,20 @@ def execute(directory: Path, program: Program, steps: int, rounds: int) -> Measu
     deviation, deviates = program.deviation(
         [np.asarray(result) for result in results], _read_reference(directory / program.reference)
     )
-    seconds = []
-    for _ in range(rounds):
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    for is_waiting in rounds * [False, True]:
         started = time.perf_counter()
         for _ in range(steps):
             results = run.execute(arguments)
             arguments = program.next_arguments(arguments, results)
+            if is_waiting:
+                np.asarray(results[0])
         jax.block_until_ready(results)
-        seconds.append((time.perf_counter() - started) / steps)
+        seconds[is_waiting].append((time.perf_counter() - started) / steps)
     launches = count_launches(run.hlo_modules()[0].to_string())
-    return Measured(program, compile_seconds, seconds, launches, deviation, deviates)
+    return Measured(
+        program, compile_seconds, seconds[False], seconds[True], launches, deviation, deviates
+    )
 
 
 def _compile(path: Path) -> Any:

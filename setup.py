@@ -63,6 +63,7 @@ setup(
             *EXTRAS["plots"],
             *EXTRAS["serving"],
             "hypothesis>=6.100",
+            "jax>=0.10",
             "mypy>=1.15",
             "pandas>=2.2",
             "playwright>=1.50",

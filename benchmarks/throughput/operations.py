@@ -15,9 +15,12 @@ from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import read_sessions
 from hln_tf.layers.catalogue_scores import catalogue_top_k
 from hln_tf.models import HLN, SessionEncoder, SessionScorer
+from hln_tf.retrieval import ServingSettings
+from hln_tf.retrieval.index import CandidateRanker
 from hln_tf.tasks import FullSoftmax
 from hln_tf.training import TrainingSettings
 from hln_tf.training.evaluation import evaluate
+from hln_tf.training.gradients import replica_gradients
 from hln_tf.training.trainer import compile_step, make_optimizer
 
 
@@ -37,6 +40,36 @@ def create_hln(num_items: int, seed: int, precision: str = "float32") -> HLN:
 def training_step(model: SessionEncoder, settings: TrainingSettings) -> Callable[..., None]:
     """Compile a training step, a function of `items`, `target` and `seed`."""
     return compile_step(model, make_optimizer(settings), keras.metrics.Mean())
+
+
+class NoiseGivenHLN(HLN):
+    """HLN whose gates' noise, [L, batch, time], is given as the seed.
+
+    Random numbers of one seed differ between TensorFlow and XLA, so they are an
+    input of a step that runs as both. Dropout is not supported.
+    """
+
+    def noise(self, shape: tf.Tensor, training: bool, seed: Any) -> tf.Tensor:
+        """Return the noise that is given; in evaluation see `HLN`."""
+        return seed if training else super().noise(shape, training, seed)
+
+
+def training_step_with_noise(model: NoiseGivenHLN, optimizer: Any) -> Callable[..., tf.Tensor]:
+    """Make the training loop's step, a function of `items`, `target` and `noise` to the loss."""
+
+    def train_step(items: tf.Tensor, target: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+        loss, gradients = replica_gradients(
+            model, {"items": items, "target": target, "seed": noise}
+        )
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return loss
+
+    return train_step
+
+
+def create_ranker(model: SessionScorer, k: int) -> CandidateRanker:
+    """Create the part of a server's graph from item indices to the k best items."""
+    return CandidateRanker(model, None, ServingSettings(k=k))
 
 
 def optimizer(settings: TrainingSettings) -> Any:

@@ -185,18 +185,20 @@ def catalogue_top_k(
     """
     candidates = tf.convert_to_tensor(candidates)
     batch = tf.shape(query)[0]
-    width = chunk_width(tf.shape(candidates)[0], batch, megabytes)
+    # At least k, so that the first chunk has k results and every chunk leaves as many.
+    width = tf.maximum(chunk_width(tf.shape(candidates)[0], batch, megabytes), k)
 
     def merge(scores: tf.Tensor, first: tf.Tensor, state: Any) -> Any:
         values, indices = state
+        k = tf.shape(values)[1]  # a shape is a constant in XLA, a captured tensor is not
         found, place = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))
         # Earlier ones come first: of equal values `top_k` takes the first.
         values, indices = tf.concat([values, found], 1), tf.concat([indices, place + first], 1)
-        values, order = tf.math.top_k(values, tf.minimum(k, tf.shape(values)[1]))
+        values, order = tf.math.top_k(values, k)
         return values, tf.gather(indices, order, batch_dims=1)
 
-    nothing = tf.zeros([batch, 0], query.dtype), tf.zeros([batch, 0], tf.int32)
-    return _over_chunks(query, candidates, width, merge, nothing)
+    of_first = tuple(tf.math.top_k(_product(query, _chunk(candidates, 0, width)), k))
+    return _over_chunks(query, candidates, width, merge, of_first, first=width)
 
 
 def _over_chunks(
@@ -205,27 +207,39 @@ def _over_chunks(
     width: tf.Tensor,
     step: Callable[[tf.Tensor, tf.Tensor, Any], Any],
     state: Any,
+    first: int | tf.Tensor = 0,
 ) -> Any:
     """Fold `state = step(scores, first, state)` over the chunks of the catalogue.
 
-    `scores` are those of the items from `first` on that were in no chunk before.
+    `scores` are those of the items from `first` on that were in no chunk before:
+    of a last chunk that overlaps the one before it, its end. That chunk is not
+    part of the loop, so all shapes follow from those of the inputs, as XLA needs.
     """
     items = tf.shape(candidates)[0]
+    whole = items // width * width
 
     def body(first: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any]:
-        start = tf.minimum(first, items - width)
-        scores = _product(query, candidates[start : start + width])
-        return first + width, step(scores[:, first - start :], first, state)
+        scores = _product(query, _chunk(candidates, first, width))
+        return first + width, step(scores, first, state)
 
     unknown = tf.nest.map_structure(lambda part: tf.TensorShape([None] * part.shape.rank), state)
     _, state = tf.while_loop(
-        lambda first, _: first < items,
+        lambda first, _: first < whole,
         body,
-        (tf.zeros([], tf.int32), state),
+        (tf.convert_to_tensor(first), state),
         shape_invariants=(tf.TensorShape([]), unknown),
         parallel_iterations=1,  # more would hold the scores of several chunks
     )
-    return state
+
+    def with_rest() -> Any:
+        scores = _product(query, _chunk(candidates, items - width, width))
+        return step(scores[:, whole - (items - width) :], whole, state)
+
+    return tf.cond(whole < items, with_rest, lambda: state)
+
+
+def _chunk(candidates: tf.Tensor, first: int | tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    return tf.slice(candidates, [first, 0], [width, tf.shape(candidates)[1]])
 
 
 def _product(query: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:

@@ -13,6 +13,7 @@ COMMANDS = (
     "evaluation",
     "preprocessing",
     "serving",
+    "accelerator",
 )
 
 

@@ -1,3 +1,5 @@
+from unittest import mock
+
 import hypothesis
 import numpy as np
 import pytest
@@ -5,6 +7,7 @@ import reference
 import tensorflow as tf
 from hypothesis import strategies as st
 
+from hln_tf.layers import catalogue_scores
 from hln_tf.layers.catalogue_scores import (
     catalogue_ranks,
     catalogue_statistics,
@@ -174,3 +177,24 @@ def test_statistics_and_ranks_are_the_same_bit_for_bit(megabytes):
     np.testing.assert_array_equal(
         catalogue_statistics(*arguments).ranks, catalogue_ranks(*arguments)
     )
+
+
+@pytest.mark.parametrize("items", [24, 25])
+def test_xla_computes_the_same(items):
+    # Two chunks of half the catalogue, and where it is odd a last one that overlaps.
+    random = np.random.default_rng(items)
+    query = tf.constant(random.normal(size=[3, 4]), tf.float32)
+    table = tf.constant(random.normal(size=[items, 4]), tf.float32)
+    target = tf.constant(random.integers(items, size=3), tf.int32)
+
+    def both(query, table, target):
+        with mock.patch.object(catalogue_scores, "chunk_width", lambda items, *_: items // 2):
+            ranks = catalogue_ranks(query, table, target)
+            return ranks, *catalogue_top_k(query, table, tf.constant(5))
+
+    ranks, scores, indices = tf.function(both, jit_compile=True)(query, table, target)
+    exact = query.numpy() @ table.numpy().T
+    np.testing.assert_array_equal(ranks, target_ranks(tf.constant(exact), target))
+    order = np.argsort(-exact, axis=1)[:, :5]
+    np.testing.assert_array_equal(indices, order)
+    np.testing.assert_allclose(scores, np.take_along_axis(exact, order, axis=1), rtol=1e-5)

@@ -1,0 +1,1 @@
+"""Compiled steps of HLN as files, and their execution without TensorFlow."""

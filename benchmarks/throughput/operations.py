@@ -29,10 +29,10 @@ def read_prefixes(data_dir: Path, split: str) -> Prefixes:
     return Prefixes.from_sessions(read_sessions(data_dir, split), TrainingSettings().max_length)
 
 
-def create_hln(num_items: int, seed: int, precision: str = "float32") -> HLN:
+def create_hln(num_items: int, seed: int, precision: str = "float32", **settings: Any) -> HLN:
     """Create HLN with the paper's sizes and initial weights from a seed."""
     keras.utils.set_random_seed(seed)
-    model = HLN(num_items, loss=FullSoftmax(precision))
+    model = HLN(num_items, loss=FullSoftmax(precision), **settings)
     model.build()
     return model
 

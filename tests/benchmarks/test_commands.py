@@ -9,6 +9,7 @@ COMMANDS = (
     "table1",
     "models",
     "training",
+    "gates",
     "prediction",
     "evaluation",
     "preprocessing",

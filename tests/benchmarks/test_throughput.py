@@ -43,6 +43,18 @@ def test_tables_of_all_batch_sizes(name, sizes, unit, implementations, data):
     assert all(0 <= int(share) <= 100 for share in shares)
 
 
+@pytest.mark.slow
+def test_each_gate_is_compared_with_the_additive_one(data):
+    where = ("--data_dir", data, "--batch_size", "4")
+    outcome = run("benchmarks.gates", *where, *QUICK)
+    assert outcome.code == 0, outcome.err
+    rows = [line.split("|")[1:-1] for line in outcome.out.splitlines() if "|" in line]
+    ratios = {row[1].strip(): row[3].strip() for row in rows}
+    assert len(ratios) == 2 + 6
+    assert ratios["additive"] == ratios["additive, normalize"] == "1.00 / 1.00"
+    assert "predictive, exclusive groups" in ratios
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -52,7 +64,7 @@ def test_tables_of_all_batch_sizes(name, sizes, unit, implementations, data):
         (["--data_dir", "nowhere"], "nowhere"),
     ],
 )
-@pytest.mark.parametrize("name", ["training", "prediction", "evaluation"])
+@pytest.mark.parametrize("name", ["training", "prediction", "evaluation", "gates"])
 def test_bad_input(name, flags, message):
     outcome = run(f"benchmarks.{name}", *flags)
     assert message in outcome.sentence(1 if "nowhere" in flags else 2)

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -24,6 +24,21 @@ Batch = dict[str, Any]
 
 ITEMS = tf.TensorSpec([None, None], tf.int32, name="items")
 TARGET = tf.TensorSpec([None], tf.int32, name="target")
+
+
+def compiled(function: Callable[..., Any], signature: Sequence[Any], **options: Any) -> Any:
+    """Compile a function that belongs to one model, with one graph for all of its calls.
+
+    TensorFlow warns of frequent tracing by the code of a function, so that the
+    functions of one model after another look like one that is traced again and again;
+    a partial is counted by itself.
+
+    Args:
+      function: Returns tensors.
+      signature: The specs of its arguments.
+      **options: Others of `tf.function`.
+    """
+    return tf.function(functools.partial(function), input_signature=signature, **options)
 
 
 class Preferences(NamedTuple):
@@ -186,11 +201,19 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
             part, _ = replica_part(batch)
             self.ranking.update_from_ranks(self.target_ranks(part), part.get("weight"))
 
-        @tf.function(input_signature=[ITEMS, TARGET])
         def rank_step(items: tf.Tensor, target: tf.Tensor) -> None:
             strategy.run(replica_step, args=({"items": items, "target": target},))
 
-        return rank_step
+        return compiled(rank_step, [ITEMS, TARGET])
+
+    @functools.cached_property
+    def compiled_target_ranks(self) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """A function of items and targets that returns their ranks, one graph for all lengths."""
+
+        def ranks(items: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+            return self.target_ranks({"items": items, "target": target})
+
+        return compiled(ranks, [ITEMS, TARGET])
 
     def compile(self, optimizer: Any = "rmsprop", **kwargs: Any) -> None:
         """Configure training; as Keras' own, with a check of the Keras version.

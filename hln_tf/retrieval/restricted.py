@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from hln_tf.models.base import ITEMS, SessionScorer
+from hln_tf.models.base import ITEMS, SessionScorer, compiled
 from hln_tf.models.popularity import popularity_scores
 from hln_tf.retrieval.index import is_zero
 from hln_tf.retrieval.recommendations import Recommendations
@@ -43,7 +43,6 @@ class RestrictedRanker:
         self._index = {item_id: row for row, item_id in enumerate(item_ids)}
         self._popularity = popularity_scores(model.item_counts).numpy()
 
-        @tf.function(input_signature=[ITEMS])
         def scores(items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             if model.encode is None:
                 found = model.scores(items)
@@ -52,7 +51,7 @@ class RestrictedRanker:
             table: Any = model.item_embeddings()
             return tf.matmul(query, table, transpose_b=True), is_zero(query)
 
-        self._scores = scores
+        self._scores = compiled(scores, [ITEMS])
 
     def rows(self, item_ids: Iterable[str]) -> npt.NDArray[np.int64]:
         """Return the rows of the item ids that are known."""

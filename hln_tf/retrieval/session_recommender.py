@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from hln_tf.analysis.explanation import Explanation
 from hln_tf.common.errors import HlnError, SettingError
-from hln_tf.models.base import SessionScorer
+from hln_tf.models.base import SessionScorer, compiled
 from hln_tf.models.encoder import SessionEncoder
 from hln_tf.retrieval.inputs import as_item_id, as_item_ids, as_sessions
 from hln_tf.retrieval.recommendations import Recommendations, scored_items
@@ -56,8 +56,8 @@ class SessionRecommender:
         self._vocabulary, self._max_length, self._candidates = vocabulary, max_length, candidates
         settings = settings or ServingSettings()
         self.graph = SessionGraph(model, vocabulary, max_length, separator, candidates, settings)
-        self._groups = tf.function(self.graph.groups, input_signature=[ITEMS, K])
-        self._queries = tf.function(self.graph.queries, input_signature=[ITEMS])
+        self._groups = compiled(self.graph.groups, [ITEMS, K])
+        self._queries = compiled(self.graph.queries, [ITEMS])
 
     def recommend(
         self,

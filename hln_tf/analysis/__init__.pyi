@@ -2,6 +2,7 @@ from .comparison import NON_IDENTIFYING_SETTINGS as NON_IDENTIFYING_SETTINGS
 from .comparison import TITLES as TITLES
 from .comparison import markdown as markdown
 from .explanation import Explanation as Explanation
+from .explanation import used_positions as used_positions
 from .pictures import draw_retention as draw_retention
 from .pictures import draw_session as draw_session
 from .pictures import new_figure as new_figure

@@ -3,10 +3,11 @@
 import dataclasses
 import importlib
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hln_tf.common.errors import HlnError, SettingError, UsageError
+from hln_tf.common.settings import check_names
 from hln_tf.models.settings import (
     CSRMSettings,
     EncoderSettings,
@@ -68,6 +69,19 @@ class ModelEntry:
         merged = {name: value for each in settings for name, value in each.items()}
         of_model = {name: value for name, value in merged.items() if name in own}
         return of_model, {name: value for name, value in merged.items() if name not in own}
+
+    def check_presets(self, of_training: Sequence[str]) -> None:
+        """Check the names of the presets' settings.
+
+        Args:
+          of_training: Names of the settings of the training.
+
+        Raises:
+          UsageError: A preset has an unknown setting; the message lists the known ones.
+        """
+        known = [*(field.name for field in dataclasses.fields(self.settings)), *of_training]
+        for preset, values in self.presets.items():
+            check_names(values, known, f"the preset {preset!r}")
 
     @property
     def is_encoder(self) -> bool:

@@ -16,6 +16,7 @@ RUN/
 import contextlib
 import dataclasses
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,6 +153,19 @@ class RunDirectory:
                 f"name the data set that the model was trained on with `data_dir`"
             )
         return directory
+
+    def copy_to(self, path: Path) -> "RunDirectory":
+        """Copy the run to another directory, which must be missing or empty.
+
+        Raises:
+          HlnError: It is not.
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise HlnError(f"{path} exists already: choose another directory, or remove it")
+        with files.atomic_directory(path) as temporary:
+            ignored = shutil.ignore_patterns(".lock")
+            shutil.copytree(self.path, temporary, dirs_exist_ok=True, ignore=ignored)
+        return RunDirectory(path)
 
     def events(self, part: str = "") -> Path:
         """Return the directory of the event files of one part of the run, or of all.

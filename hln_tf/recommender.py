@@ -147,15 +147,13 @@ class Recommender(SessionRecommender):
     def load(cls, workdir: RunDirectory | str | os.PathLike[str], **options: Any) -> "Recommender":
         """Load the recommender of a finished run.
 
-        A model of your own must be registered first, by `hln_tf.register_model`.
-
         Args:
           workdir: The run directory, of `python -m hln_tf.train` or of `save`.
           **options: `candidates` and `settings` of the constructor.
 
         Raises:
-          HlnError: The directory contains no trained model, or one that is not
-            registered.
+          HlnError: The directory contains no trained model, or one of your own that is
+            not registered.
         """
         if not isinstance(workdir, RunDirectory):
             workdir = RunDirectory(workdir)
@@ -313,7 +311,11 @@ class Recommender(SessionRecommender):
     ) -> "Recommender":
         """Train on new clicks, from the present weights and with items that are new.
 
-        UPDATE_TEXT
+        Items that the model knows are used whatever their clicks here; new ones need
+        `min_item_count` as in `fit`, and `metrics["clicks_left"]` has what the filters
+        left. The training sees the new clicks alone: its learning rate is a tenth of
+        that of `fit` by default, as the whole rate makes a model worse, and a model is
+        better fitted again on all clicks from time to time.
 
         Args:
           clicks: New clicks, as for `fit`.
@@ -394,15 +396,14 @@ def explain(
 
     Raises:
       HlnError: The model has no preference groups, or the run no trained model.
-      UsageError: The model was not loaded from a run directory, `session` is no
-        session or several, or `k` is below 1.
+      UsageError: The model was not loaded from a run directory, `session` is not one
+        session, or `k` is below 1.
     """
     if k < 1:
         raise UsageError(f"`k` is {k}, expected at least 1")
-    if isinstance(session, list | tuple) and any(isinstance(each, list | tuple) for each in session):
+    if isinstance(session, list | tuple) and {type(each) for each in session} & {list, tuple}:
         raise UsageError(
-            "`session` is a list of sessions: hln_tf.explain takes one session, "
-            "Recommender.explain takes several"
+            "`session` has several: hln_tf.explain takes one, Recommender.explain takes several"
         )
     if isinstance(model, SessionScorer):
         if model.workdir is None:

@@ -324,7 +324,7 @@ def _as_seconds(name: str, value: Any) -> int:
         or not float(seconds).is_integer()
     ):
         raise SettingError(name, value, "whole seconds, such as 1800, or a timedelta of them")
-    return int(seconds)
+    return int(float(seconds))
 
 
 def _check_part(part: str) -> None:

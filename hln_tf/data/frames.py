@@ -25,6 +25,7 @@ _COLUMNS_SHOWN = 30  # in a message
 _CHARACTERS_SHOWN = 200  # of a value in a message
 _LARGEST = 2**53  # from which on floats skip integers
 _SCHEMA = pa.schema([("session", pa.string()), ("time", pa.int64()), ("item", pa.string())])
+_REMEDY = "correct it, or drop the row"
 _ID = "an id: text, not empty and without a line break, or a whole number"
 _TIME = (
     "a datetime, ISO 8601 text such as 2014-09-24T09:58:32Z, or seconds or milliseconds since 1970"
@@ -90,10 +91,12 @@ def clicks_from_frame(
             texts = {name: ids[name][wrong].as_py() for name in ids}
             name = _wrong_column(texts, items, time)
             value = _value(batch.column(name)[wrong])
-            expected = _expected_time(value, time_format) if name == time else _ID
+            expected = f"{_ID}: {_REMEDY}"
+            if name == time:
+                expected = _expected_time(value, time_format)
             raise HlnError(
                 f"row {row + wrong} (from 0) of the column {name!r} is {_shown(value)}, "
-                f"expected {expected}: correct it, or drop the row"
+                f"expected {expected}"
             )
         converted.append(clicks)
         row += batch.num_rows
@@ -133,9 +136,7 @@ def _wrong_frame(frame: Any) -> UsageError:
     )
 
 
-def _check_columns(
-    columns: Sequence[Any], names: Sequence[str], index: Sequence[Any] = ()
-) -> None:
+def _check_columns(columns: Sequence[Any], names: Sequence[str], index: Sequence[Any] = ()) -> None:
     for name in names:
         count = columns.count(name)
         if not count and name in index:
@@ -230,16 +231,16 @@ def _wrong_column(texts: Mapping[str, str | None], items: Sequence[str], time: s
 
 
 def _expected_time(value: Any, time_format: str) -> str:
-    """Describe the expected time; a number that would do by itself differs from those before it."""
-    is_number = isinstance(value, int | float)
-    unit = detect_finer_unit(value) if is_number else None
-    if unit is not None:
+    """Describe the expected time and the remedy, by what a number seems to be."""
+    is_number = time_format != "iso" and isinstance(value, int | float)
+    if is_number and detect_unit(value):  # it would do by itself
+        return f"{time_format} since 1970, as in the rows before it: {_REMEDY}"
+    if is_number and detect_finer_unit(value):
         return (
-            f"seconds or milliseconds since 1970, and the column seems to hold {unit}: pass the "
-            f"datetime column itself"
+            f"seconds or milliseconds since 1970, but the column seems to hold "
+            f"{detect_finer_unit(value)}: pass the datetime column itself"
         )
-    is_plausible = is_number and detect_unit(value) is not None
-    return f"{time_format} since 1970, as in the rows before it" if is_plausible else _TIME
+    return f"{_TIME}: {_REMEDY}"
 
 
 def _value(scalar: pa.Scalar) -> Any:

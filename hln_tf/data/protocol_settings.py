@@ -9,10 +9,11 @@ from fractions import Fraction
 from typing import Any
 
 from hln_tf.common.errors import SettingError, UsageError
-from hln_tf.common.settings import checked, setting
+from hln_tf.common.settings import checked, documented, setting
 from hln_tf.data.sources import CUSTOM, SOURCES
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class ProtocolSettings:
     """The settings of a protocol: from the clicks of a log to train, validation and test.

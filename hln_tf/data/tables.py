@@ -8,7 +8,7 @@ import numpy as np
 
 from hln_tf.data.dataset import SessionDataset, protocol_settings
 
-COLUMNS_MISSING = "a table of clicks needs its columns: item=..., time=... and session=... or user=..."
+_NAMES = "item=..., time=... and session=... or user=..."
 
 
 def is_table(data: Any) -> bool:
@@ -45,10 +45,9 @@ class Columns:
             if not is_table(clicks):
                 raise TypeError(
                     f"the clicks are given as {type(clicks).__name__}, expected a table with a "
-                    f"row for each click, not sessions, and its columns: item=..., time=... and "
-                    f"session=... or user=..."
+                    f"row for each click, not sessions, and its columns: {_NAMES}"
                 )
-            raise TypeError(COLUMNS_MISSING)
+            raise TypeError(f"a table of clicks needs its columns: {_NAMES}")
         return dataclasses.asdict(self)
 
 

@@ -99,9 +99,7 @@ def assign_item_indices(parts: Sequence[Appearances], items: int) -> np.ndarray:
     return indices
 
 
-def index_known_items(
-    indices: np.ndarray, ids: pa.StringArray, known: Sequence[str]
-) -> np.ndarray:
+def index_known_items(indices: np.ndarray, ids: pa.StringArray, known: Sequence[str]) -> np.ndarray:
     """Assign the next item indices to known items that have none, as train never saw them.
 
     Args:

@@ -163,9 +163,7 @@ class SessionRecommender:
             nearest = [_pairs(*group) for group in zip(ids, scores, strict=True)]
             positions = used_positions(row, used)
             explanations.append(
-                Explanation(
-                    used, retention[:, : len(used)], nearest, bool(is_fallback), positions
-                )
+                Explanation(used, retention[:, : len(used)], nearest, bool(is_fallback), positions)
             )
         return explanations
 

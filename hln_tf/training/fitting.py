@@ -17,6 +17,10 @@ from hln_tf.training.run import Run
 from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
 
+# Factor on the learning rate of a fit for its updates, which see few clicks: at the whole rate the
+# weights would lose more than they gain.
+UPDATE_RATE = 0.1
+
 
 def check_settings(model: str, names: Iterable[str], has_protocol: bool) -> None:
     """Check the names of settings before any work is done.
@@ -77,7 +81,10 @@ def update_settings(
     for name, value in of_model.items():
         if settings.get(name, value) != value:
             raise SettingError(name, settings[name], f"{value!r}, as in the present model")
-    return {**dataclasses.asdict(config.training), **of_model, **settings}
+    of_training = dataclasses.asdict(config.training)
+    if config.init_from is None:  # else it is an update's already
+        of_training["learning_rate"] *= UPDATE_RATE
+    return {**of_training, **of_model, **settings}
 
 
 def run_config(

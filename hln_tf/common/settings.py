@@ -143,8 +143,7 @@ def documented(cls: type[T]) -> type[T]:
         if field.metadata["choices"]:
             notes.append(f"one of {', '.join(map(str, field.metadata['choices']))}")
         notes.append(f"default {field.default!r}")
-        text = f"{field.metadata['help']} ({'; '.join(filter(None, notes))})."
-        text = f"{field.name}: {text[0].upper()}{text[1:]}"
+        text = f"{field.name}: {field.metadata['help']} ({'; '.join(filter(None, notes))})"
         lines += textwrap.wrap(text, 88, initial_indent="  ", subsequent_indent="    ")
     doc = inspect.cleandoc(cls.__doc__ or "").replace("\n", "\n    ")
     cls.__doc__ = "\n    ".join([doc, "", "Attributes:", *lines, ""]) if lines else cls.__doc__

@@ -102,7 +102,7 @@ class ProtocolSettings:
         if not self.session_timeout:
             raise UsageError(
                 "`session_timeout` is 0, but the log names users, not sessions: "
-                "set the seconds after which a session ends, such as session_timeout: 1800"
+                "set the seconds after which a session ends, such as 1800"
             )
 
     def changes(self) -> dict[str, Any]:

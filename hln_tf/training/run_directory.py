@@ -147,6 +147,12 @@ class RunDirectory:
         """
         data = self.config().data
         directory = named or Path(data.directory)
+        if named is None and not (data.directory and directory.is_dir()):
+            found = f"is no longer in {directory}" if data.directory else "was a table of clicks"
+            raise HlnError(
+                f"the data set of {self.path} {found}: name the directory of the same data set "
+                f"with `data_dir`"
+            )
         if Manifest.read(directory).vocabulary_sha256 != data.vocabulary_sha256:
             raise HlnError(
                 f"{directory} has other items than the data set of {self.path}: "

@@ -221,7 +221,7 @@ def test_several_columns_make_an_item(clicks):
 
 
 def test_it_shows_what_it_is(recommender, clicks):
-    assert repr(recommender) == "Recommender(hln, 10 items, trained on 67 sessions)"
+    assert repr(recommender) == "Recommender(hln, 10 items, trained on 66 sessions)"
     data = SessionDataset.from_clicks(clicks, **COLUMNS, test_seconds=DAY)
     assert repr(data) == (
         "SessionDataset('custom', 10 items, 60 train, 6 validation, 23 test sessions)"

@@ -3,6 +3,7 @@
 import logging
 
 import pandas as pd
+import pytest
 import tensorflow as tf
 
 from hln_tf import Recommender
@@ -12,6 +13,7 @@ COLUMNS = {"session": "visit", "item": "sku", "time": "at"}
 SIZES = {"embedding_dim": 4, "hidden_dim": 4, "num_groups": 2, "epochs": 1, "batch_size": 32}
 
 
+@pytest.mark.slow
 def test_models_in_a_row_warn_of_no_retracing(caplog):
     rows = [
         (visit, item, 60 * visit + at)

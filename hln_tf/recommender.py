@@ -403,7 +403,7 @@ def explain(
         raise UsageError(f"`k` is {k}, expected at least 1")
     if isinstance(session, list | tuple) and {type(each) for each in session} & {list, tuple}:
         raise UsageError(
-            "`session` has several: hln_tf.explain takes one, Recommender.explain takes several"
+            "`session` is several: hln_tf.explain takes one, Recommender.explain takes several"
         )
     if isinstance(model, SessionScorer):
         if model.workdir is None:

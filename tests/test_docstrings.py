@@ -14,7 +14,13 @@ from hln_tf.models import registry
 from hln_tf.training import registration
 
 PACKAGES = ("layers", "tasks", "metrics", "models")
-MODULES = ("hln_tf.training.registration", "hln_tf.analysis.explanation", "hln_tf.retrieval.inputs")
+MODULES = (
+    "hln_tf.analysis.explanation",
+    "hln_tf.data.dataset",
+    "hln_tf.recommender",
+    "hln_tf.retrieval.inputs",
+    "hln_tf.training.registration",
+)
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hln_tf.common.errors import UsageError
-from hln_tf.models import MODELS, model_entry
+from hln_tf.models import model_entry, model_names
 from hln_tf.training import TrainingSettings, parse
 from hln_tf.training.run_flags import COUNTING
 
@@ -25,8 +25,8 @@ class ModelPreset:
           UsageError: There is no such model or preset; the message lists those that exist.
         """
         model, _, preset = text.partition(":")
-        if model not in MODELS:
-            known = ", ".join(MODELS)
+        if model not in model_names():
+            known = ", ".join(model_names())
             raise UsageError(f"--models has {text!r}, expected models among: {known}")
         preset = preset or "paper"
         presets = model_entry(model).presets

@@ -1,5 +1,18 @@
 """Hierarchical Leaping Networks (SIGIR 2020) for session-based recommendation.
 
+Start with `help(hln_tf.Recommender)`:
+
+    recommender = hln_tf.Recommender.fit(clicks, session="visit", item="sku", time="ts")
+    recommender.recommend([["a", "b"], ["c"]], k=10, exclude_seen=True)
+    print(recommender.explain([["a", "b"]])[0])
+    recommender.evaluate(later_clicks, session="visit", item="sku", time="ts")
+    recommender.save("runs/mine")  # hln_tf.load("runs/mine") opens it
+
+`clicks` is a DataFrame with a click in each row. `help(hln_tf.HLNSettings)`,
+`help(hln_tf.TrainingSettings)` and `help(hln_tf.ProtocolSettings)` list the settings of
+`fit`, `hln_tf.register_model` adds a model of your own, `hln_tf.layers` and
+`hln_tf.models` are Keras layers and models.
+
 TensorFlow Recommenders needs Keras 2, so importing this package selects it
 (`TF_USE_LEGACY_KERAS=1`). TensorFlow itself is imported only by the modules
 that compute: reading settings or printing `--help` does not wait for it.

@@ -1,9 +1,6 @@
 """Recommendations for sessions of item ids, from Python."""
 
-import dataclasses
 import os
-import shutil
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from hln_tf.analysis.explanation import Explanation
-from hln_tf.common import files
 from hln_tf.common.errors import HlnError, SettingError, UsageError
-from hln_tf.common.text import split_session
-from hln_tf.data.dataset import SessionDataset, sessions_of_clicks
-from hln_tf.data.protocol_settings import ProtocolSettings
+from hln_tf.data.dataset import SessionDataset
+from hln_tf.data.tables import Columns, dataset_of_clicks, is_table, sessions_of_clicks
 from hln_tf.export.model_card import describe_run
 from hln_tf.export.saved_model import export
 from hln_tf.metrics.ranking import KS
@@ -24,13 +19,17 @@ from hln_tf.models.base import SessionScorer
 from hln_tf.models.encoder import SessionEncoder
 from hln_tf.retrieval.session_recommender import SessionRecommender
 from hln_tf.training.evaluation import evaluate_sessions
-from hln_tf.training.fitting import check_settings, fit_dataset, run_config
-from hln_tf.training.run_directory import RunDirectory
+from hln_tf.training.fitting import (
+    check_settings,
+    fit_dataset,
+    run_config,
+    split_protocol,
+    update_settings,
+)
+from hln_tf.training.run_directory import CONFIG, RunDirectory
 
 # Examples that `evaluate` ranks at a time.
 BATCH_SIZE = 1024
-
-_COLUMNS_MISSING = "a table of clicks needs its columns: item=..., time=... and session=..."
 
 
 class Recommender(SessionRecommender):
@@ -53,6 +52,8 @@ class Recommender(SessionRecommender):
     ...     clicks, session="visit", item="sku", time="time", epochs=3, batch_size=8,
     ...     learning_rate=0.05, embedding_dim=8, hidden_dim=8
     ... )
+    >>> recommender
+    Recommender(hln, 3 items, trained on 60 sessions)
     >>> recommender.recommend([["a", "b"]], k=1)[0].items[0][0]
     'c'
     """
@@ -70,6 +71,8 @@ class Recommender(SessionRecommender):
         time: str | None = None,
         session: str | None = None,
         user: str | None = None,
+        session_timeout: Any = None,
+        separator: str | None = None,
         model: str = "hln",
         preset: str | None = None,
         refit: bool = True,
@@ -79,37 +82,45 @@ class Recommender(SessionRecommender):
         """Train a model on clicks.
 
         The latest tenth of the sessions chooses the epoch; then, with `refit`, a
-        new model is trained on all of them for as many epochs.
+        new model is trained on all of them for as many epochs. Items of fewer than
+        `min_item_count` clicks, 5 by default, and sessions of one click are dropped:
+        `metrics["clicks_left"]` and standard error have the clicks that are left.
 
         Args:
-          clicks: A pandas DataFrame, an Arrow table, or a `SessionDataset`.
-          item: Column of the item, or several whose values are joined.
+          clicks: A pandas or Polars DataFrame, an Arrow table, or a `SessionDataset`;
+            a click in each row.
+          item: Column of the item, text or whole numbers, or several that are joined.
           time: Column of the time, see `SessionDataset.from_clicks`.
           session: Column of the session.
           user: Column of the user instead, with `session_timeout`.
-          model: Name of the model, such as `hln`, `narm` or `sknn`.
-          preset: Name of one of the model's presets; its first one by default.
+          session_timeout: Inactivity that ends a user's session: whole seconds, such
+            as 1800, or a timedelta.
+          separator: Joins item ids where a session is one string, and may not be in
+            one; a space by default.
+          model: Name of a model, see `hln_tf.models.model_names()`; a class of your own
+            has a name after `hln_tf.register_model`.
+          preset: Name of one of the model's presets, see
+            `hln_tf.models.model_entry(model).presets`; its first one by default.
           refit: Whether to train the final model on all sessions.
           workdir: Where the run is written, from which an interrupted training
             resumes; a temporary directory by default.
-          **settings: Settings by the names of `python -m hln_tf.train`'s flags: of
-            the model, its training and, for a table, the protocol, such as
-            `min_item_count`. `test_seconds` holds out a test part, which is
-            evaluated, see `metrics`.
+          **settings: Settings by name. Of the model: `help(hln_tf.HLNSettings)`, of any
+            `help(hln_tf.models.model_entry(model).settings)`; of its training:
+            `help(hln_tf.TrainingSettings)`, such as `epochs`; for a table, of the
+            protocol: `help(hln_tf.ProtocolSettings)`, such as `min_item_count`.
+            `test_seconds` holds out a test part, which is evaluated, see `metrics`.
 
         Raises:
           HlnError: The clicks cannot be used, or nothing is left of them.
           UsageError: A value is not allowed, or the table has no such column.
           TypeError: There is no such setting, or no column is named.
         """
+        protocol = {"session_timeout": session_timeout, "separator": separator}
         check_settings(model, settings, not isinstance(clicks, SessionDataset))
-        return cls._fit(
-            _dataset(clicks, item, time, session, user, settings),
-            model,
-            preset,
-            {**settings, "refit": refit},
-            workdir,
-        )
+        settings, more = split_protocol(settings)
+        columns = Columns(item, time, session, user)
+        dataset = dataset_of_clicks(clicks, columns, protocol | more)
+        return cls._fit(dataset, model, preset, {**settings, "refit": refit}, workdir)
 
     @classmethod
     def _fit(
@@ -127,13 +138,7 @@ class Recommender(SessionRecommender):
             temporary = tempfile.TemporaryDirectory(prefix="hln_tf-")
             workdir = Path(temporary.name) / "run"
         run = RunDirectory(workdir)
-        results = fit_dataset(dataset, config, run)
-        if "best_epoch" in results:
-            print(
-                f"validation chose epoch {results['best_epoch']} of {len(results['history'])}; "
-                f"the model is trained on {results['trained_on']}",
-                file=sys.stderr,
-            )
+        fit_dataset(dataset, config, run)
         recommender = cls.load(run)
         recommender._temporary = temporary
         return recommender
@@ -147,10 +152,17 @@ class Recommender(SessionRecommender):
           **options: `candidates` and `settings` of the constructor.
 
         Raises:
-          HlnError: The directory contains no trained model.
+          HlnError: The directory contains no trained model, or one of your own that is
+            not registered.
         """
         if not isinstance(workdir, RunDirectory):
             workdir = RunDirectory(workdir)
+        if not (workdir.path / CONFIG).is_file():
+            raise HlnError(
+                f"{workdir.path} is no saved recommender: name a directory written by save(...), "
+                f"fit(workdir=...) or python -m hln_tf.train; an export is loaded with "
+                f"tf.saved_model.load"
+            )
         return cls.from_run(workdir, workdir.model(), **options)
 
     @classmethod
@@ -168,9 +180,22 @@ class Recommender(SessionRecommender):
         recommender.run = workdir
         return recommender
 
+    def __repr__(self) -> str:
+        name = self.run.config().model if self.run else type(self.model).__name__
+        sessions = self.metrics.get("sessions", {})
+        parts = self.metrics.get("trained_on", "").split("+")
+        trained = sum(sessions.get(part, 0) for part in parts)
+        more = f", trained on {trained:,} sessions" if trained else ""
+        return f"Recommender({name}, {len(self.known):,} items{more})"
+
     @property
     def metrics(self) -> dict[str, Any]:
-        """The results of its run: validation, history, test and so on; empty without a run."""
+        """The results of its run, the content of `metrics.json`; empty without a run.
+
+        Among them `validation`, and `test` where there is a test part, `history` with
+        an entry for each epoch, `best_epoch`, `sessions` and, of a table, `clicks_left`:
+        the clicks that were read and that each filter left.
+        """
         return (self.run.metrics() if self.run else None) or {}
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -184,13 +209,7 @@ class Recommender(SessionRecommender):
         """
         if self.run is None:
             raise HlnError("there is no run to save: this recommender was made from a model")
-        path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise HlnError(f"{path} exists already: choose another directory, or remove it")
-        with files.atomic_directory(path) as temporary:
-            ignored = shutil.ignore_patterns(".lock")
-            shutil.copytree(self.run.path, temporary, dirs_exist_ok=True, ignore=ignored)
-        self.run = RunDirectory(path)
+        self.run = self.run.copy_to(Path(path))
 
     def export(
         self,
@@ -198,7 +217,17 @@ class Recommender(SessionRecommender):
         run: Mapping[str, Any] | None = None,
         version: int | None = None,
     ) -> Path:
-        """Write a SavedModel for TensorFlow Serving; see `hln_tf.export.export`.
+        """Write a SavedModel for TensorFlow Serving, with signatures from ids to ids.
+
+        They are those of `hln_tf.export.signatures`: `serving_default` (items, string
+        [batch, time], padded with ""), `sessions` (string [batch], ids joined by the
+        separator), `sessions_k` (with k and exclude_seen for each) and, where the model
+        has them, `explain` and `embed`. `python -m serving.serve` serves them, and in
+        Python they are called by name:
+
+            model = tf.saved_model.load(str(recommender.export("models/shop")))
+            answer = model.signatures["sessions"](sessions=tf.constant(["a b", "c"]))
+            answer["item_ids"], answer["scores"]  # [batch, k]
 
         Args:
           base: The model's directory, in which the export is a version.
@@ -225,39 +254,40 @@ class Recommender(SessionRecommender):
         time: str | None = None,
         session: str | None = None,
         user: str | None = None,
-        session_timeout: int = 0,
+        session_timeout: Any = 0,
     ) -> dict[str, float]:
         """Evaluate on later sessions, whose items are matched by their ids.
 
-        Every click but the first of a session is a target. One that the model does
-        not know is a miss, and left out of the prefixes after it.
+        Every click but the first of a session is a target, ranked after the clicks
+        before it. One on an item that the model does not know is a miss, and left out
+        of the prefixes after it; a prefix without a known item is ranked by popularity.
 
         Args:
           data: A table of clicks, or sessions as for `recommend`.
-          k: The cut-offs.
+          k: The cut-offs, a number or several.
           item: Column of the item, for a table.
           time: Column of the time.
           session: Column of the session.
           user: Column of the user instead.
-          session_timeout: Seconds of inactivity that end a user's session.
+          session_timeout: Inactivity that ends a user's session, as for `fit`.
 
         Returns:
-          Recall and MRR by name, such as `mrr@20`, as fractions of 1, and the counts
-          `sessions`, `examples`, `unknown_clicks` and `unknown_targets`.
+          Recall and MRR by name, such as `mrr@20`, as fractions of 1; and the counts
+          `sessions` (those of one click too, which have no target), `examples` (the
+          targets), `unknown_clicks` (on items that the model does not know, targets or
+          not) and, of these, `unknown_targets`.
 
         Raises:
           HlnError: There is nothing to predict, or a value cannot be used.
         """
         ks = tuple(k) if isinstance(k, tuple | list | np.ndarray) else (k,)
+        if not ks:
+            raise SettingError("k", k, "at least one cut-off, such as 20")
         for each in ks:
             self._check_k(each)
-        is_table = hasattr(data, "columns") or hasattr(data, "column_names")
-        if is_table and (item is None or time is None):
-            raise TypeError(_COLUMNS_MISSING)
-        if item is not None and time is not None:
-            sessions = sessions_of_clicks(
-                data, item=item, time=time, session=session, user=user, timeout=session_timeout
-            )
+        columns = Columns(item, time, session, user)
+        if is_table(data) or (item is not None and time is not None):
+            sessions = sessions_of_clicks(data, columns, session_timeout, self.separator)
         else:
             sessions = self._sessions(data)
         index = {item_id: number for number, item_id in enumerate(self._vocabulary, start=1)}
@@ -274,11 +304,18 @@ class Recommender(SessionRecommender):
         time: str | None = None,
         session: str | None = None,
         user: str | None = None,
+        session_timeout: Any = None,
         refit: bool = True,
         workdir: str | os.PathLike[str] | None = None,
         **settings: Any,
     ) -> "Recommender":
         """Train on new clicks, from the present weights and with items that are new.
+
+        Items that the model knows are used whatever their clicks here; new ones need
+        `min_item_count` as in `fit`, and `metrics["clicks_left"]` has what the filters
+        left. The training sees the new clicks alone: its learning rate is a tenth of
+        that of `fit` by default, as the whole rate makes a model worse, and a model is
+        better fitted again on all clicks from time to time.
 
         Args:
           clicks: New clicks, as for `fit`.
@@ -286,6 +323,7 @@ class Recommender(SessionRecommender):
           time: As for `fit`.
           session: As for `fit`.
           user: As for `fit`.
+          session_timeout: As for `fit`.
           refit: As for `fit`.
           workdir: As for `fit`.
           **settings: Settings of the training and the protocol that differ from
@@ -299,62 +337,38 @@ class Recommender(SessionRecommender):
           HlnError: It has no run, its model has no weights, or the clicks cannot
             be used.
           UsageError: A value is not allowed; the model's own settings cannot change.
-          TypeError: As for `fit`.
+          TypeError: As for `fit`; or a model is named, which cannot change.
         """
         if self.run is None:
             raise HlnError("there is no run to start from: this recommender was made from a model")
         config = self.run.config()
         if not isinstance(self.model, SessionEncoder):
             raise HlnError(f"{config.model} has no weights to start from: fit it on all clicks")
-        check_settings(config.model, settings, not isinstance(clicks, SessionDataset))
-        for name, value in dataclasses.asdict(config.model_settings).items():
-            if settings.get(name, value) != value:
-                raise SettingError(name, settings[name], f"{value!r}, as in the present model")
-        dataset = _dataset(clicks, item, time, session, user, settings)
-        own = dataclasses.asdict(config.training) | dataclasses.asdict(config.model_settings)
-        return self._fit(
-            dataset.with_items(self._vocabulary),
-            config.model,
-            None,
-            {**own, **settings, "refit": refit},
-            workdir,
-            self.run,
+        settings, protocol = split_protocol(
+            update_settings(config, settings, not isinstance(clicks, SessionDataset))
         )
-
-
-def _dataset(
-    clicks: Any,
-    item: str | Sequence[str] | None,
-    time: str | None,
-    session: str | None,
-    user: str | None,
-    settings: dict[str, Any],
-) -> SessionDataset:
-    """Make a data set of clicks; the protocol's settings are removed from `settings`."""
-    if isinstance(clicks, SessionDataset):
-        columns = {"item": item, "time": time, "session": session, "user": user}
-        given = [name for name, column in columns.items() if column is not None]
-        if given:
-            raise TypeError(f"a SessionDataset has no columns: leave out {', '.join(given)}")
-        return clicks
-    if item is None or time is None:
-        raise TypeError(_COLUMNS_MISSING)
-    names = {field.name for field in dataclasses.fields(ProtocolSettings)} | {"separator"}
-    protocol = {name: settings.pop(name) for name in names & settings.keys()}
-    return SessionDataset.from_clicks(
-        clicks, item=item, time=time, session=session, user=user, **{"test_seconds": 0, **protocol}
-    )
+        dataset = dataset_of_clicks(
+            clicks,
+            Columns(item, time, session, user),
+            {"session_timeout": session_timeout, **protocol},
+            self._vocabulary,
+            config.data.separator,
+        )
+        settings |= {"refit": refit}
+        return self._fit(dataset, config.model, None, settings, workdir, self.run)
 
 
 def load(path: str | os.PathLike[str], **options: Any) -> Recommender:
     """Load a recommender: what `save` wrote, or a run of `python -m hln_tf.train`.
+
+    A model of your own must be registered first, by `hln_tf.register_model`.
 
     Args:
       path: The run directory.
       **options: See `Recommender.load`.
 
     Raises:
-      HlnError: The directory contains no trained model.
+      HlnError: The directory contains no trained model, or one that is not registered.
     """
     return Recommender.load(path, **options)
 
@@ -382,10 +396,15 @@ def explain(
 
     Raises:
       HlnError: The model has no preference groups, or the run no trained model.
-      UsageError: The model was not loaded from a run directory, or `k` is below 1.
+      UsageError: The model was not loaded from a run directory, `session` is not one
+        session, or `k` is below 1.
     """
     if k < 1:
         raise UsageError(f"`k` is {k}, expected at least 1")
+    if isinstance(session, list | tuple) and {type(each) for each in session} & {list, tuple}:
+        raise UsageError(
+            "`session` is several: hln_tf.explain takes one, Recommender.explain takes several"
+        )
     if isinstance(model, SessionScorer):
         if model.workdir is None:
             raise UsageError(
@@ -395,6 +414,5 @@ def explain(
         model = Recommender.from_run(RunDirectory(model.workdir), model)
     elif not isinstance(model, Recommender):
         model = Recommender.load(model)
-    items = split_session(session, model.separator) if isinstance(session, str) else session
-    (explanation,) = model.explain([items], k)
+    (explanation,) = model.explain([session], k)
     return explanation

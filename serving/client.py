@@ -1,11 +1,12 @@
 """A client for a served model, the same for the embedded server and for TensorFlow Serving."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from hln_tf import Explanation, Recommendations
+from hln_tf.analysis import used_positions
 from hln_tf.common import cli
 from hln_tf.common.errors import UsageError
 from hln_tf.retrieval import as_sessions, scored_items
@@ -99,10 +100,11 @@ class Client:
         """
         if k < 1:
             raise UsageError(f"`k` is {k}, expected at least 1")
-        texts = self._texts(sessions)
-        if not texts:
+        rows = as_sessions(sessions, self.separator)
+        if not rows:
             return []
-        return list(_explanations(self.predict("explain", {"sessions": texts}), k))
+        outputs = self.predict("explain", {"sessions": self._texts(rows)})
+        return list(_explanations(rows, outputs, k))
 
     def embed(self, sessions: Any) -> np.ndarray:
         """Compute the query embeddings of sessions, for a search in an index of your own.
@@ -210,13 +212,17 @@ def _array(name: str, value: Any, kind: str) -> np.ndarray:
         ) from None
 
 
-def _explanations(outputs: Tensors, k: int) -> Iterator[Explanation]:
-    for row, clicks in enumerate(outputs["clicks"]):
+def _explanations(
+    sessions: Sequence[Sequence[str]], outputs: Tensors, k: int
+) -> Iterator[Explanation]:
+    for row, (session, clicks) in enumerate(zip(sessions, outputs["clicks"], strict=True)):
         present = clicks != ""
+        used = clicks[present].tolist()
         groups = zip(outputs["group_item_ids"][row], outputs["group_scores"][row], strict=True)
         yield Explanation(
-            clicks[present].tolist(),
+            used,
             outputs["retention"][row][:, present],
             [scored_items(ids.tolist(), scores.tolist())[:k] for ids, scores in groups],
             bool(outputs["is_fallback"][row]),
+            used_positions(session, used),
         )

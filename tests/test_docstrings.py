@@ -10,8 +10,17 @@ import tensorflow as tf
 import tf_keras as keras
 
 import hln_tf
+from hln_tf.models import registry
+from hln_tf.training import registration
 
 PACKAGES = ("layers", "tasks", "metrics", "models")
+MODULES = (
+    "hln_tf.analysis.explanation",
+    "hln_tf.data.dataset",
+    "hln_tf.recommender",
+    "hln_tf.retrieval.inputs",
+    "hln_tf.training.registration",
+)
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
@@ -20,6 +29,7 @@ def modules():
         root = importlib.import_module(f"hln_tf.{package}")
         for found in pkgutil.iter_modules(root.__path__, f"{root.__name__}."):
             yield importlib.import_module(found.name)
+    yield from map(importlib.import_module, MODULES)
 
 
 def is_public(test):
@@ -36,7 +46,10 @@ def examples():
 
 
 @pytest.mark.parametrize("test", list(examples()))
-def test_example(test):
+def test_example(test, monkeypatch):
+    models = dict(registry.MODELS)  # an example registers some
+    for module in (registry, registration):
+        monkeypatch.setattr(module, "MODELS", models)
     keras.utils.set_random_seed(1)
     report = []
     doctest.DocTestRunner(optionflags=FLAGS).run(test, out=report.append)

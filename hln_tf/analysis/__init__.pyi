@@ -2,6 +2,7 @@ from .comparison import NON_IDENTIFYING_SETTINGS as NON_IDENTIFYING_SETTINGS
 from .comparison import TITLES as TITLES
 from .comparison import markdown as markdown
 from .explanation import Explanation as Explanation
+from .explanation import used_positions as used_positions
 from .groups import NO_GROUP as NO_GROUP
 from .groups import clusters as clusters
 from .groups import halves as halves

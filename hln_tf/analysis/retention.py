@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from hln_tf.common.errors import HlnError
 from hln_tf.data.sessions import Sessions
-from hln_tf.models.base import SessionScorer
+from hln_tf.models.base import ITEMS, SessionScorer, compiled
 
 # Clicks of the sessions in Figure 3.
 LENGTH = 6
@@ -34,8 +34,7 @@ def compiled_retention(model: SessionScorer) -> Any:
             f"{type(model).__name__} has no preference groups, so its clicks have no leap "
             f"probabilities: use a model that has, such as HLN"
         )
-    signature = [tf.TensorSpec([None, None], tf.int32)]
-    return tf.function(lambda items: preferences(items).retention, input_signature=signature)
+    return compiled(lambda items: preferences(items).retention, [ITEMS])
 
 
 def retention_of_clicks(

@@ -6,9 +6,11 @@ derive from these fields; an unknown or out-of-range setting is an error.
 """
 
 import dataclasses
+import inspect
 import math
 import numbers
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -128,6 +130,24 @@ def checked(settings: T) -> T:
             allowed = ", ".join(map(str, declared["choices"]))
             raise SettingError(name, value, f"one of: {allowed}")
     return settings
+
+
+def documented(cls: type[T]) -> type[T]:
+    """Add the fields that a settings dataclass declares to its docstring: a class decorator.
+
+    Each has its type, its default, what it is, and its range or choices.
+    """
+    lines = []
+    for field in declared_fields(cls):
+        notes = [describe_range(field)]
+        if field.metadata["choices"]:
+            notes.append(f"one of {', '.join(map(str, field.metadata['choices']))}")
+        notes.append(f"default {field.default!r}")
+        text = f"{field.name}: {field.metadata['help']} ({'; '.join(filter(None, notes))})"
+        lines += textwrap.wrap(text, 88, initial_indent="  ", subsequent_indent="    ")
+    doc = inspect.cleandoc(cls.__doc__ or "").replace("\n", "\n    ")
+    cls.__doc__ = "\n    ".join([doc, "", "Attributes:", *lines, ""]) if lines else cls.__doc__
+    return cls
 
 
 def flag_name(name: str) -> str:

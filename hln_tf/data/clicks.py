@@ -12,19 +12,23 @@ JOINT = " / "
 
 
 def join_clicks(
-    session: pa.StringArray, time: pa.Int64Array, item: Sequence[pa.StringArray]
+    session: pa.StringArray,
+    time: pa.Int64Array,
+    item: Sequence[pa.StringArray],
+    joint: str = JOINT,
 ) -> tuple[pa.Table, np.ndarray]:
     """Join columns to clicks, and flag the well-formed ones, bool [rows].
 
     In these nothing is null, no id is empty and no line break is in the item id,
-    which is to be a line of the vocabulary.
+    which is to be a line of the vocabulary. Several columns of an item are joined by
+    `joint`.
     """
     good = time.is_valid()
     for column in (session, *item):
         good = pc.and_(good, pc.fill_null(pc.not_equal(column, ""), False))
     for column in item:
         good = pc.and_not(good, pc.fill_null(pc.match_substring(column, "\n"), False))
-    joined = item[0] if len(item) == 1 else pc.binary_join_element_wise(*item, JOINT)
+    joined = item[0] if len(item) == 1 else pc.binary_join_element_wise(*item, joint)
     clicks = pa.table({"session": session, "time": time, "item": joined})
     return clicks, good.to_numpy(zero_copy_only=False)
 

@@ -1,8 +1,10 @@
 """Data sets of sessions, from a directory or from a DataFrame of clicks."""
 
 import dataclasses
+import datetime
 import hashlib
 import itertools
+import numbers
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 RECORDS_TO_SHUFFLE = 64
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class SessionDataset:
     """Sessions of a catalogue of items in the parts train, validation and test.
 
@@ -35,6 +37,8 @@ class SessionDataset:
         settings.
       directory: The data set directory, or None.
       in_memory: The parts that are in memory.
+      clicks_left: Clicks that were read and that each filter left, in the order of
+        the filters; empty for a directory, whose `stats.json` has them.
 
     Example:
     >>> import pandas as pd
@@ -55,7 +59,13 @@ class SessionDataset:
     separator: str
     fingerprint: str
     directory: Path | None = None
-    in_memory: dict[str, Sessions] = dataclasses.field(default_factory=dict, repr=False)
+    in_memory: dict[str, Sessions] = dataclasses.field(default_factory=dict)
+    clicks_left: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        parts = (f"{len(sessions):,} {part}" for part, sessions in self.in_memory.items())
+        where = self.directory or f"{', '.join(parts)} sessions"
+        return f"SessionDataset({self.name!r}, {self.num_items:,} items, {where})"
 
     @classmethod
     def from_directory(cls, directory: str | Path) -> "SessionDataset":
@@ -81,13 +91,16 @@ class SessionDataset:
         user: str | None = None,
         separator: str = " ",
         name: str = "custom",
+        known_items: Sequence[str] = (),
         **protocol: Any,
     ) -> "SessionDataset":
         """Make a data set from a table of clicks, in memory.
 
         Args:
-          clicks: A pandas DataFrame, an Arrow table or anything that Arrow reads.
-          item: Column of the item, or several whose values are joined.
+          clicks: A pandas or Polars DataFrame, an Arrow table, or anything with the
+            method `__arrow_c_stream__`; a click in each row.
+          item: Column of the item, or several whose values are joined by " / ", or by
+            "/" where the separator is a space.
           time: Column of the time: datetimes, ISO 8601 text, or seconds or
             milliseconds since 1970.
           session: Column of the session.
@@ -95,8 +108,11 @@ class SessionDataset:
             into sessions.
           separator: Joins the item ids of a session that is written as one string.
           name: Name of the data set.
-          **protocol: Fields of `ProtocolSettings`, such as `min_item_count`;
-            `test_seconds=0` leaves out the test part.
+          known_items: Ids of the items that a model knows: they have the first
+            indices, and `min_item_count` and `top_items` do not drop them.
+          **protocol: Fields of `hln_tf.ProtocolSettings`, such as `min_item_count`.
+            The last day is the test part; `test_seconds=0` leaves it out, as
+            `Recommender.fit` does by default.
 
         Raises:
           HlnError: A value cannot be used, or nothing is left; the message names
@@ -110,8 +126,10 @@ class SessionDataset:
         if not has_test:
             del protocol["test_seconds"]
         settings = protocol_settings(protocol)
-        columns = clicks_from_frame(clicks, item=item, time=time, session=session, user=user)
-        prepared = prepare_sessions(columns, settings, has_test)
+        columns = clicks_from_frame(
+            clicks, item=item, time=time, session=session, user=user, separator=separator
+        )
+        prepared = prepare_sessions(columns, settings, has_test, known_items)
         parts = {part: getattr(prepared, part) for part in SPLITS}
         for item_id in prepared.item_ids:
             if separator in item_id:
@@ -123,7 +141,9 @@ class SessionDataset:
         for sessions in parts.values():
             for column in (sessions.items, sessions.offsets, sessions.dates):
                 digest.update(np.ascontiguousarray(column).tobytes())
-        return cls(name, prepared.item_ids, separator, digest.hexdigest(), None, parts)
+        left = prepared.clicks_left
+        made = cls(name, prepared.item_ids, separator, digest.hexdigest(), None, parts, left)
+        return made.with_items(known_items) if known_items else made
 
     def with_items(self, item_ids: Sequence[str]) -> "SessionDataset":
         """Return the same sessions in a catalogue that begins with other items.
@@ -142,8 +162,12 @@ class SessionDataset:
             for part, sessions in ((part, self.split(part)) for part in SPLITS)
         }
         digest = hashlib.sha256(self.fingerprint.encode() + "\n".join(merged).encode())
-        return SessionDataset(
-            self.name, list(merged), self.separator, digest.hexdigest(), None, parts
+        return dataclasses.replace(
+            self,
+            item_ids=list(merged),
+            fingerprint=digest.hexdigest(),
+            directory=None,
+            in_memory=parts,
         )
 
     @property
@@ -273,12 +297,34 @@ def protocol_settings(values: Mapping[str, Any]) -> ProtocolSettings:
     """Build the settings of a protocol; sessions are in order of time by default.
 
     Args:
-      values: Fields of `ProtocolSettings`.
+      values: Fields of `ProtocolSettings`; `session_timeout` and `test_seconds` may be
+        time differences of pandas, NumPy or Python.
 
     Raises:
       UsageError: There is no such field, or a value is not allowed.
     """
-    return from_dict(ProtocolSettings, {"order": "time", **values}, "the protocol")
+    seconds = {
+        name: _as_seconds(name, values[name])
+        for name in ("session_timeout", "test_seconds")
+        if name in values
+    }
+    return from_dict(ProtocolSettings, {"order": "time", **values, **seconds}, "the protocol")
+
+
+def _as_seconds(name: str, value: Any) -> int:
+    """Convert whole seconds, a whole number or a time difference, to an integer."""
+    seconds = value
+    if isinstance(value, np.timedelta64):
+        seconds = value / np.timedelta64(1, "s")
+    elif isinstance(value, datetime.timedelta):  # pandas' Timedelta is one
+        seconds = value.total_seconds()
+    if (
+        isinstance(seconds, bool)
+        or not isinstance(seconds, numbers.Real)
+        or not float(seconds).is_integer()
+    ):
+        raise SettingError(name, value, "whole seconds, such as 1800, or a timedelta of them")
+    return int(float(seconds))
 
 
 def _check_part(part: str) -> None:
@@ -291,44 +337,3 @@ def _concatenated(parts: Sequence[Sessions]) -> Sessions:
     for part in parts[1:]:
         whole = whole + part
     return whole
-
-
-def sessions_of_clicks(
-    clicks: Any,
-    *,
-    item: str | Sequence[str],
-    time: str,
-    session: str | None = None,
-    user: str | None = None,
-    timeout: int = 0,
-) -> list[list[str]]:
-    """Group a table of clicks into sessions of item ids, none of which is dropped.
-
-    Args:
-      clicks: As for `SessionDataset.from_clicks`.
-      item: As there.
-      time: As there.
-      session: As there.
-      user: As there.
-      timeout: Seconds of inactivity that end a user's session.
-
-    Raises:
-      HlnError: A value cannot be used.
-      UsageError: An argument is not allowed.
-    """
-    from hln_tf.data import protocol
-    from hln_tf.data.frames import clicks_from_frame
-
-    settings = protocol_settings({"session_timeout": timeout})
-    columns = clicks_from_frame(clicks, item=item, time=time, session=session, user=user)
-    if user is not None:
-        settings.check_users()
-    key, positions = columns["session" if user is None else "user"], np.arange(columns.num_rows)
-    grouped, ids = protocol.group_clicks(key, columns["time"], columns["item"], positions, settings)
-    if timeout:
-        grouped = protocol.split_at_timeouts(grouped, timeout)
-    names = ids.to_pylist()
-    return [
-        [names[each] for each in grouped.items[start:end]]
-        for start, end in zip(grouped.offsets, grouped.offsets[1:], strict=False)
-    ]

@@ -9,14 +9,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hln_tf.common.errors import HlnError, UsageError
-from hln_tf.data.clicks import decode, is_text, join_clicks, to_text, to_times, value_type
-from hln_tf.data.times import detect_unit
+from hln_tf.data.clicks import (
+    JOINT,
+    decode,
+    is_text,
+    join_clicks,
+    to_text,
+    to_times,
+    value_type,
+)
+from hln_tf.data.times import detect_finer_unit, detect_unit
 
 _ROWS = 1 << 20  # converted at a time
 _COLUMNS_SHOWN = 30  # in a message
 _CHARACTERS_SHOWN = 200  # of a value in a message
 _LARGEST = 2**53  # from which on floats skip integers
 _SCHEMA = pa.schema([("session", pa.string()), ("time", pa.int64()), ("item", pa.string())])
+_REMEDY = "correct it, or drop the row"
 _ID = "an id: text, not empty and without a line break, or a whole number"
 _TIME = (
     "a datetime, ISO 8601 text such as 2014-09-24T09:58:32Z, or seconds or milliseconds since 1970"
@@ -30,6 +39,7 @@ def clicks_from_frame(
     time: str,
     session: str | None = None,
     user: str | None = None,
+    separator: str = "",
 ) -> pa.Table:
     """Convert a data frame to a table of clicks, the input of `prepare_sessions`.
 
@@ -44,6 +54,7 @@ def clicks_from_frame(
       session: Column of the session id.
       user: Instead of `session`, column of the user id; a session timeout then
         ends sessions.
+      separator: Separator of item ids, which joins no columns of items; "" for none.
 
     Returns:
       Columns `session` or `user` (string), `time` (int64, microseconds since 1970
@@ -56,8 +67,9 @@ def clicks_from_frame(
     """
     if (session is None) == (user is None):
         raise UsageError(
-            f"session and user are {'neither' if user is None else 'both'} given, expected the "
-            "column of the session id or, with session_timeout, that of the user id"
+            f"session and user are {'neither' if user is None else 'both'} given, expected "
+            "session=..., the column of the session id, or, with session_timeout, user=..., that "
+            "of the user id"
         )
     items = [item] if isinstance(item, str) else list(item)
     if not items or len(set(items)) < len(items):
@@ -67,21 +79,24 @@ def clicks_from_frame(
     table = _select(frame, [key, time, *items])
     _check_types(table, [key, *items], time)
     time_format = _time_format(table[time])
+    joint = next(each for each in (JOINT, "/", "|") if not separator or separator not in each)
     converted = [_SCHEMA.empty_table()]
     row = 0
     for batch in table.to_batches(max_chunksize=_ROWS):
         ids = {name: _convert_ids(batch.column(name)) for name in (key, *items)}
         times = _convert_times(batch.column(time), time_format)
-        clicks, good = join_clicks(ids[key], times, [ids[name] for name in items])
+        clicks, good = join_clicks(ids[key], times, [ids[name] for name in items], joint)
         if not good.all():
             wrong = int(np.flatnonzero(~good)[0])
             texts = {name: ids[name][wrong].as_py() for name in ids}
             name = _wrong_column(texts, items, time)
             value = _value(batch.column(name)[wrong])
-            expected = _expected_time(value, time_format) if name == time else _ID
+            expected = f"{_ID}: {_REMEDY}"
+            if name == time:
+                expected = _expected_time(value, time_format)
             raise HlnError(
                 f"row {row + wrong} (from 0) of the column {name!r} is {_shown(value)}, "
-                f"expected {expected}: correct it, or drop the row"
+                f"expected {expected}"
             )
         converted.append(clicks)
         row += batch.num_rows
@@ -96,7 +111,7 @@ def _select(frame: Any, names: Sequence[str]) -> pa.Table:
             raise UsageError(f"a column is given as {name!r}, expected its name")
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(frame, pandas.DataFrame):
-        _check_columns(list(frame.columns), names)
+        _check_columns(list(frame.columns), names, list(frame.index.names))
         columns = {name: frame[name] for name in names}
         for name, series in columns.items():
             if isinstance(series.dtype, pandas.DatetimeTZDtype):
@@ -117,13 +132,18 @@ def _select(frame: Any, names: Sequence[str]) -> pa.Table:
 def _wrong_frame(frame: Any) -> UsageError:
     return UsageError(
         f"the clicks are given as {type(frame).__name__}, expected a pandas or Polars DataFrame "
-        "or a pyarrow Table"
+        "or a pyarrow Table with a row for each click"
     )
 
 
-def _check_columns(columns: Sequence[Any], names: Sequence[str]) -> None:
+def _check_columns(columns: Sequence[Any], names: Sequence[str], index: Sequence[Any] = ()) -> None:
     for name in names:
         count = columns.count(name)
+        if not count and name in index:
+            raise UsageError(
+                f"{name!r} is the index of the data frame, expected a column: use "
+                f"clicks.reset_index()"
+            )
         if not count:
             known = ", ".join(map(repr, columns[:_COLUMNS_SHOWN]))
             known += ", ..." if len(columns) > _COLUMNS_SHOWN else ""
@@ -211,9 +231,16 @@ def _wrong_column(texts: Mapping[str, str | None], items: Sequence[str], time: s
 
 
 def _expected_time(value: Any, time_format: str) -> str:
-    """Describe the expected time; a number that would do by itself differs from those before it."""
-    is_plausible = isinstance(value, int | float) and detect_unit(value) is not None
-    return f"{time_format} since 1970, as in the rows before it" if is_plausible else _TIME
+    """Describe the expected time and the remedy, by what a number seems to be."""
+    is_number = time_format != "iso" and isinstance(value, int | float)
+    if is_number and detect_unit(value):  # it would do by itself
+        return f"{time_format} since 1970, as in the rows before it: {_REMEDY}"
+    if is_number and detect_finer_unit(value):
+        return (
+            f"seconds or milliseconds since 1970, but the column seems to hold "
+            f"{detect_finer_unit(value)}: pass the datetime column itself"
+        )
+    return f"{_TIME}: {_REMEDY}"
 
 
 def _value(scalar: pa.Scalar) -> Any:

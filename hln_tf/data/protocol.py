@@ -5,7 +5,7 @@
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -30,6 +30,7 @@ from hln_tf.data.vocabulary import (
     count_items,
     first_appearances,
     frequent_items,
+    index_known_items,
     list_item_ids,
     select_items,
 )
@@ -55,7 +56,10 @@ class PreparedSessions:
 
 
 def prepare_sessions(
-    clicks: pa.Table, settings: ProtocolSettings, has_test: bool = True
+    clicks: pa.Table,
+    settings: ProtocolSettings,
+    has_test: bool = True,
+    known: Sequence[str] = (),
 ) -> PreparedSessions:
     """Apply a protocol to the clicks of a log.
 
@@ -67,6 +71,8 @@ def prepare_sessions(
         `hln_tf.data.protocol_settings.PROTOCOLS`.
       has_test: Whether the latest sessions become the test part; without, all
         are full train.
+      known: Ids of items that count as frequent and as seen by train, whatever
+        their clicks here: a model has learnt them from earlier ones.
 
     Raises:
       UsageError: The clicks are those of users, and there is no session timeout.
@@ -86,7 +92,7 @@ def prepare_sessions(
     grouped, ids = group_clicks(clicks[key], clicks["time"], clicks["item"], positions, settings)
     grouped, left = drop_short_sessions(grouped, settings)
     clicks_left |= left
-    frequent_ids = frequent_items([count_items(grouped.items, ids)], settings)
+    frequent_ids = frequent_items([count_items(grouped.items, ids)], settings, known)
     filtered, left = filter_sessions(grouped, ids, frequent_ids, settings)
     clicks_left |= left
     if not len(filtered):
@@ -97,6 +103,7 @@ def prepare_sessions(
         boundary = find_test_boundary(latest, settings)
     train, test = split_train_test(sort_by_date(filtered), boundary)
     indices = assign_item_indices([first_appearances(train)], len(frequent_ids))
+    indices = index_known_items(indices, frequent_ids, known)
     train, test = index_items(train, test, indices, settings)
     examples = count_share(train.prefixes, settings.train_fraction)
     train, validation = split_validation(select_latest_examples(train, examples), settings)
@@ -228,15 +235,20 @@ def collapse_repeats(sessions: SessionColumns) -> SessionColumns:
     return select_clicks(sessions, is_first)
 
 
+def describe_filters(clicks_left: Mapping[str, int]) -> str:
+    """List how many clicks each filter left, in the order of the filters."""
+    return ", ".join(f"{clicks:,} {step}" for step, clicks in clicks_left.items())
+
+
 def explain_nothing_left(clicks_left: Mapping[str, int]) -> str:
     """Describe in one sentence how many clicks each filter removed.
 
     Args:
       clicks_left: Clicks that each filter left, in the order of the filters.
     """
-    steps = ", ".join(f"{clicks:,} {step}" for step, clicks in clicks_left.items())
     return (
-        f"no session of the input is left after the filters; clicks left: {steps}; "
+        f"no session of the input is left after the filters; clicks left: "
+        f"{describe_filters(clicks_left)}; "
         "give a longer log, or lower `min_item_count` or `min_session_length`"
     )
 

@@ -9,10 +9,11 @@ from fractions import Fraction
 from typing import Any
 
 from hln_tf.common.errors import SettingError, UsageError
-from hln_tf.common.settings import checked, setting
+from hln_tf.common.settings import checked, documented, setting
 from hln_tf.data.sources import CUSTOM, SOURCES
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class ProtocolSettings:
     """The settings of a protocol: from the clicks of a log to train, validation and test.
@@ -101,7 +102,7 @@ class ProtocolSettings:
         if not self.session_timeout:
             raise UsageError(
                 "`session_timeout` is 0, but the log names users, not sessions: "
-                "set the seconds after which a session ends, such as session_timeout: 1800"
+                "set the seconds after which a session ends, such as 1800"
             )
 
     def changes(self) -> dict[str, Any]:

@@ -36,9 +36,10 @@ def parse_times(text: pa.StringArray, time_format: str) -> pa.Int64Array:
 def from_numbers(numbers: pa.Array, time_format: str) -> pa.Int64Array:
     """Convert seconds or milliseconds since 1970 to microseconds; implausible ones are null."""
     unit, least, end = _UNITS[time_format]
+    numbers = numbers.cast(pa.float64(), safe=False)  # those that lose digits are implausible
     plausible = pc.and_(pc.greater_equal(numbers, least), pc.less(numbers, end))
-    numbers = pc.if_else(plausible, numbers, pa.scalar(None, numbers.type))
-    return pc.round(pc.multiply(numbers.cast(pa.float64()), float(unit))).cast(pa.int64())
+    numbers = pc.if_else(plausible, numbers, pa.scalar(None, pa.float64()))
+    return pc.round(pc.multiply(numbers, float(unit))).cast(pa.int64())
 
 
 def detect_unit(number: float) -> str | None:
@@ -47,6 +48,14 @@ def detect_unit(number: float) -> str | None:
         if least <= number < end:
             return unit
     return None
+
+
+def detect_finer_unit(number: float) -> str | None:
+    """Find a unit that is not supported, `microseconds` or `nanoseconds`; None if implausible."""
+    end = _UNITS["milliseconds"][2]
+    if end <= number < 1_000 * end:
+        return "microseconds"
+    return "nanoseconds" if 1_000 * end <= number < 1_000_000 * end else None
 
 
 def from_timestamps(column: pa.Array) -> pa.Int64Array:

@@ -18,7 +18,9 @@ def count_items(items: np.ndarray, ids: pa.StringArray) -> pa.Table:
     return pa.table({"item": ids.take(pa.array(occurs)), "count": counts[occurs]})
 
 
-def frequent_items(counts: Sequence[pa.Table], settings: ProtocolSettings) -> pa.StringArray:
+def frequent_items(
+    counts: Sequence[pa.Table], settings: ProtocolSettings, known: Sequence[str] = ()
+) -> pa.StringArray:
     """Select the item ids that the filters on item counts retain, and sort them.
 
     These are the `top_items` most frequent ones of at least `min_item_count` clicks;
@@ -27,13 +29,19 @@ def frequent_items(counts: Sequence[pa.Table], settings: ProtocolSettings) -> pa
     Args:
       counts: Partial counts from `count_items`.
       settings: The protocol.
+      known: Ids of items that are retained whatever their clicks; the filters choose
+        among the others.
     """
     if not counts:
         return pa.array([], pa.string())
     total = pa.concat_tables(counts).group_by("item").aggregate([("count", "sum")])
+    is_known = pc.is_in(total["item"], pa.array(known, pa.string()))
+    retained = total["item"].filter(is_known)
+    total = total.filter(pc.invert(is_known))
     total = total.filter(pc.greater_equal(total["count_sum"], settings.min_item_count))
     total = total.sort_by([("count_sum", "descending"), ("item", "ascending")])
     ids = total["item"].slice(0, settings.top_items) if settings.top_items else total["item"]
+    ids = pa.chunked_array([*retained.chunks, *ids.chunks], pa.string())
     return ids.take(pc.sort_indices(ids)).combine_chunks()
 
 
@@ -89,6 +97,21 @@ def assign_item_indices(parts: Sequence[Appearances], items: int) -> np.ndarray:
     indices = np.zeros(items, np.int32)
     indices[seen] = np.arange(1, len(seen) + 1)
     return indices
+
+
+def index_known_items(indices: np.ndarray, ids: pa.StringArray, known: Sequence[str]) -> np.ndarray:
+    """Assign the next item indices to known items that have none, as train never saw them.
+
+    Args:
+      indices: From `assign_item_indices`, int32 [items].
+      ids: The item ids.
+      known: Ids of known items.
+    """
+    is_known = pc.is_in(ids, pa.array(known, pa.string())).to_numpy(zero_copy_only=False)
+    unseen = np.flatnonzero(is_known & (indices == 0))
+    indexed = indices.copy()
+    indexed[unseen] = indices.max(initial=0) + np.arange(1, len(unseen) + 1)
+    return indexed
 
 
 def list_item_ids(ids: pa.StringArray, indices: np.ndarray) -> list[str]:

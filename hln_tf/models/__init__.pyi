@@ -14,7 +14,6 @@ from .registry import MODELS as MODELS
 from .registry import ModelEntry as ModelEntry
 from .registry import model_entry as model_entry
 from .registry import model_names as model_names
-from .registry import register_model as register_model
 from .s_pop import SPop as SPop
 from .settings import EncoderSettings as EncoderSettings
 from .settings import HLNSettings as HLNSettings

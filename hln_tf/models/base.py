@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -24,6 +24,21 @@ Batch = dict[str, Any]
 
 ITEMS = tf.TensorSpec([None, None], tf.int32, name="items")
 TARGET = tf.TensorSpec([None], tf.int32, name="target")
+
+
+def compiled(function: Callable[..., Any], signature: Sequence[Any], **options: Any) -> Any:
+    """Compile a function that belongs to one model, with one graph for all of its calls.
+
+    TensorFlow warns of frequent tracing by the code of a function, so that the
+    functions of one model after another look like one that is traced again and again;
+    a partial is counted by itself.
+
+    Args:
+      function: Returns tensors.
+      signature: The specs of its arguments.
+      **options: Others of `tf.function`.
+    """
+    return tf.function(functools.partial(function), input_signature=signature, **options)
 
 
 class Preferences(NamedTuple):
@@ -100,6 +115,11 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if hasattr(cls, "Settings"):
+            if not (isinstance(cls.Settings, type) and dataclasses.is_dataclass(cls.Settings)):
+                raise TypeError(
+                    f"`Settings` of {cls.__name__} is no dataclass: decorate it with "
+                    f"@dataclasses.dataclass(frozen=True)"
+                )
             cls.__signature__ = _signature(cls)
 
     def __init__(
@@ -186,11 +206,19 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
             part, _ = replica_part(batch)
             self.ranking.update_from_ranks(self.target_ranks(part), part.get("weight"))
 
-        @tf.function(input_signature=[ITEMS, TARGET])
         def rank_step(items: tf.Tensor, target: tf.Tensor) -> None:
             strategy.run(replica_step, args=({"items": items, "target": target},))
 
-        return rank_step
+        return compiled(rank_step, [ITEMS, TARGET])
+
+    @functools.cached_property
+    def compiled_target_ranks(self) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """A function of items and targets that returns their ranks, one graph for all lengths."""
+
+        def ranks(items: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+            return self.target_ranks({"items": items, "target": target})
+
+        return compiled(ranks, [ITEMS, TARGET])
 
     def compile(self, optimizer: Any = "rmsprop", **kwargs: Any) -> None:
         """Configure training; as Keras' own, with a check of the Keras version.
@@ -226,9 +254,12 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
     def build(self, input_shape: Any = None) -> None:
         """Create all weights; no shape is needed, as none depends on it."""
         if not self.built:
+            for name, value in vars(self).items():
+                require_keras_2(value, f"`{name}` of {type(self).__name__}")
             self.built = True
             with tf.init_scope():
-                self.scores(tf.zeros([1, 1], tf.int32))
+                scores = self.scores(tf.zeros([1, 1], tf.int32))
+            check_shape(scores, self.num_items, f"`scores` of {type(self).__name__}")
 
     def get_build_config(self) -> dict[str, Any]:
         """Return the shape of sessions; integer inputs have a `build` of their own."""
@@ -308,6 +339,24 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
         check = tf.debugging.Assert(is_allowed, values)
         with tf.control_dependencies([] if check is None else [check]):
             return tf.identity(part)
+
+
+def check_shape(tensor: Any, width: int, what: str) -> None:
+    """Check what a method of a model returned, [batch, width].
+
+    Args:
+      tensor: What it returned.
+      width: Size of the second axis.
+      what: The method and its model, for the error.
+
+    Raises:
+      ValueError: It is no tensor, or has another shape.
+    """
+    shape = getattr(tensor, "shape", None)
+    if shape is None:
+        raise ValueError(f"{what} returned {tensor!r}, expected a tensor [batch, {width}]")
+    if shape.rank not in (None, 2) or (shape.rank == 2 and shape[1] not in (None, width)):
+        raise ValueError(f"{what} returned {list(shape)}, expected [batch, {width}]")
 
 
 def check_callbacks(callbacks: Any) -> None:

@@ -13,7 +13,7 @@ from hln_tf.layers.item_table import gather_with_shared_gradient, item_rows, mas
 from hln_tf.layers.seeds import SeedGenerator
 from hln_tf.layers.sharding import Seed, sample_rows, weigh_part
 from hln_tf.metrics.ranking import FullCatalogueRanking
-from hln_tf.models.base import Batch, SessionScorer, check_callbacks
+from hln_tf.models.base import Batch, SessionScorer, check_callbacks, check_shape
 from hln_tf.tasks.loss import RetrievalLoss
 from hln_tf.tasks.registry import get
 from hln_tf.tasks.retrieval import FullCatalogueRetrieval
@@ -149,7 +149,9 @@ class SessionEncoder(SessionScorer):
         x = self.lookup(self.item_embeddings(), items)
         if training and seed is None:
             seed = self._seeds.next()
-        return self.to_query(self.encode_embeddings(items, x, training, seed))
+        embeddings = self.encode_embeddings(items, x, training, seed)
+        check_shape(embeddings, x.shape[2], f"`encode_embeddings` of {type(self).__name__}")
+        return self.to_query(embeddings)
 
     def item_embeddings(self) -> tf.Variable | tf.Tensor:
         """Return the item embeddings that queries are scored with, float32 [items, d]."""

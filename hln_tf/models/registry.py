@@ -3,10 +3,11 @@
 import dataclasses
 import importlib
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hln_tf.common.errors import HlnError, SettingError, UsageError
+from hln_tf.common.settings import check_names, from_dict
 from hln_tf.models.settings import (
     CSRMSettings,
     EncoderSettings,
@@ -68,6 +69,32 @@ class ModelEntry:
         merged = {name: value for each in settings for name, value in each.items()}
         of_model = {name: value for name, value in merged.items() if name in own}
         return of_model, {name: value for name, value in merged.items() if name not in own}
+
+    def check_presets(self, of_training: Sequence[str]) -> None:
+        """Check the names of the presets' settings.
+
+        Args:
+          of_training: Names of the settings of the training.
+
+        Raises:
+          UsageError: A preset has an unknown setting; the message lists the known ones.
+        """
+        known = [*(field.name for field in dataclasses.fields(self.settings)), *of_training]
+        for preset, values in self.presets.items():
+            check_names(values, known, f"the preset {preset!r}")
+
+    @property
+    def class_name(self) -> str:
+        """The name of its class."""
+        if isinstance(self.implementation, type):
+            return self.implementation.__name__
+        return self.implementation.rpartition(":")[2]
+
+    @property
+    def is_own(self) -> bool:
+        """True for the models of this package; others are registered or of another one."""
+        named = self.implementation
+        return isinstance(named, str) and named.startswith("hln_tf.")
 
     @property
     def is_encoder(self) -> bool:
@@ -217,46 +244,6 @@ MODELS: dict[str, ModelEntry] = {
 }
 
 
-def register_model(
-    name: str, model: type, presets: Mapping[str, Mapping[str, Any]] | None = None
-) -> None:
-    """Register a model of one's own, for this process.
-
-    It trains, tunes, exports and serves like the package's own. A package makes
-    its models known to every process by the entry-point group `hln_tf.models`,
-    whose entries name a `ModelEntry` in a module without TensorFlow:
-
-        [project.entry-points."hln_tf.models"]
-        bag = "my_package.registry:BAG"
-
-    Args:
-      name: Its name, as for `--model`.
-      model: Its class, a subclass of `SessionEncoder` or `SessionCounter` with
-        `Settings`.
-      presets: Settings by preset name, of the model and its training; `paper`,
-        which has the defaults, if there are none.
-
-    Raises:
-      UsageError: There is another model of that name.
-      TypeError: The class has no `Settings`.
-    """
-    settings = getattr(model, "Settings", None)
-    if not (isinstance(settings, type) and dataclasses.is_dataclass(settings)):
-        raise TypeError(f"{model.__name__} needs `Settings`, a dataclass, to be registered")
-    if name in MODELS and not _is_same_class(MODELS[name].implementation, model):
-        raise UsageError(f"there is a model {name!r} already: register under another name")
-    chosen = {preset: dict(values) for preset, values in (presets or {"paper": {}}).items()}
-    MODELS[name] = ModelEntry(settings, model, chosen)
-
-
-def _is_same_class(registered: str | type, model: type) -> bool:
-    """Check that a class is the registered one, or its later definition in a notebook."""
-    if not isinstance(registered, type):
-        return registered == f"{model.__module__}:{model.__qualname__}"
-    names = ((each.__module__, each.__qualname__) for each in (registered, model))
-    return len(set(names)) == 1
-
-
 def model_names() -> tuple[str, ...]:
     """List the names of all models, those of installed packages included."""
     return tuple(dict.fromkeys([*MODELS, *(point.name for point in _entry_points())]))
@@ -269,13 +256,62 @@ def model_entry(name: str) -> ModelEntry:
       UsageError: There is none; the message lists those that exist.
       HlnError: The package that registers it cannot be loaded.
     """
-    if name not in MODELS:
+    if isinstance(name, str) and name not in MODELS:
         for point in _entry_points():
             if point.name == name:
                 MODELS[name] = _load(point)
-    if name not in MODELS:
-        raise SettingError("model", name, f"one of: {', '.join(model_names())}")
+    if not isinstance(name, str) or name not in MODELS:
+        raise SettingError(
+            "model",
+            name,
+            f"one of: {', '.join(model_names())}; register a class of your own with "
+            f"hln_tf.register_model and give its name",
+        )
     return MODELS[name]
+
+
+def recorded_entry(name: str, source: str) -> ModelEntry:
+    """Return the model of that name that a file records.
+
+    Args:
+      name: The name.
+      source: The file, for the error.
+
+    Raises:
+      HlnError: It is not registered.
+    """
+    if name not in model_names():
+        raise HlnError(
+            f"{source} was written for the model {name!r}, which is not registered in this "
+            f"process: call hln_tf.register_model({name!r}, YourClass) before loading it, or "
+            f"install the package that has it"
+        )
+    return model_entry(name)
+
+
+def recorded_settings(name: str, values: Mapping[str, Any], source: str) -> Any:
+    """Build a model's settings from those that a file records.
+
+    Args:
+      name: Name of the model.
+      values: Its settings by name.
+      source: The file, for errors.
+
+    Raises:
+      HlnError: The model is not registered, or another one is under this name.
+      UsageError: A value of a model of the package is not allowed.
+    """
+    entry = recorded_entry(name, source)
+    try:
+        return from_dict(entry.settings, values, source)
+    except (TypeError, UsageError) as error:
+        if entry.is_own:
+            raise
+        raise HlnError(
+            f"{source} was written for another model {name!r} than the one that is registered in "
+            f"this process, {entry.class_name} ({str(error).replace('`', '')}): register the "
+            f"class that was trained"
+        ) from None
 
 
 def _entry_points() -> importlib.metadata.EntryPoints:

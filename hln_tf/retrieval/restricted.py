@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from hln_tf.models.base import ITEMS, SessionScorer
+from hln_tf.common.errors import UsageError
+from hln_tf.models.base import ITEMS, SessionScorer, compiled
 from hln_tf.models.popularity import popularity_scores
 from hln_tf.retrieval.index import is_zero
 from hln_tf.retrieval.recommendations import Recommendations
@@ -43,7 +44,6 @@ class RestrictedRanker:
         self._index = {item_id: row for row, item_id in enumerate(item_ids)}
         self._popularity = popularity_scores(model.item_counts).numpy()
 
-        @tf.function(input_signature=[ITEMS])
         def scores(items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             if model.encode is None:
                 found = model.scores(items)
@@ -52,7 +52,25 @@ class RestrictedRanker:
             table: Any = model.item_embeddings()
             return tf.matmul(query, table, transpose_b=True), is_zero(query)
 
-        self._scores = scores
+        self._scores = compiled(scores, [ITEMS])
+
+    def rows_of(self, item_ids: Sequence[str], argument: str) -> npt.NDArray[np.int64]:
+        """Return the rows of the ids of an argument, of which one must be known, if there are any.
+
+        Args:
+          item_ids: The item ids.
+          argument: Name of the argument, for the error.
+
+        Raises:
+          UsageError: None of them is known.
+        """
+        rows = self.rows(item_ids)
+        if len(item_ids) and not len(rows):
+            raise UsageError(
+                f"none of the {len(item_ids)} ids in `{argument}` is known, such as "
+                f"{item_ids[0]!r}: the model's ids look like {self._item_ids[0]!r}"
+            )
+        return rows
 
     def rows(self, item_ids: Iterable[str]) -> npt.NDArray[np.int64]:
         """Return the rows of the item ids that are known."""
@@ -90,15 +108,19 @@ class RestrictedRanker:
         return found
 
     def candidates(
-        self, allow: Iterable[str] | None, deny: Iterable[str] | None
+        self, allow: Sequence[str] | None, deny: Sequence[str] | None
     ) -> npt.NDArray[np.bool_]:
-        """Select candidates by lists of item ids, bool [items]."""
+        """Select candidates by lists of item ids, bool [items].
+
+        Raises:
+          UsageError: No id of a list is known.
+        """
         mask = self._candidates.copy()
         if allow is not None:
             is_allowed = np.zeros_like(mask)
-            is_allowed[self.rows(allow)] = True
+            is_allowed[self.rows_of(allow, "allow")] = True
             mask &= is_allowed
-        mask[self.rows(deny or ())] = False
+        mask[self.rows_of(deny or (), "deny")] = False
         return mask
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from hln_tf.models.base import SessionScorer
+from hln_tf.models.base import SessionScorer, compiled
 from hln_tf.retrieval.index import LOWEST, CandidateRanker, has_clicks, is_zero
 from hln_tf.retrieval.settings import ServingSettings
 
@@ -77,6 +77,8 @@ class SessionGraph(tf.Module):
         has none.
       has_embeddings: Whether the model has embeddings, so that there are `queries`.
       has_groups: Whether the model has preference groups, so that there are `groups`.
+      top_k: Function of item ids, string [batch, (time)], and k, int32 [], to the
+        `Top` k items that score highest; all if there are fewer.
 
     Raises:
       HlnError: The index does not support this model, or is not installed.
@@ -109,6 +111,9 @@ class SessionGraph(tf.Module):
         ids = ids if candidates is None else tf.gather(ids, candidates)
         self.item_ids = tf.Variable(ids, trainable=False, name="item_ids")
         self.item_embeddings = self._ranker.embeddings
+        # With input signatures they are traced once, not for each signature of an export.
+        self.top_k = compiled(self._rank, [ITEMS, K], autograph=False)
+        self._known = compiled(self._select_known, [ITEMS], autograph=False)
 
     def popular_items(self) -> list[str]:
         """List the ids of all items that the model knows, most popular first."""
@@ -119,15 +124,8 @@ class SessionGraph(tf.Module):
         """Split sessions, string [batch], as `split_session` does; empty ids are unknown items."""
         return tf.strings.split(sessions, sep=self.separator)
 
-    # With an input signature it is traced once, not for each signature of an export.
-    @tf.function(input_signature=[ITEMS, K], autograph=False)
-    def top_k(self, items: tf.RaggedTensor, k: tf.Tensor) -> Top:
-        """Recommend the k items that score highest; all if there are fewer.
-
-        Args:
-          items: Item ids, string [batch, (time)].
-          k: int32 [].
-        """
+    def _rank(self, items: tf.RaggedTensor, k: tf.Tensor) -> Top:
+        """Compute `top_k`."""
         ranked = self._ranker.rank(self._used(self._known(items)[1]), k)
         return self._top(*ranked)
 
@@ -209,8 +207,7 @@ class SessionGraph(tf.Module):
         """Look up the ids of candidates; "" for the lowest score, which has no item."""
         return tf.where(scores > LOWEST, tf.gather(self.item_ids, positions), "")
 
-    @tf.function(input_signature=[ITEMS], autograph=False)
-    def _known(self, items: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+    def _select_known(self, items: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
         """Select the ids and indices of the known items, both [batch, (known)]."""
         indices = self._indices.lookup(items.values)
         known = masked(items.with_values(indices), indices > 0)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from hln_tf.analysis.explanation import Explanation
+from hln_tf.analysis.explanation import Explanation, used_positions
 from hln_tf.common.errors import HlnError, SettingError
-from hln_tf.models.base import SessionScorer
+from hln_tf.models.base import SessionScorer, compiled
 from hln_tf.models.encoder import SessionEncoder
 from hln_tf.retrieval.inputs import as_item_id, as_item_ids, as_sessions
 from hln_tf.retrieval.recommendations import Recommendations, scored_items
@@ -56,8 +56,8 @@ class SessionRecommender:
         self._vocabulary, self._max_length, self._candidates = vocabulary, max_length, candidates
         settings = settings or ServingSettings()
         self.graph = SessionGraph(model, vocabulary, max_length, separator, candidates, settings)
-        self._groups = tf.function(self.graph.groups, input_signature=[ITEMS, K])
-        self._queries = tf.function(self.graph.queries, input_signature=[ITEMS])
+        self._groups = compiled(self.graph.groups, [ITEMS, K])
+        self._queries = compiled(self.graph.queries, [ITEMS])
 
     def recommend(
         self,
@@ -69,20 +69,29 @@ class SessionRecommender:
     ) -> list[Recommendations]:
         """Recommend items for sessions.
 
+        Items that the model does not know are skipped in a session. One without a
+        known item gets the most popular items, see `Recommendations.is_fallback`.
+
         Args:
           sessions: Item ids of each session, oldest first, as lists, arrays or
-            Series; a session may also be one string.
+            Series. A session may also be one string of ids joined by `separator`, a
+            space by default; a list of two or more strings without a separator is
+            refused, as it may be one session.
           k: Number of items for each, at least 1; fewer where fewer remain.
           exclude_seen: Whether to exclude a session's own items.
-          allow: Item ids of the only items to recommend, or None for all.
-          deny: Item ids not to recommend.
+          allow: Item ids of the only items to recommend, or None for all; unknown ones
+            are skipped, unless all are.
+          deny: Item ids not to recommend; unknown ones are skipped, unless all are.
 
         Returns:
           The recommendations of each session.
 
         Raises:
-          UsageError: An argument cannot be used.
+          UsageError: An argument cannot be used, or no id of `allow` or of `deny` is
+            known.
         """
+        if not isinstance(exclude_seen, bool | np.bool_):
+            raise SettingError("exclude_seen", exclude_seen, "True or False")
         rows = self._sessions(sessions, k)
         allow, deny = (
             None if ids is None else as_item_ids(ids, name)
@@ -125,12 +134,16 @@ class SessionRecommender:
     def explain(self, sessions: Any, k: int = 20) -> list[Explanation]:
         """Explain sessions by their preference groups.
 
+        `print(explanation)` shows a table, `hln_tf.analysis.draw_session(explanation,
+        title)` makes a figure of Matplotlib.
+
         Args:
           sessions: Item ids of each session, as for `recommend`.
           k: Number of items for each group.
 
         Returns:
-          One explanation for each session.
+          One explanation for each session, see `Explanation`. Its clicks are those of
+          the session that the model knows, at `positions`.
 
         Raises:
           HlnError: The model has no preference groups.
@@ -143,13 +156,14 @@ class SessionRecommender:
             return []
         groups = self._groups(_ragged(rows), min(int(k), self.graph.num_candidates))
         explanations = []
-        for clicks, retention, ids, scores, is_fallback in zip(
-            *(part.numpy() for part in groups), strict=True
+        for row, clicks, retention, ids, scores, is_fallback in zip(
+            rows, *(part.numpy() for part in groups), strict=True
         ):
             used = [click.decode() for click in clicks if click]
             nearest = [_pairs(*group) for group in zip(ids, scores, strict=True)]
+            positions = used_positions(row, used)
             explanations.append(
-                Explanation(used, retention[:, : len(used)], nearest, bool(is_fallback))
+                Explanation(used, retention[:, : len(used)], nearest, bool(is_fallback), positions)
             )
         return explanations
 

@@ -2,9 +2,10 @@
 
 import dataclasses
 
-from hln_tf.common.settings import checked, setting
+from hln_tf.common.settings import checked, documented, setting
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class ServingSettings:
     """The number of items that signatures return, and the search for them."""

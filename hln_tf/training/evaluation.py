@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from hln_tf.analysis.retention import compiled_retention
 from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.common.progress import progress_bar
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.metrics.ranking import FullCatalogueRanking
-from hln_tf.models.base import ITEMS, TARGET, SessionScorer
+from hln_tf.models.base import SessionScorer
 from hln_tf.models.hln import HLN
 from hln_tf.models.popularity import popularity_scores
 
@@ -84,17 +83,14 @@ def evaluate_sessions(
     ranking.update_from_ranks(np.full(np.sum((used > 0) & (targets == 0)), missed))
     chosen = np.flatnonzero((used > 0) & (targets > 0))
     chosen = chosen[np.argsort(used[chosen], kind="stable")]
-    rank = tf.function(
-        lambda items, target: model.target_ranks({"items": items, "target": target}),
-        input_signature=[ITEMS, TARGET],
-    )
     for first in range(0, len(chosen), batch_size):
         batch = chosen[first : first + batch_size]
         time = np.arange(used[batch].max())
         is_click = time < used[batch, None]
         clicks = known[np.where(is_click, (end - used)[batch, None] + time, 0)]
         items = np.where(is_click, clicks, 0).astype(np.int32)
-        ranking.update_from_ranks(rank(items, targets[batch].astype(np.int32)))
+        ranks = model.compiled_target_ranks(items, targets[batch].astype(np.int32))
+        ranking.update_from_ranks(ranks)
     return {
         **ranking.results(),
         "sessions": len(sessions),

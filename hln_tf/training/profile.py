@@ -36,7 +36,7 @@ class Profile:
             self._stop()
         elif self._steps and self._done < self._steps[0]:
             print(
-                f"nothing was profiled: --profile_steps begins at step {self._steps[0]} of this "
+                f"nothing was profiled: `profile_steps` begins at step {self._steps[0]} of this "
                 f"process, which took {self._done}",
                 file=sys.stderr,
             )

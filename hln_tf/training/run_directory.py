@@ -16,6 +16,7 @@ RUN/
 import contextlib
 import dataclasses
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,12 +147,31 @@ class RunDirectory:
         """
         data = self.config().data
         directory = named or Path(data.directory)
+        if named is None and not (data.directory and directory.is_dir()):
+            found = f"is no longer in {directory}" if data.directory else "was a table of clicks"
+            raise HlnError(
+                f"the data set of {self.path} {found}: name the directory of the same data set "
+                f"with `data_dir`"
+            )
         if Manifest.read(directory).vocabulary_sha256 != data.vocabulary_sha256:
             raise HlnError(
                 f"{directory} has other items than the data set of {self.path}: "
                 f"name the data set that the model was trained on with `data_dir`"
             )
         return directory
+
+    def copy_to(self, path: Path) -> "RunDirectory":
+        """Copy the run to another directory, which must be missing or empty.
+
+        Raises:
+          HlnError: It is not.
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise HlnError(f"{path} exists already: choose another directory, or remove it")
+        with files.atomic_directory(path) as temporary:
+            ignored = shutil.ignore_patterns(".lock")
+            shutil.copytree(self.path, temporary, dirs_exist_ok=True, ignore=ignored)
+        return RunDirectory(path)
 
     def events(self, part: str = "") -> Path:
         """Return the directory of the event files of one part of the run, or of all.

@@ -11,7 +11,7 @@ from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.settings import check_names, declared_fields, flag_name, from_dict
 from hln_tf.data.layout import MANIFEST
 from hln_tf.data.sources import CUSTOM, SOURCES
-from hln_tf.models.registry import model_entry, model_names
+from hln_tf.models.registry import model_entry, model_names, recorded_settings
 from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
 
 # Training settings that apply to models that are fitted by counting only.
@@ -52,15 +52,15 @@ class StoredConfig:
             values = {**values}
             parts |= {name: values[name] for name in parts if name in values}
             check_names(values, [field.name for field in dataclasses.fields(RunConfig)], str(path))
-            entry = model_entry(values.get("model", "hln"))
-            from_dict(entry.settings, parts["model_settings"], f"{path}, model_settings,")
+            model = values.get("model", "hln")
+            recorded_settings(model, parts["model_settings"], f"{path}, model_settings,")
             from_dict(TrainingSettings, parts["training"], f"{path}, training,")
             known = [field.name for field in dataclasses.fields(DataDescription)]
             check_names(parts["data"], known, f"{path}, data,")
             directory, init_from = parts["data"].get("directory"), values.get("init_from")
             data_dir = None if directory is None else Path(directory)
             return cls(
-                model=values.get("model", "hln"),
+                model=model,
                 model_settings=parts["model_settings"],
                 training=parts["training"],
                 dataset=parts["data"].get("dataset"),

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from hln_tf.common import __version__
 from hln_tf.common.errors import HlnError, UsageError
-from hln_tf.common.settings import Range, checked, from_dict, setting
+from hln_tf.common.settings import Range, checked, documented, from_dict, setting
 from hln_tf.data.layout import Manifest, vocabulary_text
 from hln_tf.layers.choices import LOSSES, PRECISIONS, SCORE_MEGABYTES
-from hln_tf.models.registry import model_entry
+from hln_tf.models.registry import model_entry, recorded_settings
 
 if TYPE_CHECKING:
     from hln_tf.data.dataset import SessionDataset
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 OBJECTIVE = "mrr@20"
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
     """Settings of the training; the defaults are the paper's values if it gives any."""
@@ -109,6 +110,7 @@ class TrainingSettings:
         return self.learning_rate * self.decay ** (epoch // self.decay_epochs)
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class TensorBoardSettings:
     """Settings of the logs for TensorBoard; they change no result and are not in the config.
@@ -244,13 +246,12 @@ class RunConfig:
           HlnError: A setting is unknown, missing or not allowed.
         """
         try:
-            parts = {
-                "model_settings": model_entry(values["model"]).settings,
-                "training": TrainingSettings,
-                "data": DataDescription,
-            }
-            typed: dict[str, Any] = {
-                name: from_dict(part, values[name], source) for name, part in parts.items()
+            typed = {
+                "model_settings": recorded_settings(
+                    values["model"], values["model_settings"], source
+                ),
+                "training": from_dict(TrainingSettings, values["training"], source),
+                "data": from_dict(DataDescription, values["data"], source),
             }
             return from_dict(cls, {**values, **typed}, source)
         except (AttributeError, KeyError, TypeError, UsageError) as error:

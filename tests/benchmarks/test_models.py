@@ -1,5 +1,10 @@
+import importlib.metadata
+
 import pytest
 from commands import run
+
+from benchmarks.model_preset import ModelPreset
+from hln_tf.models import registry
 
 COMMAND = ("benchmarks.models",)
 QUICK = ("--prefixes", "200", "--rounds", "1")
@@ -39,3 +44,13 @@ def test_models_are_compared_with_the_first(data):
 def test_bad_input(flags, message, data):
     outcome = run(*COMMAND, "--data_dir", data, *flags)
     assert message in outcome.sentence(2)
+
+
+def test_a_model_of_an_installed_package_is_a_model(monkeypatch):
+    point = importlib.metadata.EntryPoint(
+        "mine", "hln_tf.models.registry:MINE", registry.ENTRY_POINTS
+    )
+    monkeypatch.setattr(registry, "MINE", registry.MODELS["markov"], raising=False)
+    monkeypatch.setattr(registry, "_entry_points", lambda: importlib.metadata.EntryPoints([point]))
+    monkeypatch.setattr(registry, "MODELS", dict(registry.MODELS))
+    assert str(ModelPreset.parse("mine")) == "mine (paper)"

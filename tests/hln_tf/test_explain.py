@@ -37,8 +37,10 @@ def test_a_session_of_unknown_items_has_no_nearest_items(trained):
 def test_sessions_that_cannot_be_explained(popular, tmp_path):
     with pytest.raises(HlnError, match="Popularity has no preference groups"):
         hln_tf.explain(popular.path, "i3")
-    with pytest.raises(HlnError, match=r"config\.json does not exist"):
+    with pytest.raises(HlnError, match="is no saved recommender: name a directory written by"):
         hln_tf.explain(tmp_path, "i3")
+    with pytest.raises(UsageError, match=r"explain takes one, Recommender\.explain takes several"):
+        hln_tf.explain(popular.path, [["i3"]])
     with pytest.raises(UsageError, match="not loaded from a workdir"):
         hln_tf.explain(make_model(), "i3")
     with pytest.raises(UsageError, match="`k` is 0"):

@@ -44,12 +44,16 @@ def walks(count, items="abcdefghij", seed=0):
     ]
 
 
-def fit(clicks, **settings):
+def fit_columns(clicks, columns, **settings):
     """Return a recommender and what its training printed on standard error."""
     err = io.StringIO()
     with contextlib.redirect_stderr(err):
-        recommender = Recommender.fit(clicks, **COLUMNS, **settings)
+        recommender = Recommender.fit(clicks, **columns, **settings)
     return recommender, err.getvalue()
+
+
+def fit(clicks, **settings):
+    return fit_columns(clicks, COLUMNS, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -172,9 +176,12 @@ def test_counting_models_are_fitted_too(clicks, model):
         ({"min_item_count": 9_999}, HlnError, ("0 of frequent items", "`min_item_count`")),
         ({"item": "article"}, UsageError, ("'article'", "visit", "sku", "at")),
         ({"session": None}, UsageError, ("session and user are neither given",)),
-        ({"session": None, "user": "visit"}, UsageError, ("`session_timeout` is 0",)),
+        ({"session": None, "user": "visit"}, UsageError, ("`session_timeout` is 0", "as 1800")),
+        ({"session_timeout": "30min"}, UsageError, ("`session_timeout` is '30min'", "as 1800")),
+        ({"session_timeout": 0.5}, UsageError, ("`session_timeout` is 0.5", "whole seconds")),
+        ({"session_timeout": True}, UsageError, ("`session_timeout` is True", "whole seconds")),
         ({"item": None}, TypeError, ("item=..., time=...",)),
-        ({"time": None}, TypeError, ("item=..., time=...",)),
+        ({"time": None}, TypeError, ("item=..., time=...", "user=...")),
     ],
 )
 def test_what_cannot_be_fitted_is_named(clicks, settings, error, words):
@@ -183,6 +190,42 @@ def test_what_cannot_be_fitted_is_named(clicks, settings, error, words):
     message = str(caught.value)
     assert "--" not in message and "\n" not in message
     assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize("wrong", [[["a", "b"], ["c"]], {"visit": [1], "sku": ["a"]}, None])
+def test_what_is_no_table_is_refused(wrong):
+    with pytest.raises(TypeError, match=r"expected a table with a row .*, not sessions, and its c"):
+        Recommender.fit(wrong)
+    with pytest.raises(UsageError, match="expected a pandas or Polars DataFrame or a pyarrow Tab"):
+        Recommender.fit(wrong, **COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "timeout", [1_800, 1_800.0, pd.Timedelta("30min"), np.timedelta64(30, "m")], ids=repr
+)
+def test_a_session_timeout_is_in_seconds_or_a_time_difference(clicks, timeout):
+    named = clicks.rename(columns={"visit": "visitor"}).assign(visitor="u")
+    columns = {"user": "visitor", "item": "sku", "time": "at"}
+    data = SessionDataset.from_clicks(named, **columns, session_timeout=timeout, test_seconds=0)
+    expected = SessionDataset.from_clicks(clicks, **COLUMNS, test_seconds=0)
+    for part in ("train", "validation"):
+        np.testing.assert_array_equal(data.split(part).items, expected.split(part).items)
+
+
+def test_several_columns_make_an_item(clicks):
+    named = clicks.assign(shop=7)
+    columns = {**COLUMNS, "item": ["shop", "sku"]}
+    counted, _ = fit_columns(named, columns, model="popularity")
+    assert counted.known == {f"7/{item}" for item in "abcdefghij"}
+    assert counted.evaluate(named, **columns)["unknown_clicks"] == 0
+
+
+def test_it_shows_what_it_is(recommender, clicks):
+    assert repr(recommender) == "Recommender(hln, 10 items, trained on 66 sessions)"
+    data = SessionDataset.from_clicks(clicks, **COLUMNS, test_seconds=DAY)
+    assert repr(data) == (
+        "SessionDataset('custom', 10 items, 60 train, 6 validation, 23 test sessions)"
+    )
 
 
 def test_a_data_set_has_its_own_columns_and_protocol(clicks):
@@ -278,6 +321,12 @@ def test_the_test_part_has_the_metrics_of_the_run(recommender, clicks):
 def test_nothing_to_predict_is_reported(recommender, nothing):
     with pytest.raises(HlnError, match="no session has two or more clicks: there is nothing to"):
         recommender.evaluate(nothing)
+
+
+def test_no_cut_off_is_refused(recommender):
+    for nothing in ([], (), np.array([])):
+        with pytest.raises(UsageError, match=r"`k` is .*, expected at least one cut-off, such as"):
+            recommender.evaluate([["a", "b"]], nothing)
 
 
 @pytest.mark.parametrize("wrong", [0, "5", (5, 0), (1.5,), None])
@@ -401,8 +450,8 @@ def test_a_frame_gives_the_metrics_of_the_command(tmp_path, model):
         )
         found = recommender.metrics
         for metrics in (expected, found):
-            for name in ("timing", "dataset"):
-                metrics.pop(name)
+            for name in ("timing", "dataset", "clicks_left"):
+                metrics.pop(name, None)
             for epoch in (*metrics.get("history", ()), *metrics.get("refit_history", ())):
                 for name in [name for name in epoch if "second" in name]:
                     del epoch[name]

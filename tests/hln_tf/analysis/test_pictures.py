@@ -25,6 +25,7 @@ def explanation(length, groups, k, item_id="2145{:05d}"):
         random.random((groups, length)).astype(np.float32),
         [[(item_id.format(item), -12.5 + item) for item in range(k)] for _ in range(groups)],
         False,
+        list(range(length)),
     )
 
 

@@ -1,9 +1,20 @@
 import dataclasses
+import inspect
 
 import pytest
 
+import hln_tf
 from hln_tf.common.errors import UsageError
-from hln_tf.common.settings import checked, describe_range, from_dict, setting, value_type
+from hln_tf.common.settings import (
+    checked,
+    declared_fields,
+    describe_range,
+    documented,
+    from_dict,
+    setting,
+    value_type,
+)
+from hln_tf.models import MODELS, model_entry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,3 +116,29 @@ def test_ranges_in_words(name, words):
 )
 def test_types_of_fields(name, expected):
     assert value_type(field(name), Settings) == expected
+
+
+def test_a_docstring_lists_the_declared_fields():
+    @documented
+    @dataclasses.dataclass(frozen=True)
+    class Sizes:
+        """Sizes of a thing."""
+
+        width: int = setting(3, "entries in a row", minimum=1, maximum=9)
+        kind: str = setting("a", "its kind", choices=("a", "b"))
+        plain: int = 0
+
+    assert inspect.getdoc(Sizes).splitlines() == [
+        "Sizes of a thing.",
+        "",
+        "Attributes:",
+        "  width: entries in a row (at least 1 and at most 9; default 3)",
+        "  kind: its kind (one of a, b; default 'a')",
+    ]
+
+
+def test_every_settings_class_of_the_front_door_lists_its_fields():
+    entries = [model_entry(name).settings for name in MODELS]
+    for cls in (hln_tf.TrainingSettings, hln_tf.ProtocolSettings, hln_tf.HLNSettings, *entries):
+        for each in declared_fields(cls):
+            assert f"\n  {each.name}: " in inspect.getdoc(cls), (cls, each.name)

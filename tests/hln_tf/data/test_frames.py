@@ -182,6 +182,7 @@ def test_rows_stay_in_order():
 
 
 ID = "expected an id: text, not empty and without a line break, or a whole number: correct it"
+FINER = "expected seconds or milliseconds since 1970, but the column seems to hold"
 TIME = "expected a datetime, ISO 8601 text such as 2014-09-24T09:58:32Z, or seconds or milliseconds"
 
 
@@ -201,7 +202,21 @@ TIME = "expected a datetime, ISO 8601 text such as 2014-09-24T09:58:32Z, or seco
         ("t", [*MOMENTS[:1], None], f"row 1 (from 0) of the column 't' is None, {TIME}"),
         ("t", [1.0, float("nan")], f"row 1 (from 0) of the column 't' is nan, {TIME}"),
         ("t", [-1, 5], f"row 0 (from 0) of the column 't' is -1, {TIME}"),
-        ("t", [1411552712124000] * 2, f"column 't' is 1411552712124000, {TIME}"),
+        (
+            "t",
+            [1411552712124000] * 2,
+            f"column 't' is 1411552712124000, {FINER} microseconds: ",
+        ),
+        (
+            "t",
+            [1411552712123456789] * 2,
+            f"is 1411552712123456789, {FINER} nanoseconds: pass",
+        ),
+        (
+            "t",
+            [1.4e18, 1.5e18],
+            f"row 0 (from 0) of the column 't' is 1.4e+18, {FINER} nanoseconds",
+        ),
         (
             "t",
             [1411552712, 1411552712124],
@@ -285,6 +300,19 @@ def test_wrong_arguments_are_refused(frame, arguments, message):
 def test_what_is_no_data_frame_is_refused(frame):
     with pytest.raises(UsageError, match=f"given as {type(frame).__name__}, expected a pandas"):
         clicks_from_frame(frame, **COLUMNS)
+
+
+def test_a_column_that_is_the_index_of_the_frame_is_named():
+    frame = arrow().to_pandas().set_index("s")
+    with pytest.raises(UsageError, match=r"'s' is the index .* use clicks\.reset_index\(\)"):
+        clicks_from_frame(frame, **COLUMNS)
+
+
+@pytest.mark.parametrize(("separator", "joined"), [("", "x / 1"), ("|", "x / 1"), (" ", "x/1")])
+def test_columns_of_items_are_joined_without_the_separator(separator, joined):
+    frame = arrow(more=[1, 2])
+    clicks = clicks_from_frame(frame, **{**COLUMNS, "item": ["i", "more"]}, separator=separator)
+    assert clicks["item"][0].as_py() == joined
 
 
 def test_two_columns_of_one_name_are_refused():

@@ -117,6 +117,9 @@ def test_a_class_that_is_defined_again_replaces_itself():
         class Bag(SessionEncoder):
             Settings = EncoderSettings
 
+            def encode_embeddings(self, items, x, training, seed):
+                return mean_of_clicks(x, items)
+
         return Bag
 
     first, second = define(), define()
@@ -136,28 +139,171 @@ def test_a_setting_with_the_name_of_a_flag_ends_in_one_sentence():
     )
 
 
-@pytest.mark.parametrize("settings", [None, {"factor": 1.0}, EncoderSettings()])
-def test_a_class_without_settings_is_refused(settings):
-    class Plain:
-        Settings = settings
-
-    with pytest.raises(TypeError, match="Plain needs `Settings`, a dataclass, to be registered"):
-        hln_tf.register_model("plain", Plain)
-    assert "plain" not in MODELS
+@dataclasses.dataclass(frozen=True)
+class NoSettings:
+    pass
 
 
-def test_a_preset_with_an_unknown_setting_is_refused(clicks):
-    hln_tf.register_model("bag", Bag, {"paper": {"factr": 2.0}})
-    with pytest.raises((TypeError, UsageError), match="factr"):
-        hln_tf.Recommender.fit(clicks, **COLUMNS, model="bag")
+@dataclasses.dataclass
+class Mutable:
+    width: int = 8
 
 
-def test_a_run_of_a_model_that_is_not_registered_names_it(clicks, tmp_path):
+def encoder(settings=None, **methods):
+    """A class of an encoder, with methods of its own."""
+    named = {"Settings": settings} if settings else {}
+    return type("Own", (SessionEncoder,), named | methods)
+
+
+def encode(self, items, x, training, seed):
+    return mean_of_clicks(x, items)
+
+
+def scores(self, items):
+    return tf.zeros([tf.shape(items)[0], self.num_items])
+
+
+def counter(settings=None, **methods):
+    """A class of a counting model."""
+    named = {"Settings": settings} if settings else {}
+    return type("Own", (hln_tf.models.SessionCounter,), named | methods)
+
+
+DERIVED = "Own needs `Settings`, a frozen dataclass derived from hln_tf.models.EncoderSettings: "
+COUNTS = "Own needs `Settings`, a frozen dataclass not derived from EncoderSettings, as the model c"
+CLASS = "expected a class derived from hln_tf.models.SessionEncoder or hln_tf.models.SessionCounter"
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (encoder(encode_embeddings=encode), DERIVED),
+        (encoder(Mutable, encode_embeddings=encode), DERIVED),
+        (encoder(NoSettings, encode_embeddings=encode), DERIVED),
+        (counter(scores=scores), COUNTS),
+        (counter(Mutable, scores=scores), COUNTS),
+        (counter(EncoderSettings, scores=scores), COUNTS),
+        (keras.Model, f"`model` is Model, {CLASS}"),
+        (hln_tf.models.SessionScorer, f"`model` is SessionScorer, {CLASS}"),
+        (42, f"`model` is 42, {CLASS}"),
+        (
+            encoder(EncoderSettings),
+            "Own must define `encode_embeddings(self, items, x, training, seed)`",
+        ),
+        (counter(NoSettings), "Own must define `scores(self, items)`"),
+        (
+            encoder(EncoderSettings, encode_embeddings=lambda self, x: x),
+            "`encode_embeddings` of Own takes other arguments: define `encode_embeddings(self, it",
+        ),
+    ],
+)
+def test_what_is_no_model_is_refused_when_it_is_registered(model, message):
+    with pytest.raises(TypeError) as caught:
+        hln_tf.register_model("own", model)
+    assert message in str(caught.value)
+    assert "own" not in MODELS
+
+
+def test_settings_that_are_no_dataclass_are_refused_by_the_class():
+    with pytest.raises(TypeError, match="`Settings` of Own is no dataclass: decorate it with @d"):
+        encoder(type("Plain", (), {"width": 8}))
+
+
+@pytest.mark.parametrize("name", ["My model!", "", "1st", "a/b", None])
+def test_a_name_is_a_word(name):
+    with pytest.raises(UsageError, match=r"`name` is .*, expected letters, digits, _ and -, such"):
+        hln_tf.register_model(name, Bag)
+
+
+def test_a_preset_with_an_unknown_setting_is_refused():
+    with pytest.raises(UsageError) as caught:
+        hln_tf.register_model("bag", Bag, {"fast": {"factr": 2.0}})
+    message = str(caught.value)
+    assert "the preset 'fast' has the unknown setting 'factr'; known are: " in message
+    assert "factor" in message and "epochs" in message
+    assert "bag" not in MODELS
+
+
+@pytest.mark.parametrize("given", ["bag", Bag])
+def test_a_model_that_is_not_registered_is_named_with_the_remedy(clicks, given):
+    with pytest.raises(UsageError, match=r"`model` is .*[Bb]ag.*, expected one of: hln, .*; regis"):
+        hln_tf.Recommender.fit(clicks, **COLUMNS, model=given)
+
+
+@pytest.fixture(scope="module")
+def bag_run(clicks, tmp_path_factory):
+    """The run of a model that only this test has registered."""
+    path = tmp_path_factory.mktemp("runs") / "run"
+    before = dict(MODELS)
     hln_tf.register_model("bag", Bag, {"paper": {"embedding_dim": 4, "epochs": 1}})
-    hln_tf.Recommender.fit(clicks, **COLUMNS, model="bag", workdir=tmp_path / "run")
-    del MODELS["bag"]
-    with pytest.raises(HlnError, match="'bag'"):
-        hln_tf.load(tmp_path / "run")
+    hln_tf.Recommender.fit(clicks, **COLUMNS, model="bag", workdir=path)
+    MODELS.clear()
+    MODELS.update(before)
+    return path
+
+
+def test_a_run_of_a_model_that_is_not_registered_names_it(bag_run):
+    expected = (
+        f"{bag_run / 'config.json'} was written for the model 'bag', which is not registered in "
+        "this process: call hln_tf.register_model('bag', YourClass) before loading it, or install "
+        "the package that has it"
+    )
+    for load in (hln_tf.load, hln_tf.load_model):
+        with pytest.raises(HlnError) as caught:
+            load(bag_run)
+        assert str(caught.value) == expected
+    outcome = run("hln_tf.recommend", "--workdir", bag_run, "--session", "a", "-k", "3")
+    assert outcome.sentence() == expected
+    config = run("hln_tf.train", "--config", bag_run / "config.json", "--dataset", "sample")
+    assert "the model 'bag', which is not registered in this process" in config.sentence()
+
+
+def test_a_run_of_another_class_of_that_name_says_so(bag_run):
+    hln_tf.register_model("bag", Uniform)
+    with pytest.raises(HlnError) as caught:
+        hln_tf.load(bag_run)
+    message = str(caught.value)
+    assert "was written for another model 'bag' than the one that is registered" in message
+    assert "Uniform" in message and "register the class that was trained" in message
+
+
+class Ragged(SessionEncoder):
+    Settings = EncoderSettings
+
+    def encode_embeddings(self, items, x, training, seed):
+        return self.result(x)
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (lambda x: x, r"`encode_embeddings` of Ragged returned \[1, 1, 8\], expected \[batch, 8\]"),
+        (lambda x: x[:, 0, :4], r"returned \[1, 4\], expected \[batch, 8\]"),
+        (lambda x: None, r"returned None, expected a tensor \[batch, 8\]"),
+    ],
+)
+def test_a_wrong_encoding_is_named_when_the_model_is_made(monkeypatch, result, message):
+    monkeypatch.setattr(Ragged, "result", staticmethod(result), raising=False)
+    with pytest.raises(ValueError, match=message):
+        Ragged(20, embedding_dim=8)
+
+
+def test_wrong_scores_are_named_when_the_model_is_made():
+    wrong = counter(NoSettings, scores=lambda self, items: tf.zeros([1, 3]))
+    with pytest.raises(ValueError, match=r"`scores` of Own returned \[1, 3\], expected \[batch, "):
+        wrong(20)
+
+
+def test_a_layer_of_keras_3_is_named_when_the_model_is_made():
+    keras_3 = pytest.importorskip("keras")
+
+    class Mixed(Bag):
+        def __init__(self, num_items, **arguments):
+            super().__init__(num_items, **arguments)
+            self.transform = keras_3.layers.Dense(8)
+
+    with pytest.raises(TypeError, match=r"`transform` of Mixed is Dense of Keras 3, but "):
+        Mixed(20, embedding_dim=8)
 
 
 PACKAGE = {

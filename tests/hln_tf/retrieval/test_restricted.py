@@ -92,9 +92,27 @@ def test_numbers_are_item_ids_in_restrictions_too(hln):
     assert hln.recommend([[101]], 3, deny=[101]) == hln.recommend([["101"]], 3, deny=["101"])
 
 
-@pytest.mark.parametrize("allow", [[], ["new"], (each for each in [])])
+@pytest.mark.parametrize("allow", [[], (each for each in [])])
 def test_an_empty_choice_gives_no_items(recommender, allow):
     assert ids(recommender.recommend([["101"]], 3, allow=allow)) == [[]]
+
+
+@pytest.mark.parametrize("name", ["allow", "deny"])
+def test_choices_of_which_no_id_is_known_are_refused(hln, name):
+    expected = f"none of the 2 ids in `{name}` is known, such as '7': the model's ids look like '10"
+    with pytest.raises(UsageError, match=expected):
+        hln.recommend([["101"]], **{name: [7, "x"]})
+    assert hln.recommend([["101"]], **{name: [7, "102"]}) == hln.recommend(
+        [["101"]], **{name: ["102"]}
+    )
+
+
+@pytest.mark.parametrize("wrong", ["no", 1, None])
+def test_exclude_seen_is_a_truth_value(hln, wrong):
+    with pytest.raises(UsageError, match=r"`exclude_seen` is .*, expected True or False"):
+        hln.recommend([["101"]], exclude_seen=wrong)
+    both = [hln.recommend([["101"]], exclude_seen=each) for each in (True, np.True_)]
+    assert both[0] == both[1]
 
 
 @pytest.mark.parametrize("name", ["allow", "deny"])
@@ -178,6 +196,9 @@ def test_similar_items_of_unknown_items_and_of_models_without_embeddings(hln):
 def test_explanations_name_the_clicks_and_the_items_near_each_group(hln):
     first, unknown = hln.explain([["101", "new", "103"], ["new"]], k=3)
     assert first.clicks == ["101", "103"]
+    assert first.positions == [0, 2]
+    (long,) = hln.explain([["new", *IDS[:7], "new"]], k=1)
+    assert long.positions == [3, 4, 5, 6, 7] and long.clicks == IDS[2:7]
     assert first.retention.shape == (hln.model.settings.num_groups, 2)
     assert {len(group) for group in first.groups} <= {0, 3}
     queries = hln.model.preferences(tf.constant([[2, 4]])).queries[0].numpy()

@@ -374,3 +374,17 @@ def test_diverging_loss(data, tmp_path):
     assert "the loss is nan in epoch 1" in sentence
     assert "--learning_rate" in sentence and "--clip_norm" in sentence
     assert not (tmp_path / "run" / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("directory", "found"), [("/a/b", "is no longer in /a/b"), ("", "was a table of clicks")]
+)
+def test_a_data_set_that_has_moved_is_asked_for(damaged, directory, found):
+    config = json.loads((damaged / "config.json").read_text())
+    config["data"]["directory"] = directory
+    (damaged / "config.json").write_text(json.dumps(config))
+    sentence = run("hln_tf.evaluate", "--workdir", damaged).sentence()
+    assert sentence == (
+        f"the data set of {damaged} {found}: name the directory of the same data set with "
+        "--data_dir"
+    )

@@ -20,7 +20,8 @@ class Explanation(NamedTuple):
       clicks: Item ids of the T clicks that the model uses: without unknown items, and
         of a long session the last ones.
       retention: Retention of each click in each group, float32 [L, T], from 0 to 1:
-        the probability 1 - p that the group does not leap over the click.
+        the probability 1 - p that the group does not leap over the click; with
+        exclusive groups 0 where an earlier group retains it.
       groups: For each of the L groups, pairs of item id and score of the items
         nearest to its query embedding, nearest first; empty if the group retains
         no click.

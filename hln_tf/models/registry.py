@@ -139,7 +139,17 @@ MODELS: dict[str, ModelEntry] = {
             "paper": {},
             "paper_eq8": {"loss": "equation_8"},
             "tuned": {"dropout": 0.4, "scale": 12.0, "leap_bias": -5.0, **_TUNED},
-            "demo": {"batch_size": 256, "learning_rate": 0.003, "decay": 0.3, "epochs": 8},
+            # Of sessions with several minds: more groups than a session has preferences.
+            "demo": {
+                "num_groups": 4,
+                "leap_gate": "predictive",
+                "exclusive_groups": True,
+                "aggregation": "recency",
+                "batch_size": 256,
+                "learning_rate": 0.003,
+                "decay": 0.3,
+                "epochs": 8,
+            },
         },
     ),
     "s_pop": ModelEntry(SPopSettings, "hln_tf.models.s_pop:SPop"),

@@ -73,10 +73,15 @@ class HLNSettings(EncoderSettings):
     leap_threshold: float = setting(
         2.0,
         "initial theta of the predictive gate, which leaps where alpha times the score is less",
+        search=Range(-2.0, 6.0),
     )
-    leap_slope: float = setting(1.0, "initial alpha of the predictive gate")
+    leap_slope: float = setting(
+        1.0, "initial alpha of the predictive gate", search=Range(0.2, 3.0, log=True)
+    )
     exclusive_groups: bool = setting(
-        False, "each click is in one preference group at most, the first that retains it"
+        False,
+        "each click is in one preference group at most, the first that retains it",
+        search=(False, True),
     )
     inference_gate: str = setting(
         "hard",

@@ -6,6 +6,7 @@ derive from these fields; an unknown or out-of-range setting is an error.
 """
 
 import dataclasses
+import inspect
 import math
 import numbers
 import sys
@@ -149,6 +150,24 @@ def describe_range(field: dataclasses.Field[Any]) -> str:
         if field.metadata.get(name) is not None
     ]
     return " and ".join(bounds)
+
+
+def help_text(field: dataclasses.Field[Any]) -> str:
+    """Describe a field that was made with `setting`: its help, what it may be, its default."""
+    text = field.metadata["help"]
+    choices = field.metadata.get("choices")
+    allowed = "one of " + ", ".join(map(repr, choices)) if choices else describe_range(field)
+    parts = [part for part in (allowed, f"{field.default!r} by default") if part]
+    return f"{text[0].upper()}{text[1:]}; {', '.join(parts)}."
+
+
+def documented(cls: type[T]) -> type[T]:
+    """Add the fields of a settings dataclass to its docstring, as `Attributes`; a decorator."""
+    lines = [f"  {field.name}: {help_text(field)}" for field in declared_fields(cls)]
+    if lines:
+        text = inspect.cleandoc(cls.__doc__ or cls.__name__)
+        cls.__doc__ = "\n".join([text, "", "Attributes:", *lines])
+    return cls
 
 
 def from_dict(cls: type[T], values: Mapping[str, Any], source: str) -> T:

@@ -6,16 +6,18 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from hln_tf.layers.checked_call import CheckedCall, check_floats, check_shape, sizes_of
 from hln_tf.layers.choices import AGGREGATIONS
 
 
 @keras.utils.register_keras_serializable("hln_tf")
-class PreferenceManager(keras.layers.Layer):
+class PreferenceManager(CheckedCall, keras.layers.Layer):
     """The aggregate a_l of the preferences learnt so far (eq. 5 of Guo et al., SIGIR 2020).
 
     Args:
       aggregation: `sum` is eq. 5; `max` takes the elementwise maximum;
         `attention` weights h_l by `softmax_l(v^T tanh(W_a h_l))`.
+      **kwargs: Of a Keras layer.
 
     Call arguments:
       preferences: h_{1,last}, ..., h_{l,last}: one or more tensors [batch, n], or
@@ -24,8 +26,12 @@ class PreferenceManager(keras.layers.Layer):
     Returns:
       a_l, [batch, n].
 
+    To load a Keras model with this layer in another process, import any name of
+    `hln_tf.layers` first.
+
     Raises:
-      ValueError: `aggregation` is not allowed.
+      TypeError: `preferences` holds no floats, or it or the caller is Keras 3's.
+      ValueError: `aggregation` is not allowed, or a preference has another shape.
 
     Example:
     >>> PreferenceManager("sum")([tf.ones([1, 2]), tf.ones([1, 2])]).numpy()
@@ -47,6 +53,21 @@ class PreferenceManager(keras.layers.Layer):
             self.W_a = self.add_weight(name="W_a", shape=(n, n))
             self.v = self.add_weight(name="v", shape=(n, 1))
         super().build(input_shape)
+
+    def check_call(self, preferences: Any, **others: Any) -> None:
+        """Check the arguments of `call`."""
+        if not isinstance(preferences, list | tuple):
+            check_floats("preferences", preferences)
+            rank = tf.TensorShape(getattr(preferences, "shape", None)).rank
+            axes = ("batch", "n") if rank == 2 else ("batch", "l", "n")
+            check_shape("preferences", preferences, axes)
+            return
+        if not preferences:
+            raise ValueError("`preferences` must hold at least one tensor [batch, n], received []")
+        _, n = sizes_of(preferences[0], "batch", "n")
+        for h in preferences:
+            check_floats("preferences", h)
+            check_shape("preferences", h, ("batch", n), ": a list holds tensors [batch, n]")
 
     def call(self, preferences: tf.Tensor | Sequence[tf.Tensor]) -> tf.Tensor:
         """Aggregate; see the class."""

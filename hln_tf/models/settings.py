@@ -3,10 +3,11 @@
 import dataclasses
 
 from hln_tf.common.errors import SettingError
-from hln_tf.common.settings import Range, checked, setting
+from hln_tf.common.settings import Range, checked, documented, setting
 from hln_tf.layers.choices import AGGREGATIONS, GATES, INFERENCE_GATES, LEAP_GATES
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class EncoderSettings:
     """Settings of all trained models: the item embeddings and how queries are scored with them."""
@@ -28,6 +29,7 @@ class EncoderSettings:
         checked(self)
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class HLNSettings(EncoderSettings):
     """Hierarchical Leaping Networks; the defaults are the paper's where it gives a value."""
@@ -90,16 +92,19 @@ class HLNSettings(EncoderSettings):
             )
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class PopularitySettings:
     """The settings of popularity, of which there are none."""
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class MarkovSettings:
     """The settings of the Markov chain, of which there are none."""
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class SPopSettings:
     """The session's own popularity, then that of the log."""
@@ -115,6 +120,7 @@ class SPopSettings:
         checked(self)
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class SKNNSettings:
     """Nearest neighbours among the train sessions."""
@@ -133,6 +139,7 @@ class SKNNSettings:
         checked(self)
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class FPMCSettings(EncoderSettings):
     """Factorised personalised Markov chains."""
@@ -150,6 +157,7 @@ class FPMCSettings(EncoderSettings):
             raise SettingError("embedding_dim", self.embedding_dim, "an even number")
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class SessionDropoutSettings(EncoderSettings):
     """Settings of encoders with dropout of the session's encoding."""
@@ -163,6 +171,7 @@ class SessionDropoutSettings(EncoderSettings):
     )
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class GRU4RecSettings(SessionDropoutSettings):
     """GRU4Rec, whose GRU has as many units as item embeddings have entries."""
@@ -172,11 +181,13 @@ class GRU4RecSettings(SessionDropoutSettings):
     )
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class STAMPSettings(EncoderSettings):
     """Short-term attention/memory priority."""
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class NARMSettings(SessionDropoutSettings):
     """Neural attentive recommendation machine; also CSRM's inner encoder."""
@@ -185,6 +196,7 @@ class NARMSettings(SessionDropoutSettings):
     hidden_dim: int = setting(100, "units of the GRU", minimum=1, maximum=1_000_000)
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class CSRMSettings(NARMSettings):
     """Collaborative session-based recommendation machine."""
@@ -193,6 +205,7 @@ class CSRMSettings(NARMSettings):
     neighbors: int = setting(512, "nearest of them that count", minimum=1)
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class SRGNNSettings(EncoderSettings):
     """Session graphs with gated graph neural networks."""

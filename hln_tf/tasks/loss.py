@@ -14,7 +14,12 @@ class RetrievalLoss(keras.layers.Layer):
     """A loss of queries against a catalogue, of which one item is the target.
 
     Subclasses define `call`. A model takes a loss as an object, such as
-    `HLN(num_items, loss=FullSoftmax())`, or by its name in `hln_tf.tasks.get`.
+    `HLN(num_items, loss=FullSoftmax())`, or by its name in `hln_tf.tasks.get`. An
+    object with negatives belongs to one model, whose item counts it has.
+
+    Negatives are sampled by the items' counts in training. `fit` of a model counts
+    the targets if nothing has been counted; `fit_counts(sessions)` of a model counts
+    the clicks of sessions instead.
 
     Args:
       negatives: The sampler of negatives, for a loss that has any.
@@ -40,6 +45,11 @@ class RetrievalLoss(keras.layers.Layer):
     def __init__(self, negatives: NegativeSampler | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.negatives = negatives
+
+    @property
+    def samples_by_popularity(self) -> bool:
+        """Whether item counts change what the loss samples; see `fit_counts`."""
+        return self.negatives is not None and self.negatives.sampling_power > 0
 
     def prepare(self, num_items: int) -> None:
         """Add what depends on the size of the catalogue; called once by a model."""

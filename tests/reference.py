@@ -161,18 +161,24 @@ def leap_recurrent_unit(
     return {"h": h, "p": p, "g": g, "retained": retained}
 
 
-def aggregate(groups, weights, aggregation="sum"):
-    """Equation 5 and the two alternatives that the paper names, over groups [l, n]."""
+def aggregate(groups, weights, aggregation="sum", ages=None):
+    """Equation 5, the two alternatives that the paper names, and `recency`, over groups [l, n].
+
+    `ages` are the clicks of the session after the last one of each group; from 15 on they count
+    as 15.
+    """
     groups = np.asarray(groups, np.float64)
     if aggregation == "sum":
         return np.sum(groups, axis=0)
     if aggregation == "max":
         return np.max(groups, axis=0)
+    if aggregation == "recency":
+        return np.exp(weights["r"][np.minimum(ages, 15)]) @ groups
     if aggregation == "attention":
         energies = [weights["v_att"] @ np.tanh(weights["W_att"] @ h) for h in groups]
         alpha = np.exp(log_softmax(energies))
         return sum(alpha_l * h for alpha_l, h in zip(alpha, groups, strict=True))
-    raise ValueError(f"aggregation is sum, max or attention, received {aggregation!r}")
+    raise ValueError(f"aggregation is sum, max, attention or recency, received {aggregation!r}")
 
 
 def ideal_item(a, weights):
@@ -199,12 +205,13 @@ def hln(
     Args:
         item_embeddings: [T, d], those of the clicked items, oldest first.
         weights: W_p [d, d], U_p [d, n], w_q [n], u_q [d], b, kernel, recurrent_kernel, bias
-            (see `gru_step`), W [d, n]; for attention also v_att [n] and W_att [n, n]; for the
-            predictive gate theta and alpha, with `normalize` also the scale.
+            (see `gru_step`), W [d, n]; for attention also v_att [n] and W_att [n, n], for
+            recency r [16]; for the predictive gate theta and alpha, with `normalize` also the
+            scale.
         gates: A gate for each of L groups, see `leap_recurrent_unit`, or [L, T] of 0 and 1, where
             1 skips; None decides each by its probability, skipping where p > 1/2, in as many
             passes as `groups` says.
-        aggregation: "sum", "max" or "attention".
+        aggregation: "sum", "max", "attention" or "recency".
         groups: L; needed only where `gates` is None.
         exclusive: Whether later groups skip the clicks that a group retains.
         normalize: See `predictive_logit`.
@@ -217,7 +224,7 @@ def hln(
     weights = {name: np.asarray(value, np.float64) for name, value in weights.items()}
     if gates is None and groups is None:
         raise ValueError("`groups` is needed where `gates` is None")
-    h, a, p, g = [], [], [], []
+    h, a, p, g, ages = [], [], [], [], []
     a_before, free = np.zeros(weights["W"].shape[1]), np.ones(len(x))
     for group in range(groups if gates is None else len(gates)):
         gate = hard_gate if gates is None else gates[group]
@@ -227,11 +234,13 @@ def hln(
         passed = leap_recurrent_unit(
             x, a_before, weights, gate, available=available, normalize=normalize
         )
+        clicks = np.flatnonzero((1.0 - passed["g"]) * (free if exclusive else 1.0) >= 0.5)
+        ages.append(len(x) - 1 - clicks[-1] if len(clicks) else len(x))
         free = free * passed["g"]
         h.append([np.zeros_like(a_before), *passed["h"]][-1])  # 0 after no click
         p.append(passed["p"])
         g.append(passed["g"])
-        a_before = aggregate(h, weights, aggregation)
+        a_before = aggregate(h, weights, aggregation, ages)
         a.append(a_before)
     of_groups = {"h": np.array(h), "a": np.array(a), "p": np.array(p), "g": np.array(g)}
     return {**of_groups, "x_ideal": ideal_item(a_before, weights)}

@@ -31,4 +31,6 @@ def weights_of(model):
         weights |= {"scale": model.scale}
     if manager.aggregation == "attention":
         weights |= {"W_att": manager.W_a, "v_att": manager.v[:, 0]}
+    if manager.aggregation == "recency":
+        weights |= {"r": manager.r}
     return {name: np.asarray(value) for name, value in weights.items()}

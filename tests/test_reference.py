@@ -66,6 +66,11 @@ def test_aggregations_by_hand():
     np.testing.assert_allclose(largest["a"], [[h_1], [h_1]], rtol=1e-12)
 
     attended = reference.hln(clicks, ONE, gates, "attention")
+    # Of the second click's age, 0, and the first's, 1.
+    weights = {**ONE, "r": np.log([3.0, 0.5] + 14 * [1.0])}
+    recent = reference.hln(clicks, weights, gates, "recency")
+    np.testing.assert_allclose(recent["a"], [[0.5 * h_1], [0.5 * h_1 + 3.0 * h_2]], rtol=1e-12)
+
     # A softmax over two is a sigmoid of the difference; over one it is 1.
     alpha = s(2.0 * math.tanh(h_1) - 2.0 * math.tanh(h_2))
     expected = alpha * h_1 + (1.0 - alpha) * h_2

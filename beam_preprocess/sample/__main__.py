@@ -46,7 +46,9 @@ def build_parser() -> Parser:
         help="compare a trained model's preference groups with the planted ones",
         description="Assigns each click that is not noise to the preference group with the highest "
         "retention,\nand prints how far these groups agree with the planted ones: the mean "
-        "adjusted Rand index\nof newly sampled sessions, 1 for full agreement and 0 by chance.",
+        "adjusted Rand index\nof newly sampled sessions, 1 for full agreement and 0 by chance. "
+        "With --data_dir the sessions\nare real: pairs of test sessions, interleaved, and the "
+        "groups are the sessions of a pair.",
     )
     add_settings(groups, GroupsSettings, "the comparison")
     return parser

@@ -1,4 +1,4 @@
-"""Agreement of a trained model's preference groups with the sample's planted ones."""
+"""Agreement of a trained model's preference groups with groups that are known."""
 
 import dataclasses
 from pathlib import Path
@@ -11,18 +11,22 @@ from beam_preprocess.sample.generator import NOISE, LogSettings, draw_log, read_
 from hln_tf.common.cli import import_tensorflow
 from hln_tf.common.errors import UsageError
 from hln_tf.common.settings import checked, setting
+from hln_tf.data.sessions import read_sessions
 from hln_tf.training import RunDirectory
 
-SESSIONS_AT_A_TIME = 512
+K = 20
 
 
 @dataclasses.dataclass(frozen=True)
 class GroupsSettings:
     """The settings of the comparison of preference groups."""
 
-    workdir: str = setting("runs/sample/hln", "workdir of an HLN trained on the sample")
+    workdir: str = setting("runs/sample/hln", "workdir of an HLN")
     raw_dir: str = setting("data/raw", "directory that holds the generated log's process")
-    sessions: int = setting(2_000, "number of sessions to sample from the process", minimum=1)
+    data_dir: str = setting(
+        "", "instead of the process, a data set whose neighbouring test sessions are interleaved"
+    )
+    sessions: int = setting(2_000, "number of sessions, or of pairs of them", minimum=1)
     seed: int = setting(1, "seed of these sessions", minimum=0)
 
     def __post_init__(self) -> None:
@@ -30,27 +34,33 @@ class GroupsSettings:
 
 
 def compare_groups(settings: GroupsSettings) -> dict[str, float]:
-    """Compute the mean adjusted Rand index per session of found and planted groups.
+    """Compute the mean adjusted Rand index per session of found and true groups.
 
-    Each click that is not noise is assigned to the group with the highest retention.
-    Sessions whose clicks are all of one planted group are left out: their index is
-    not informative.
+    Each click that is not noise is assigned to the group with the highest
+    retention. The true groups are those that the sample's process planted or, with
+    `data_dir`, the two sessions of which one was interleaved.
 
     Returns:
-      The index of the model, of the same groups shuffled among a session's
-      clicks, and of an untrained model with the same settings.
+      The index of the model, of the same groups shuffled among a session's clicks,
+      and of an untrained model with the same settings; of interleaved sessions also
+      that of halves by position, of 2-means of the item embeddings, and Recall and
+      MRR of the next click at 20.
 
     Raises:
-      HlnError: The model or the process is missing, or the model knows other items.
+      HlnError: The model, the process or the data set is missing, or the model
+        knows other items.
       UsageError: The model has no preference groups.
     """
     workdir = RunDirectory(Path(settings.workdir))
     config = workdir.config()
     if config.model != "hln":
-        raise UsageError(f"--workdir {settings.workdir} holds {config.model}, expected hln")
+        raise UsageError(f"`workdir` {settings.workdir} holds {config.model}, expected hln")
+    if settings.data_dir:
+        return _compare_pairs(settings, workdir)
     process, _ = read_process(settings.raw_dir)
     item_of_line = match_items(process, workdir.vocabulary())
     import_tensorflow()
+    from hln_tf.analysis import NO_GROUP
 
     # The seed of the log is S and that of its sessions [S, 1]; these have another one.
     log = draw_log(process, LogSettings(sessions=settings.sessions), seed=2**31 + settings.seed)
@@ -60,55 +70,45 @@ def compare_groups(settings: GroupsSettings) -> dict[str, float]:
     items = item_index[log.items]
     ends = np.cumsum(log.lengths)[:-1]
     sessions = np.split(items, ends)
-    planted = np.split(np.where(items > 0, log.groups, NOISE), ends)
-    untrained = config.create_model()
+    planted = np.split(np.where((items > 0) & (log.groups != NOISE), log.groups, NO_GROUP), ends)
+    return _indices(workdir, sessions, planted, np.random.default_rng(settings.seed))[0]
+
+
+def _compare_pairs(settings: GroupsSettings, workdir: RunDirectory) -> dict[str, float]:
+    """Compare groups with the sessions of interleaved pairs."""
+    from hln_tf.analysis import clusters, halves, interleave_pairs, mean_index
+    from hln_tf.training import evaluate_sessions
+
+    import_tensorflow()
+    config = workdir.config()
     rng = np.random.default_rng(settings.seed)
-    found = {"trained": strongest_groups(workdir.model(), sessions)}
-    found["shuffled"] = [rng.permutation(groups) for groups in found["trained"]]
-    found["untrained"] = strongest_groups(untrained, sessions)
-    return {name: mean_index(planted, groups) for name, groups in found.items()}
+    test = read_sessions(Path(settings.data_dir), "test")
+    if test.items.max() > config.data.items:
+        raise UsageError(
+            f"`data_dir` {settings.data_dir} has {test.items.max()} items and the model of "
+            f"{settings.workdir} has {config.data.items}: name the data set of its training"
+        )
+    singles = np.split(test.items, test.offsets[1:-1])[: 2 * settings.sessions]
+    sessions, truth = interleave_pairs(singles, rng)
+    found, model = _indices(workdir, sessions, truth, rng)
+    found["halves"] = mean_index(truth, halves(sessions))
+    embeddings = np.asarray(model.item_embeddings())
+    found["2-means"] = mean_index(truth, clusters(sessions, embeddings, rng))
+    metrics = evaluate_sessions(model, sessions, (K,), config.training.max_length, 512)
+    return found | {name: metrics[name] for name in (f"recall@{K}", f"mrr@{K}")}
 
 
-def strongest_groups(model: Any, sessions: list[np.ndarray]) -> list[np.ndarray]:
-    """Find the group with the highest retention of each click, [clicks] for each session."""
-    import tensorflow as tf
+def _indices(
+    workdir: RunDirectory, sessions: list[Any], truth: list[Any], rng: np.random.Generator
+) -> tuple[dict[str, float], Any]:
+    """Compute the indices of a run's model, of shuffled groups and of an untrained model."""
+    from hln_tf.analysis import mean_index, shuffled, strongest_groups
 
-    groups = []
-    for first in range(0, len(sessions), SESSIONS_AT_A_TIME):
-        batch = sessions[first : first + SESSIONS_AT_A_TIME]
-        items = tf.ragged.constant(batch, tf.int32, ragged_rank=1).to_tensor()
-        strongest = model.retention(items).numpy().argmax(axis=1)
-        groups += [row[: len(session)] for row, session in zip(strongest, batch, strict=True)]
-    return groups
-
-
-def mean_index(planted: list[np.ndarray], found: list[np.ndarray]) -> float:
-    """Average the adjusted Rand index over sessions with clicks of two or more planted groups."""
-    indices = []
-    for truth, guess in zip(planted, found, strict=True):
-        signal = truth != NOISE
-        if len(set(truth[signal])) > 1:
-            indices.append(adjusted_rand_index(truth[signal], guess[signal]))
-    return float(np.mean(indices)) if indices else float("nan")
-
-
-def adjusted_rand_index(first: np.ndarray, second: np.ndarray) -> float:
-    """Compute the agreement of two groupings, 1 where they are equal and 0 by chance.
-
-    Hubert and Arabie, "Comparing partitions", Journal of Classification 2, 1985.
-
-    Args:
-      first: Group of each element [elements].
-      second: The same of the other grouping.
-    """
-    table = np.zeros((first.max() + 1, second.max() + 1))
-    np.add.at(table, (first, second), 1)
-
-    def pairs(counts: np.ndarray) -> float:
-        return float(np.sum(counts * (counts - 1)) / 2)
-
-    together = pairs(table)
-    of_first, of_second = pairs(table.sum(axis=1)), pairs(table.sum(axis=0))
-    all_pairs = pairs(np.array([len(first)]))
-    expected, most = of_first * of_second / all_pairs, (of_first + of_second) / 2
-    return 1.0 if most == expected else (together - expected) / (most - expected)
+    model = workdir.model()
+    groups = strongest_groups(model, sessions)
+    found = {
+        "trained": groups,
+        "shuffled": shuffled(groups, rng),
+        "untrained": strongest_groups(workdir.config().create_model(), sessions),
+    }
+    return {name: mean_index(truth, each) for name, each in found.items()}, model

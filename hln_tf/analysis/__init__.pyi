@@ -2,6 +2,13 @@ from .comparison import NON_IDENTIFYING_SETTINGS as NON_IDENTIFYING_SETTINGS
 from .comparison import TITLES as TITLES
 from .comparison import markdown as markdown
 from .explanation import Explanation as Explanation
+from .groups import NO_GROUP as NO_GROUP
+from .groups import clusters as clusters
+from .groups import halves as halves
+from .groups import interleave_pairs as interleave_pairs
+from .groups import mean_index as mean_index
+from .groups import shuffled as shuffled
+from .groups import strongest_groups as strongest_groups
 from .pictures import draw_retention as draw_retention
 from .pictures import draw_session as draw_session
 from .pictures import new_figure as new_figure

@@ -13,7 +13,7 @@ INFERENCE_GATES = ("hard", "expected", "sampled")
 GATES = ("both", "leap", "none")
 # The leap logit: eq. 2; less the score that the preference gives the click; or both terms.
 LEAP_GATES = ("additive", "predictive", "combined")
-AGGREGATIONS = ("sum", "max", "attention")
+AGGREGATIONS = ("sum", "max", "attention", "recency")
 
 # Losses: over the catalogue, against sampled negatives or the batch's targets, and pairwise.
 LOSSES = (

@@ -1,10 +1,11 @@
 """Hierarchical Leaping Networks (Guo et al., SIGIR 2020)."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tf_keras as keras
 
+from hln_tf.layers.leap_gate import BEGUN
 from hln_tf.layers.leap_recurrent_unit import LeapRecurrentUnit
 from hln_tf.layers.preference_manager import PreferenceManager
 from hln_tf.layers.relaxed_bernoulli import logistic_noise
@@ -16,6 +17,22 @@ from hln_tf.models.settings import HLNSettings
 
 # Separates the dropout of preferences from other noise with the same seed.
 PREFERENCE_DROPOUT = 0x50524546
+
+
+class _Passes(NamedTuple):
+    """The result of the L passes over sessions.
+
+    Attributes:
+      preferences: h_{l,last} of each pass, [batch, n].
+      aggregate: a_L, [batch, n].
+      leaps: p, [batch, L, time].
+      ages: The number of clicks since the last one in each group, int32 [batch, L].
+    """
+
+    preferences: list[tf.Tensor]
+    aggregate: tf.Tensor
+    leaps: tf.Tensor
+    ages: tf.Tensor
 
 
 @keras.utils.register_keras_serializable("hln_tf")
@@ -76,7 +93,7 @@ class HLN(SessionEncoder):
         self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
     ) -> tf.Tensor:
         """Compute x_ideal (eq. 6), see `SessionEncoder`."""
-        _, a, _ = self._run_passes(items, x, training, seed)
+        a = self._run_passes(items, x, training, seed).aggregate
         if training:
             a = self.drop(a, self.settings.preference_dropout, seed, PREFERENCE_DROPOUT)
         return self._to_item_space(a)
@@ -96,19 +113,22 @@ class HLN(SessionEncoder):
           [batch, L, time], 1 at padding.
         """
         x = self.lookup(self.item_embeddings(), items)
-        _, a, leaps = self._run_passes(items, x, training, seed)
-        return self.to_query(self._to_item_space(a)), leaps
+        passes = self._run_passes(items, x, training, seed)
+        return self.to_query(self._to_item_space(passes.aggregate)), passes.leaps
 
     def _run_passes(
         self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
-    ) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
-        """Run the L passes: h_{l,last} [batch, n] of each, a_L [batch, n], p [batch, L, time]."""
+    ) -> "_Passes":
+        """Run the L passes over sessions."""
         unit, mask = self.leap_recurrent_unit, items > 0
         noise = self.noise(tf.shape(items), training, seed)
         projection = unit.project(x) if unit.fused else None
         a = tf.zeros([tf.shape(items)[0], self.settings.hidden_dim], x.dtype)
         free = None  # 1 for clicks that no pass has retained yet, where groups are exclusive
-        preferences, leaps = [], []
+        preferences, leaps, ages = [], [], []
+        # The number of clicks after each one, and that of a group without a click.
+        after = tf.cumsum(tf.cast(mask, tf.int32), axis=1, reverse=True, exclusive=True)
+        none = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1, keepdims=True)
         for group in range(self.settings.num_groups):
             if projection is None:
                 h_last, leap, gates = unit(
@@ -123,12 +143,14 @@ class HLN(SessionEncoder):
                 result = unit.run_pass(projection, a, mask, training, noise[group], free)
                 h_last, leap = result.h_last, leap_probabilities(result.logits, mask, free, x)
                 gates = gates_of_clicks(result.gates, mask, x)
+            retained = 1 - gates if free is None else (1 - gates) * free
+            ages.append(tf.reduce_min(tf.where(mask & (retained >= BEGUN), after, none), axis=1))
             if self.settings.exclusive_groups:
                 free = gates if free is None else free * gates
             preferences.append(h_last)
             leaps.append(leap)
-            a = self.preference_manager(preferences)
-        return preferences, a, tf.stack(leaps, axis=1)
+            a = self.preference_manager(preferences, tf.stack(ages, axis=1))
+        return _Passes(preferences, a, tf.stack(leaps, axis=1), tf.stack(ages, axis=1))
 
     def _to_item_space(self, h: tf.Tensor) -> tf.Tensor:
         """Compute W h (eq. 6), from [..., n] to [..., d]."""
@@ -151,15 +173,17 @@ class HLN(SessionEncoder):
         eq. 6 does the aggregate of all groups: x_l = W h_{l,last}, and the items
         nearest to x_l are the group's own. With aggregation `sum` (eq. 5) x_ideal
         is the sum of the x_l, so an item's score (eq. 7) is the sum of its scores
-        in the groups.
+        in the groups; with `recency` x_l is weighted as in the aggregate, so it is too.
 
         Args:
           items: int32 [batch, time], padded with 0.
         """
         x = self.lookup(self.item_embeddings(), items)
-        h, _, leaps = self._run_passes(items, x, training=False, seed=None)
-        queries = self.to_query(self._to_item_space(tf.stack(h, axis=1)))
-        return Preferences(queries, 1 - leaps)
+        passes = self._run_passes(items, x, training=False, seed=None)
+        h = tf.stack(passes.preferences, axis=1)
+        if self.settings.aggregation == "recency":
+            h *= self.preference_manager.recency_weights(passes.ages)[..., None]
+        return Preferences(self.to_query(self._to_item_space(h)), 1 - passes.leaps)
 
     def retention(self, items: tf.Tensor) -> tf.Tensor:
         """Compute each click's retention 1 - p_{l,t} in each group, times what is free for it.

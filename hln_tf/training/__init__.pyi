@@ -1,4 +1,5 @@
 from .cluster import Cluster as Cluster
+from .evaluation import evaluate_sessions as evaluate_sessions
 from .run import Fitted as Fitted
 from .run import Run as Run
 from .run import train_and_evaluate as train_and_evaluate

@@ -215,6 +215,8 @@ def test_gradient_reaches_every_weight(aggregation, num_groups):
     expected = {"X", "W", "U", "c", "w_q", "kernel", "bias", "W_p", "U_p", "u_q", "b"}
     if aggregation == "attention":
         expected |= {"W_a", "v"}
+    if aggregation == "recency":
+        expected |= {"r"}
     assert {name.split("/")[-1].removesuffix(":0") for name in gradients} == expected
     for name, gradient in gradients.items():
         assert gradient is not None, name

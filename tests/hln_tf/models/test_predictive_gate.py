@@ -19,6 +19,7 @@ VARIANTS = [
     PREDICTIVE | {"exclusive_groups": False},
     PREDICTIVE | {"normalize": True, "scale": 3.0},
     PREDICTIVE | {"leap_gate": "combined", "normalize": True, "aggregation": "max"},
+    PREDICTIVE | {"aggregation": "recency", "normalize": True},
     {"exclusive_groups": True},
     {"exclusive_groups": True, "gates": "leap", "leap_gate": "combined"},
 ]

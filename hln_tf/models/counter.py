@@ -55,7 +55,10 @@ class SessionCounter(SessionScorer):
         self.fit_counts(sessions)
         logs = {}
         if validation_data is not None:
-            metrics = self.evaluate(validation_data, return_dict=True, verbose=0)
+            items, target, weight = keras.utils.unpack_x_y_sample_weight(validation_data)
+            metrics = self.evaluate(
+                items, target, sample_weight=weight, return_dict=True, verbose=0
+            )
             logs = {f"val_{name}": value for name, value in metrics.items()}
         callbacks.on_epoch_end(0, logs)
         callbacks.on_train_end(logs)

@@ -1,5 +1,6 @@
 """Checks that Keras objects handed in are Keras 2's, which TensorFlow Recommenders needs."""
 
+import inspect
 import sys
 from typing import Any
 
@@ -39,9 +40,9 @@ def require_keras_2_caller(name: str) -> None:
     """
     if "keras" not in sys.modules:  # Keras 2 is tf_keras
         return
-    frame = sys._getframe()
-    while frame.f_back is not None:
-        frame = frame.f_back
+    frame = inspect.currentframe()
+    while frame is not None:
         module = str(frame.f_globals.get("__name__"))
         if frame.f_code.co_name in ("__call__", "__init__") and module.startswith("keras."):
             require_keras_2(frame.f_locals.get("self"), f"the layer around {name}")
+        frame = frame.f_back

@@ -350,5 +350,5 @@ def _arguments(cls: type[SessionScorer]) -> str:
     texts = dict(cls.ARGUMENTS)
     texts |= {field.name: help_text(field) for field in declared_fields(cls.Settings)}
     known = [name for name in inspect.signature(cls).parameters if name in texts]
-    title = "Keyword Args" if "\nArgs:\n" in (cls.__doc__ or "") else "Args"
+    title = "Keyword Args" if "Args:\n" in (cls.__doc__ or "") else "Args"
     return "\n".join([f"{title}:", *(f"  {name}: {texts[name]}" for name in known)])

@@ -131,7 +131,7 @@ class SessionEncoder(SessionScorer):
     def fit_counts(self, sessions: Any) -> Sessions:
         """Count the clicks of each item, for popularity and for sampling negatives.
 
-        `fit` calls it with the targets if the loss samples by popularity and nothing
+        `fit` calls it with the targets if the loss depends on popularity and nothing
         has been counted.
 
         Args:
@@ -312,7 +312,7 @@ class SessionEncoder(SessionScorer):
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Train; as `keras.Model.fit`, with checks of the callbacks.
 
-        Where the loss samples items by popularity and `item_counts` are all 0, the
+        Where the loss depends on popularity and `item_counts` are all 0, the
         targets of an epoch are counted first, in a pass of its own over the data.
         Data that cannot be passed over twice, such as a generator, are not counted;
         a warning then asks for `fit_counts`.
@@ -327,14 +327,14 @@ class SessionEncoder(SessionScorer):
         """
         given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
         check_callbacks(given.get("callbacks"))
-        if self.retrieval_loss.samples_by_popularity and not np.any(self.item_counts):
+        if self.retrieval_loss.uses_item_counts and not np.any(self.item_counts):
             names = ("x", "y", "steps_per_epoch", "validation_split")
             batches = epoch(*map(given.get, names))
             if batches is None:
                 warnings.warn(
-                    f"{type(self.retrieval_loss).__name__} samples items uniformly, as `fit` "
-                    f"cannot count those of {type(given.get('x')).__name__}: call `fit_counts` "
-                    f"before",
+                    f"{type(self.retrieval_loss).__name__} takes all items for equally popular, as "
+                    f"`fit` cannot count the targets of a {type(given.get('x')).__name__}: call "
+                    f"`fit_counts` before",
                     stacklevel=2,
                 )
             else:

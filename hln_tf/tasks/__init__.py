@@ -10,7 +10,7 @@ A model takes a loss as an object or by its name in `get`:
   pairwise losses against sampled negatives.
 
 `RetrievalLoss` and `PairwiseLoss` are the bases for losses of one's own,
-`NegativeSampler` samples negatives, and `FullCatalogueRetrieval` is the task of a
+`NegativeSampler` is the sampler of negatives, and `FullCatalogueRetrieval` is the task of a
 `tfrs.Model`. All are of Keras 2, `import tf_keras as keras`. Names are imported on
 first use.
 """

@@ -37,8 +37,8 @@ class InBatchSoftmax(RetrievalLoss):
     reads_all_items = False
 
     @property
-    def samples_by_popularity(self) -> bool:
-        """Whether item counts change the loss: as sampling probabilities they do."""
+    def uses_item_counts(self) -> bool:
+        """True: the counts are the sampling probabilities."""
         return True
 
     def __init__(self, remove_accidental_hits: bool = True, **kwargs: Any) -> None:

@@ -67,8 +67,8 @@ class RetrievalLoss(CheckedCall, keras.layers.Layer):
         check_shape("target", target, (batch,))
 
     @property
-    def samples_by_popularity(self) -> bool:
-        """Whether item counts change what the loss samples; see `fit_counts`."""
+    def uses_item_counts(self) -> bool:
+        """True where the loss depends on item counts, as the sampling of negatives does."""
         return self.negatives is not None and self.negatives.sampling_power > 0
 
     def prepare(self, num_items: int) -> None:

@@ -3,7 +3,14 @@ import dataclasses
 import pytest
 
 from hln_tf.common.errors import UsageError
-from hln_tf.common.settings import checked, describe_range, from_dict, setting, value_type
+from hln_tf.common.settings import (
+    checked,
+    describe_range,
+    documented,
+    from_dict,
+    setting,
+    value_type,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,3 +112,17 @@ def test_ranges_in_words(name, words):
 )
 def test_types_of_fields(name, expected):
     assert value_type(field(name), Settings) == expected
+
+
+def test_documented_settings_list_their_fields():
+    documented(Settings)
+    assert Settings.__doc__.splitlines()[1:] == [
+        "",
+        "Attributes:",
+        "  count: A count; at least 1 and at most 9, 3 by default.",
+        "  share: A share; more than 0.0 and below 1.0, 0.5 by default.",
+        "  free: Any number; 0.0 by default.",
+        "  colour: A colour; one of 'red', 'blue', 'red' by default.",
+        "  flag: A flag; False by default.",
+        "  limit: A limit, or none; at least 1, None by default.",
+    ]

@@ -148,7 +148,9 @@ def test_nothing_is_counted_for_a_loss_without_popularity(loss):
 
 def test_a_generator_is_not_counted_and_fit_warns():
     model = compiled(BPR(num_negatives=4))
-    with pytest.warns(UserWarning, match=r"BPR samples items uniformly.*call `fit_counts` before"):
+    with pytest.warns(
+        UserWarning, match=r"BPR takes all items for equally popular.*call `fit_counts` before"
+    ):
         model.fit(endless(), steps_per_epoch=2, verbose=0)
     assert not np.any(model.item_counts)
 

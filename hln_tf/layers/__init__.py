@@ -14,10 +14,12 @@ their weights and is refused.
 - `last_click`, `mean_of_clicks`: a vector of a session from those of its clicks.
 - `target_ranks`: the rank of each target among all scores.
 
-Names are imported on first use, and all of them on the first use of any: a Keras
-model with these layers loads in another process after, for instance,
+Names are imported on first use, and all of them on the first use of any. A program
+that loads a Keras model with these layers uses one first, which registers all, such as
 
     from hln_tf.layers import LeapRecurrentUnit
+
+`import hln_tf` alone imports no TensorFlow, so it registers none.
 """
 
 from typing import Any

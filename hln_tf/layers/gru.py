@@ -22,6 +22,9 @@ from hln_tf.layers.time_major import by_time, gate_inputs
 class GRU(CheckedCall, keras.layers.Layer):
     """A GRU (Cho et al., 2014) whose state stays as it is at padding.
 
+    A program that loads a Keras model with this layer imports it, or any other name of
+    `hln_tf.layers`, first: `from hln_tf.layers import GRU`.
+
     Args:
       units: Size n of the hidden state.
       input_kernel: Whether it has the weights that meet its inputs; without, the

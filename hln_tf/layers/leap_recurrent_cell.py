@@ -49,8 +49,9 @@ class LeapRecurrentCell(CheckedCall, keras.layers.Layer):
 
     It is a cell for `keras.layers.RNN` of `import tf_keras as keras`; that of Keras
     3, which is `import keras`, is refused. `LeapRecurrentUnit` computes the same for
-    whole sessions, faster. To load a Keras model with it in another process, import
-    any name of `hln_tf.layers` first.
+    whole sessions, faster. A program that loads a Keras model with this cell imports
+    it, or any other name of `hln_tf.layers`, first:
+    `from hln_tf.layers import LeapRecurrentCell`.
 
     Args:
       units: Size n of the state.

@@ -45,8 +45,9 @@ class LeapRecurrentUnit(CheckedCall, keras.layers.RNN):
     stateful, unrolled, time major, backwards or zeroes its output at padding.
 
     At a masked step the state stays as it is and the output repeats the one
-    before, zero at first, as in every Keras RNN. To load a Keras model with this
-    layer in another process, import any name of `hln_tf.layers` first.
+    before, zero at first, as in every Keras RNN. A program that loads a Keras
+    model with this layer imports it, or any other name of `hln_tf.layers`, first:
+    `from hln_tf.layers import LeapRecurrentUnit`.
 
     Args:
       units: Size n of the state.

@@ -17,8 +17,8 @@ OLDEST = 15
 class PreferenceManager(CheckedCall, keras.layers.Layer):
     """The aggregate a_l of the preferences learnt so far (eq. 5 of Guo et al., SIGIR 2020).
 
-    To load a Keras model with this layer in another process, import any name of
-    `hln_tf.layers` first.
+    A program that loads a Keras model with this layer imports it, or any other name of
+    `hln_tf.layers`, first: `from hln_tf.layers import PreferenceManager`.
 
     Args:
       aggregation: `sum` is eq. 5; `max` takes the elementwise maximum;
@@ -82,6 +82,8 @@ class PreferenceManager(CheckedCall, keras.layers.Layer):
                 check_floats("preferences", h)
                 check_shape("preferences", h, ("batch", n), ": a list holds tensors [batch, n]")
             count = len(preferences)
+        if self.aggregation == "recency":
+            _require_ages(ages)
         check_shape("ages", ages, ("batch", count))
 
     def call(
@@ -111,13 +113,17 @@ class PreferenceManager(CheckedCall, keras.layers.Layer):
         Returns:
           float [batch, l].
         """
-        if ages is None:
-            raise ValueError(
-                "`ages` is None, but the aggregation `recency` needs the number of clicks since "
-                "each group's last one, int32 [batch, l]"
-            )
+        _require_ages(ages)
         return tf.gather(tf.exp(self.r), tf.minimum(ages, OLDEST))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make an equal layer."""
         return {**super().get_config(), "aggregation": self.aggregation}
+
+
+def _require_ages(ages: Any) -> None:
+    if ages is None:
+        raise ValueError(
+            "`ages` is None, but the aggregation `recency` needs the number of clicks since "
+            "each group's last one, int32 [batch, l]"
+        )

@@ -18,6 +18,9 @@ class SessionAttention(CheckedCall, keras.layers.Layer):
 
     which need not be positive nor sum to 1.
 
+    A program that loads a Keras model with this layer imports it, or any other name of
+    `hln_tf.layers`, first: `from hln_tf.layers import SessionAttention`.
+
     Call arguments:
       states: float [batch, time, n], h_j.
       last: float [batch, n], h_t.

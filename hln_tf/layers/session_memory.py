@@ -16,6 +16,9 @@ class SessionMemory(CheckedCall, keras.layers.Layer):
     Its content are weights that are not trained, so checkpoints and exports hold
     it. Reading leaves it as it is, and no gradient goes into it.
 
+    A program that loads a Keras model with this layer imports it, or any other name of
+    `hln_tf.layers`, first: `from hln_tf.layers import SessionMemory`.
+
     Args:
       size: Vectors that it holds; the next ones replace the oldest.
       units: Size n of a vector.

@@ -41,8 +41,9 @@ def unit_model():
 def cell_model():
     """The cell in Keras' own layer."""
     items = keras.Input([None], dtype="int32", name="items")
+    a = keras.Input([N], name="a")
     rnn = keras.layers.RNN(LeapRecurrentCell(N, seed=1), return_sequences=True)
-    return keras.Model(items, rnn(embedded(items))), [ITEMS]
+    return keras.Model([items, a], rnn(embedded(items), constants=[a])), [ITEMS, A]
 
 
 def unfused_model():

@@ -14,7 +14,9 @@ Start with `help(hln_tf.Recommender)`:
 `hln_tf.models` are Keras layers and models.
 
 TensorFlow Recommenders needs Keras 2, so importing this package selects it
-(`TF_USE_LEGACY_KERAS=1`). TensorFlow itself is imported only by the modules
+(`TF_USE_LEGACY_KERAS=1`): after it `from tensorflow import keras` is Keras 2, as
+`import tf_keras as keras` is; `import keras` is Keras 3, whose models and layers do not
+work with those of this package. TensorFlow itself is imported only by the modules
 that compute: reading settings or printing `--help` does not wait for it.
 """
 

@@ -10,7 +10,6 @@ import inspect
 import math
 import numbers
 import sys
-import textwrap
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -132,24 +131,6 @@ def checked(settings: T) -> T:
     return settings
 
 
-def documented(cls: type[T]) -> type[T]:
-    """Add the fields that a settings dataclass declares to its docstring: a class decorator.
-
-    Each has its type, its default, what it is, and its range or choices.
-    """
-    lines = []
-    for field in declared_fields(cls):
-        notes = [describe_range(field)]
-        if field.metadata["choices"]:
-            notes.append(f"one of {', '.join(map(str, field.metadata['choices']))}")
-        notes.append(f"default {field.default!r}")
-        text = f"{field.name}: {field.metadata['help']} ({'; '.join(filter(None, notes))})"
-        lines += textwrap.wrap(text, 88, initial_indent="  ", subsequent_indent="    ")
-    doc = inspect.cleandoc(cls.__doc__ or "").replace("\n", "\n    ")
-    cls.__doc__ = "\n    ".join([doc, "", "Attributes:", *lines, ""]) if lines else cls.__doc__
-    return cls
-
-
 def flag_name(name: str) -> str:
     """Return the flag of a field: `--name`, or `-k` for a name of one letter."""
     return f"--{name}" if len(name) > 1 else f"-{name}"
@@ -169,6 +150,24 @@ def describe_range(field: dataclasses.Field[Any]) -> str:
         if field.metadata.get(name) is not None
     ]
     return " and ".join(bounds)
+
+
+def help_text(field: dataclasses.Field[Any]) -> str:
+    """Describe a field that was made with `setting`: its help, what it may be, its default."""
+    text = field.metadata["help"]
+    choices = field.metadata.get("choices")
+    allowed = "one of " + ", ".join(map(repr, choices)) if choices else describe_range(field)
+    parts = [part for part in (allowed, f"{field.default!r} by default") if part]
+    return f"{text[0].upper()}{text[1:]}; {', '.join(parts)}."
+
+
+def documented(cls: type[T]) -> type[T]:
+    """Add the fields of a settings dataclass to its docstring, as `Attributes`; a decorator."""
+    lines = [f"  {field.name}: {help_text(field)}" for field in declared_fields(cls)]
+    if lines:
+        text = inspect.cleandoc(cls.__doc__ or cls.__name__)
+        cls.__doc__ = "\n".join([text, "", "Attributes:", *lines])
+    return cls
 
 
 def from_dict(cls: type[T], values: Mapping[str, Any], source: str) -> T:

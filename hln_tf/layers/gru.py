@@ -6,19 +6,30 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from hln_tf.layers.checked_call import (
+    EMBEDDINGS,
+    CheckedCall,
+    check_floats,
+    check_shape,
+    sizes_of,
+)
 from hln_tf.layers.choices import checked_count
 from hln_tf.layers.recurrent_ops import RecurrentWeights, run_recurrence
 from hln_tf.layers.time_major import by_time, gate_inputs
 
 
 @keras.utils.register_keras_serializable("hln_tf")
-class GRU(keras.layers.Layer):
+class GRU(CheckedCall, keras.layers.Layer):
     """A GRU (Cho et al., 2014) whose state stays as it is at padding.
+
+    A program that loads a Keras model with this layer imports it, or any other name of
+    `hln_tf.layers`, first: `from hln_tf.layers import GRU`.
 
     Args:
       units: Size n of the hidden state.
       input_kernel: Whether it has the weights that meet its inputs; without, the
         inputs are already those of the gates.
+      **kwargs: Of a Keras layer.
 
     Call arguments:
       x: float [batch, time, d], item embeddings; without an input kernel
@@ -30,7 +41,8 @@ class GRU(keras.layers.Layer):
       All states h_t, [batch, time, n], and the last ones, [batch, n].
 
     Raises:
-      ValueError: `units` is no integer or below 1.
+      TypeError: `x` holds no floats, or an argument or the caller is Keras 3's.
+      ValueError: `units` is no integer or below 1, or an argument has another shape.
 
     Example:
     >>> states, last = GRU(6)(tf.random.normal([2, 5, 4]), mask=tf.ones([2, 5], bool))
@@ -43,6 +55,13 @@ class GRU(keras.layers.Layer):
         self.units = checked_count("units", units)
         self.input_kernel = input_kernel
         self.supports_masking = True
+
+    def check_call(self, x: Any, mask: Any = None, **others: Any) -> None:
+        """Check the arguments of `call`."""
+        check_floats("x", x, EMBEDDINGS)
+        width = "d" if self.input_kernel else 3 * self.units
+        check_shape("x", x, ("batch", "time", width))
+        check_shape("mask", mask, sizes_of(x, "batch", "time"))
 
     def build(self, input_shape: tf.TensorShape) -> None:
         """Add the weights."""

@@ -7,7 +7,9 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from hln_tf.layers.checked_call import EMBEDDINGS, CheckedCall, check_floats, check_shape
 from hln_tf.layers.choices import GATES, LEAP_GATES, checked_count
+from hln_tf.layers.keras_2 import require_keras_2_caller
 from hln_tf.layers.leap_gate import LeapGate
 from hln_tf.layers.leap_logit import LeapInput
 from hln_tf.layers.recurrent_ops import RecurrentWeights, gate_kernels, gru_step
@@ -20,7 +22,7 @@ THRESHOLD_SCALE = 10.0
 
 
 @keras.utils.register_keras_serializable("hln_tf")
-class LeapRecurrentCell(keras.layers.Layer):
+class LeapRecurrentCell(CheckedCall, keras.layers.Layer):
     """The Leap Recurrent Unit's step: a GRU that may leap over a click (Guo et al., SIGIR 2020).
 
     With x_t the click's item embedding, h_{t-1} the state and a the aggregate of
@@ -45,8 +47,11 @@ class LeapRecurrentCell(keras.layers.Layer):
     and a pass that has retained nothing retains the click, without noise or
     gradient. Eq. 1 and 2 and their weights are absent; `combined` adds them, less b.
 
-    It is a cell for `keras.layers.RNN`. `LeapRecurrentUnit` computes the same for
-    whole sessions, faster.
+    It is a cell for `keras.layers.RNN` of `import tf_keras as keras`; that of Keras
+    3, which is `import keras`, is refused. `LeapRecurrentUnit` computes the same for
+    whole sessions, faster. A program that loads a Keras model with this cell imports
+    it, or any other name of `hln_tf.layers`, first:
+    `from hln_tf.layers import LeapRecurrentCell`.
 
     Args:
       units: Size n of the state.
@@ -78,9 +83,11 @@ class LeapRecurrentCell(keras.layers.Layer):
       h_t, [batch, n], and the states after the step.
 
     Raises:
-      ValueError: An argument is not allowed.
+      TypeError: `inputs` holds no floats, or the caller is Keras 3's.
+      ValueError: An argument is not allowed, or has another shape.
 
     Example:
+    >>> import tf_keras as keras
     >>> rnn = keras.layers.RNN(LeapRecurrentCell(6), return_sequences=True)
     >>> rnn(tf.random.normal([2, 5, 4]), constants=[tf.zeros([2, 6])]).shape
     TensorShape([2, 5, 6])
@@ -124,10 +131,15 @@ class LeapRecurrentCell(keras.layers.Layer):
         self.is_predictive = self.is_gated and leap_gate != "additive"
         self.has_preference_gate = self.is_additive and gates == "both"
         self.gate = LeapGate(temperature, inference_gate, retains_first=self.is_predictive)
-        self.state_size = [self.units, 1] if self.is_predictive else self.units
         self.output_size = self.units
         self._seeds = SeedGenerator(seed)
         self._tied: types.SimpleNamespace | None = None
+
+    @property
+    def state_size(self) -> int | list[int]:
+        """Sizes of the states, which `keras.layers.RNN` reads when it is made."""
+        require_keras_2_caller(type(self).__name__)
+        return [self.units, 1] if self.is_predictive else self.units
 
     def tie(self, W: tf.Variable, scale: tf.Variable | None = None) -> None:
         """Let the predictive gate score clicks by weights of a model, instead of its own.
@@ -167,6 +179,19 @@ class LeapRecurrentCell(keras.layers.Layer):
         elif self.is_additive:
             self.b = self._add_scalar("b", self.leap_bias)
         super().build(input_shape)
+
+    def check_call(
+        self, inputs: Any, states: Any = None, constants: Any = None, **others: Any
+    ) -> None:
+        """Check the arguments of `call`."""
+        x, *of_click = inputs if isinstance(inputs, tuple | list) else [inputs]
+        check_floats("inputs", x, EMBEDDINGS)
+        check_shape("inputs", x, ["batch", "d"])
+        for name, value in zip(("noise", "available"), of_click, strict=False):
+            check_shape(name, value, ["batch", 1])
+        for name, values in (("states", states), ("constants", constants)):
+            for value in tf.nest.flatten(values)[:1]:
+                check_shape(name, value, ["batch", self.units])
 
     def projection(self) -> tuple[tf.Variable, tf.Variable | None]:
         """Return a predictive gate's W and scale of scores, its own or those of `tie`."""

@@ -7,7 +7,13 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
-from hln_tf.layers.keras_2 import require_keras_2
+from hln_tf.layers.checked_call import (
+    EMBEDDINGS,
+    CheckedCall,
+    check_floats,
+    check_shape,
+    sizes_of,
+)
 from hln_tf.layers.leap_recurrent_cell import LeapRecurrentCell
 from hln_tf.layers.recurrent_ops import Recurrence, run_recurrence
 from hln_tf.layers.time_major import by_time, gate_inputs, gates_of_clicks, leap_probabilities
@@ -30,7 +36,7 @@ class Projection(NamedTuple):
 
 
 @keras.utils.register_keras_serializable("hln_tf")
-class LeapRecurrentUnit(keras.layers.RNN):
+class LeapRecurrentUnit(CheckedCall, keras.layers.RNN):
     """`keras.layers.RNN` over a `LeapRecurrentCell`, with a fused path for whole sessions.
 
     The fused path computes what does not depend on h_{t-1} for all steps at once
@@ -39,8 +45,9 @@ class LeapRecurrentUnit(keras.layers.RNN):
     stateful, unrolled, time major, backwards or zeroes its output at padding.
 
     At a masked step the state stays as it is and the output repeats the one
-    before, zero at first, as in every Keras RNN. As with every custom layer, a
-    program that loads a Keras model with this one imports it first.
+    before, zero at first, as in every Keras RNN. A program that loads a Keras
+    model with this layer imports it, or any other name of `hln_tf.layers`, first:
+    `from hln_tf.layers import LeapRecurrentUnit`.
 
     Args:
       units: Size n of the state.
@@ -78,13 +85,17 @@ class LeapRecurrentUnit(keras.layers.RNN):
       available: float [batch, time], 0 for clicks that must be skipped, else 1.
 
     Returns:
-      h_last [batch, n], or every h_t [batch, time, n], and what is asked for in
-      addition, as a list.
+      h_last [batch, n], or every h_t [batch, time, n]. Where more is asked for, a
+      list: outputs, states, leap probabilities, gates, in this order and without
+      those that are not asked for. `keras.layers.Bidirectional` merges one output:
+      it takes the layer without leap probabilities and gates.
 
     Raises:
-      ValueError: An argument is not allowed.
+      TypeError: `inputs` holds no floats, or an argument or the caller is Keras 3's.
+      ValueError: An argument is not allowed, or has another shape.
 
     Example:
+    >>> import tf_keras as keras
     >>> items = keras.Input([None], dtype="int32")
     >>> x = keras.layers.Embedding(50, 8, mask_zero=True)(items)
     >>> model = keras.Model(items, LeapRecurrentUnit(6)(x))
@@ -135,12 +146,29 @@ class LeapRecurrentUnit(keras.layers.RNN):
     def __call__(
         self, inputs: Any, initial_state: Any = None, constants: Any = None, **kwargs: Any
     ) -> Any:
-        """Check the tensors' Keras version and call the layer; see the class."""
-        given = {"inputs": inputs, "initial_state": initial_state, "constants": constants}
-        for name, value in given.items():
-            for tensor in tf.nest.flatten(value):
-                require_keras_2(tensor, f"`{name}`")
-        return super().__call__(inputs, initial_state, constants, **kwargs)
+        """Check the arguments and call the layer; see the class."""
+        return super().__call__(inputs, initial_state=initial_state, constants=constants, **kwargs)
+
+    def check_call(
+        self,
+        inputs: Any,
+        mask: Any = None,
+        constants: Any = None,
+        noise: Any = None,
+        available: Any = None,
+        **others: Any,
+    ) -> None:
+        """Check the arguments of `call`."""
+        x = inputs[0] if isinstance(inputs, list | tuple) and inputs else inputs
+        check_floats("inputs", x, EMBEDDINGS)
+        axes = ("time", "batch", "d") if self.time_major else ("batch", "time", "d")
+        check_shape("inputs", x, axes)
+        sizes = sizes_of(x, *axes)
+        for name, value in (("mask", mask), ("noise", noise), ("available", available)):
+            for tensor in tf.nest.flatten(value)[:1]:
+                check_shape(name, tensor, sizes[:2])
+        for tensor in tf.nest.flatten(constants):
+            check_shape("constants", tensor, (sizes[axes.index("batch")], self.cell.units))
 
     def call(
         self,

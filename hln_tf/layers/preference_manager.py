@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from hln_tf.layers.checked_call import CheckedCall, check_floats, check_shape, sizes_of
 from hln_tf.layers.choices import AGGREGATIONS
 
 # Preferences older than this many clicks have the weight of this age.
@@ -13,14 +14,18 @@ OLDEST = 15
 
 
 @keras.utils.register_keras_serializable("hln_tf")
-class PreferenceManager(keras.layers.Layer):
+class PreferenceManager(CheckedCall, keras.layers.Layer):
     """The aggregate a_l of the preferences learnt so far (eq. 5 of Guo et al., SIGIR 2020).
+
+    A program that loads a Keras model with this layer imports it, or any other name of
+    `hln_tf.layers`, first: `from hln_tf.layers import PreferenceManager`.
 
     Args:
       aggregation: `sum` is eq. 5; `max` takes the elementwise maximum;
         `attention` weights h_l by `softmax_l(v^T tanh(W_a h_l))`; `recency` sums
         with learnt weights exp(r_t), where t is the number of clicks since the
         last one in the group, at most 15, and r starts at 0.
+      **kwargs: Of a Keras layer.
 
     Call arguments:
       preferences: h_{1,last}, ..., h_{l,last}: one or more tensors [batch, n], or
@@ -32,7 +37,9 @@ class PreferenceManager(keras.layers.Layer):
       a_l, [batch, n].
 
     Raises:
-      ValueError: `aggregation` is not allowed, or `ages` are missing.
+      TypeError: `preferences` holds no floats, or an argument or the caller is Keras 3's.
+      ValueError: `aggregation` is not allowed, an argument has another shape, or `ages`
+        are missing.
 
     Example:
     >>> PreferenceManager("sum")([tf.ones([1, 2]), tf.ones([1, 2])]).numpy()
@@ -56,6 +63,28 @@ class PreferenceManager(keras.layers.Layer):
         if self.aggregation == "recency":
             self.r = self.add_weight(name="r", shape=(OLDEST + 1,), initializer="zeros")
         super().build(input_shape)
+
+    def check_call(self, preferences: Any, ages: Any = None, **others: Any) -> None:
+        """Check the arguments of `call`."""
+        if not isinstance(preferences, list | tuple):
+            check_floats("preferences", preferences)
+            rank = tf.TensorShape(getattr(preferences, "shape", None)).rank
+            axes = ("batch", "n") if rank == 2 else ("batch", "l", "n")
+            check_shape("preferences", preferences, axes)
+            count = 1 if rank == 2 else sizes_of(preferences, *axes)[1]
+        else:
+            if not preferences:
+                raise ValueError(
+                    "`preferences` must hold at least one tensor [batch, n], received []"
+                )
+            _, n = sizes_of(preferences[0], "batch", "n")
+            for h in preferences:
+                check_floats("preferences", h)
+                check_shape("preferences", h, ("batch", n), ": a list holds tensors [batch, n]")
+            count = len(preferences)
+        if self.aggregation == "recency":
+            _require_ages(ages)
+        check_shape("ages", ages, ("batch", count))
 
     def call(
         self, preferences: tf.Tensor | Sequence[tf.Tensor], ages: tf.Tensor | None = None
@@ -84,13 +113,17 @@ class PreferenceManager(keras.layers.Layer):
         Returns:
           float [batch, l].
         """
-        if ages is None:
-            raise ValueError(
-                "`ages` is None, but the aggregation `recency` needs the number of clicks since "
-                "each group's last one, int32 [batch, l]"
-            )
+        _require_ages(ages)
         return tf.gather(tf.exp(self.r), tf.minimum(ages, OLDEST))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make an equal layer."""
         return {**super().get_config(), "aggregation": self.aggregation}
+
+
+def _require_ages(ages: Any) -> None:
+    if ages is None:
+        raise ValueError(
+            "`ages` is None, but the aggregation `recency` needs the number of clicks since "
+            "each group's last one, int32 [batch, l]"
+        )

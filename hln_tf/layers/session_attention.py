@@ -5,9 +5,11 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from hln_tf.layers.checked_call import CheckedCall, check_floats, check_shape, sizes_of
+
 
 @keras.utils.register_keras_serializable("hln_tf")
-class SessionAttention(keras.layers.Layer):
+class SessionAttention(CheckedCall, keras.layers.Layer):
     """The local encoder of NARM (Li et al., CIKM 2017).
 
     With the last state h_t of a session, its states are summed with weights
@@ -16,6 +18,9 @@ class SessionAttention(keras.layers.Layer):
 
     which need not be positive nor sum to 1.
 
+    A program that loads a Keras model with this layer imports it, or any other name of
+    `hln_tf.layers`, first: `from hln_tf.layers import SessionAttention`.
+
     Call arguments:
       states: float [batch, time, n], h_j.
       last: float [batch, n], h_t.
@@ -23,7 +28,19 @@ class SessionAttention(keras.layers.Layer):
 
     Returns:
       sum_j alpha_j h_j, [batch, n].
+
+    Raises:
+      TypeError: `states` holds no floats, or an argument or the caller is Keras 3's.
+      ValueError: An argument has another shape.
     """
+
+    def check_call(self, states: Any, last: Any = None, mask: Any = None, **others: Any) -> None:
+        """Check the arguments of `call`."""
+        check_floats("states", states)
+        check_shape("states", states, ("batch", "time", "n"))
+        batch, time, n = sizes_of(states, "batch", "time", "n")
+        check_shape("last", last, (batch, n))
+        check_shape("mask", mask, (batch, time))
 
     def build(self, input_shape: tf.TensorShape) -> None:
         """Add A1, A2 and v."""

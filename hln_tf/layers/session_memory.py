@@ -5,20 +5,25 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from hln_tf.layers.checked_call import CheckedCall, check_floats, check_shape
 from hln_tf.layers.choices import checked_count
 
 
 @keras.utils.register_keras_serializable("hln_tf")
-class SessionMemory(keras.layers.Layer):
+class SessionMemory(CheckedCall, keras.layers.Layer):
     """The outer memory of CSRM (Wang et al., SIGIR 2019): a ring of session vectors.
 
     Its content are weights that are not trained, so checkpoints and exports hold
     it. Reading leaves it as it is, and no gradient goes into it.
 
+    A program that loads a Keras model with this layer imports it, or any other name of
+    `hln_tf.layers`, first: `from hln_tf.layers import SessionMemory`.
+
     Args:
       size: Vectors that it holds; the next ones replace the oldest.
       units: Size n of a vector.
       neighbors: Nearest vectors that a reader gets.
+      **kwargs: Of a Keras layer.
 
     Attributes:
       vectors: float32 [size, n]; vector i of all that were ever written is in row
@@ -26,7 +31,8 @@ class SessionMemory(keras.layers.Layer):
       written: int64 [], how many that were.
 
     Raises:
-      ValueError: A size is no integer or below 1.
+      TypeError: Keys are no floats, or they or the caller are Keras 3's.
+      ValueError: A size is no integer or below 1, or keys have another shape.
     """
 
     def __init__(self, size: int, units: int, neighbors: int, **kwargs: Any) -> None:
@@ -34,6 +40,11 @@ class SessionMemory(keras.layers.Layer):
         self.size = checked_count("size", size)
         self.units = checked_count("units", units)
         self.neighbors = checked_count("neighbors", neighbors)
+
+    def check_call(self, keys: Any, **others: Any) -> None:
+        """Check the arguments of `call`."""
+        check_floats("keys", keys)
+        check_shape("keys", keys, ("batch", self.units))
 
     def build(self, input_shape: Any) -> None:
         """Add the memory, empty."""

@@ -1,6 +1,8 @@
 """Recall and MRR over the full catalogue, as Keras metrics.
 
-Names are imported on first use, as `__init__.pyi` lists them.
+`RecallAtK` and `MRRAtK` take the targets' ranks, `FullCatalogueRanking` computes them
+from embeddings for a task of TFRS. All are of Keras 2, `import tf_keras as keras`. Names
+are imported on first use.
 """
 
 import lazy_loader

@@ -1,6 +1,15 @@
 """The models: scorers of sessions against all items.
 
-Names are imported on first use, as `__init__.pyi` lists them.
+They are models of Keras 2, `import tf_keras as keras`. All take `num_items` and their
+settings by keyword, which `help` lists for each:
+
+- `HLN`: Hierarchical Leaping Networks.
+- `GRU4Rec`, `NARM`, `STAMP`, `SRGNN`, `CSRM`, `FPMC`, `BPRMF`: trained baselines.
+- `Popularity`, `SPop`, `Markov`, `SKNN`: baselines that count sessions in `fit`.
+- `SessionEncoder`, `SessionCounter`: the bases for models of one's own, both
+  a `SessionScorer`; `register_model` makes one known to the commands.
+
+Names are imported on first use.
 """
 
 import lazy_loader

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import inspect
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -12,15 +12,15 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras as keras
 
-from hln_tf.common.settings import from_dict
+from hln_tf.common.settings import declared_fields, from_dict, help_text
 from hln_tf.data.sessions import Sessions
 from hln_tf.layers.catalogue_scores import target_ranks
+from hln_tf.layers.checked_call import CheckedCall
 from hln_tf.layers.choices import SCORE_MEGABYTES
 from hln_tf.layers.keras_2 import require_keras_2
 from hln_tf.layers.sharding import replica_part
 from hln_tf.metrics.ranking import FullCatalogueRanking
-
-Batch = dict[str, Any]
+from hln_tf.models.batches import Batch, checked_batch, to_sessions
 
 ITEMS = tf.TensorSpec([None, None], tf.int32, name="items")
 TARGET = tf.TensorSpec([None], tf.int32, name="target")
@@ -69,28 +69,32 @@ class BuiltModel(type):
         return model
 
 
-class SessionScorer(tfrs.Model, metaclass=BuiltModel):
+class SessionScorer(CheckedCall, tfrs.Model, metaclass=BuiltModel):
     """A Keras model that scores sessions against all items.
 
-    Sessions are int32 [batch, time], item indices from 1, padded with 0 anywhere;
-    column i - 1 of the scores belongs to item i. `model(items)` and
-    `model.predict(items)` return the scores, float32 [batch, items].
+    Items are 1 to `num_items`, and 0 is padding, for sessions and targets alike.
+    Sessions are int [batch, time], padded anywhere; column i - 1 of the scores
+    belongs to item i. `model(items)` and `model.predict(items)` return the scores,
+    float32 [batch, items].
 
-    Data for `fit` and `evaluate` are batches of `{"items", "target"}` or pairs of
-    the same: `items` as above, `target` int [batch], the item index that follows;
-    a third part, `weight`, weights the examples. Recall and MRR at 5, 10 and 20
-    over the whole catalogue are tracked metrics: `evaluate` returns them by the
-    names `recall@20`, `mrr@20` and so on, `fit(validation_data=...)` by
+    Data for `fit` and `evaluate` are pairs `(items, target)` or dictionaries
+    `{"items": ..., "target": ...}`, as arrays or as the batches of a `tf.data`
+    data set: `items` as above, `target` int [batch] or [batch, 1], the item index
+    that follows. `sample_weight` of `fit`, a third part of the tuples, or `weight`
+    of the dictionaries, float [batch], weights the examples. Recall and MRR at 5,
+    10 and 20 over the whole catalogue are tracked metrics: `evaluate` returns them
+    by the names `recall@20`, `mrr@20` and so on, `fit(validation_data=...)` by
     `val_mrr@20`. Callbacks that monitor one need `mode="max"`.
+
+    It is a model of Keras 2: make optimisers, callbacks and layers around it with
+    `import tf_keras as keras`, or `from tensorflow import keras` after
+    `import hln_tf`; those of `import keras`, which is Keras 3, are refused.
 
     Optional abilities are declared by defining `encode` or `preferences`; an
     export has the signatures `embed` and `explain` accordingly.
 
-    Args:
-      num_items: Size of the catalogue.
-      score_megabytes: Memory for scores at a time when targets are ranked.
-      name: Name of the model.
-      **settings: The fields of the class's `Settings`.
+    The docstring of a subclass gets the arguments of its constructor, those below
+    and the fields of its `Settings`.
 
     Attributes:
       settings: The model's settings.
@@ -106,6 +110,12 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
     """
 
     Settings: ClassVar[type]
+    # Descriptions of the arguments of the constructor that are no settings.
+    ARGUMENTS: ClassVar[dict[str, str]] = {
+        "num_items": "Size of the catalogue, whose items are 1 to `num_items`.",
+        "score_megabytes": "Memory for scores at a time when targets are ranked.",
+        "name": "Name of the model.",
+    }
 
     encode: Callable[..., tf.Tensor] | None = None
     preferences: Callable[[tf.Tensor], Preferences] | None = None
@@ -121,6 +131,8 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
                     f"@dataclasses.dataclass(frozen=True)"
                 )
             cls.__signature__ = _signature(cls)
+            if vars(cls).get("__doc__"):
+                cls.__doc__ = f"{inspect.cleandoc(vars(cls)['__doc__'])}\n\n{_arguments(cls)}"
 
     def __init__(
         self,
@@ -136,14 +148,15 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
                 raise ValueError(
                     f"`{argument}` must be an integer of at least 1, received {size!r}"
                 )
+        self.num_items = int(num_items)
         known = [field.name for field in dataclasses.fields(self.Settings)]
         for argument in settings:
             if argument not in known:
                 raise TypeError(
-                    f"{type(self).__name__}() got an unexpected argument {argument!r}; it takes "
+                    f"{type(self).__name__}() got an unexpected argument {argument!r}"
+                    f"{self._hint(argument)}; it takes "
                     f"{', '.join(inspect.signature(type(self)).parameters)}"
                 )
-        self.num_items = int(num_items)
         self.settings: Any = from_dict(self.Settings, settings, type(self).__name__)
         self.item_counts = tf.Variable(
             tf.zeros([num_items], tf.int64), trainable=False, name="item_counts"
@@ -153,6 +166,10 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
         self._untracked = types.SimpleNamespace(
             ranking=FullCatalogueRanking(megabytes=int(score_megabytes))
         )
+
+    def _hint(self, argument: str) -> str:
+        """Return where an unknown argument of the constructor belongs, if anywhere."""
+        return ""
 
     @property
     def ranking(self) -> FullCatalogueRanking:
@@ -167,13 +184,26 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
         """Score all items for sessions, or for the `items` of a batch."""
         return self.scores(self._checked_batch(inputs, needs_target=False)["items"])
 
-    def fit_counts(self, sessions: Sessions) -> None:
+    def fit_counts(self, sessions: Any) -> Sessions:
         """Count the clicks of each item, for popularity.
 
         Models that learn by counting alone override this and count more.
+
+        Args:
+          sessions: A list with each session's item indices, an int array
+            [sessions, time] padded with 0, or `hln_tf.data` sessions.
+
+        Returns:
+          The sessions in columns.
+
+        Raises:
+          TypeError: It is no collection of sessions of integers.
+          ValueError: An item index is out of range.
         """
+        sessions = to_sessions(sessions, self.num_items)
         counts = np.bincount(sessions.items, minlength=self.num_items + 1)[1:]
         self.item_counts.assign(counts)
+        return sessions
 
     def target_ranks(self, batch: Batch) -> tf.Tensor:
         """Compute the rank of each example's target among all items, from 1, int32 [batch]."""
@@ -220,25 +250,36 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
 
         return compiled(ranks, [ITEMS, TARGET])
 
-    def compile(self, optimizer: Any = "rmsprop", **kwargs: Any) -> None:
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: None = None,
+        metrics: None = None,
+        loss_weights: None = None,
+        weighted_metrics: None = None,
+        **kwargs: Any,
+    ) -> None:
         """Configure training; as Keras' own, with a check of the Keras version.
 
         Args:
           optimizer: An optimiser of tf_keras.
-          **kwargs: Others of `keras.Model.compile`, but for the loss, which is an
-            argument of the model, and the metrics, which are Recall and MRR.
+          loss: None: the loss is an argument of the model.
+          metrics: None: the metrics are Recall and MRR.
+          loss_weights: None.
+          weighted_metrics: None.
+          **kwargs: Others of `keras.Model.compile`.
 
         Raises:
           TypeError: The optimiser is Keras 3's, or there is a loss or a metric.
         """
         require_keras_2(optimizer, "`optimizer`")
-        for name in ("metrics", "weighted_metrics"):
-            if kwargs.get(name):
+        for name, value in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
+            if value:
                 raise TypeError(
                     f"`{name}` of `compile` are not computed: {type(self).__name__} has Recall "
                     f"and MRR over the whole catalogue"
                 )
-        if kwargs.get("loss") is not None:
+        if loss is not None or loss_weights is not None:
             raise TypeError(
                 f"the loss is an argument of the model, {type(self).__name__}(num_items, "
                 f"loss=...), not of `compile`"
@@ -288,57 +329,9 @@ class SessionScorer(tfrs.Model, metaclass=BuiltModel):
         return cls(**config)
 
     def _checked_batch(self, data: Any, needs_target: bool = True) -> Batch:
-        """Convert to a batch with int32 `items` and `target`, and check their item indices.
-
-        Raises:
-          TypeError: A part is missing, ragged or not of integers.
-          ValueError: A part has another rank.
-        """
+        """Convert and check a batch, see `checked_batch`."""
         self.build()
-        if isinstance(data, Mapping):
-            batch = dict(data)
-        elif isinstance(data, tuple | list):
-            batch = dict(zip(("items", "target", "weight"), data, strict=False))
-            batch = {name: part for name, part in batch.items() if part is not None}
-        else:
-            batch = {"items": data}
-        ranks = {"items": 2, "target": 1} if needs_target else {"items": 2}
-        for name, rank in ranks.items():
-            if name not in batch:
-                raise TypeError(
-                    f"{type(self).__name__} takes batches of {{'items', 'target'}} or pairs "
-                    f"(items, target), received no `{name}`"
-                )
-            if isinstance(batch[name], tf.RaggedTensor):
-                raise TypeError(
-                    f"`{name}` must be dense, padded with 0, received a RaggedTensor: call "
-                    f"`.to_tensor()`"
-                )
-            part = tf.convert_to_tensor(batch[name])
-            if not part.dtype.is_integer:
-                raise TypeError(
-                    f"`{name}` must hold item indices, integers, received {part.dtype.name}"
-                )
-            if name == "target" and part.shape.rank == 2 and part.shape[1] == 1:
-                part = tf.squeeze(part, axis=1)
-            if part.shape.rank not in (None, rank):
-                shape = "[batch, time]" if rank == 2 else "[batch]"
-                raise ValueError(f"`{name}` must have shape {shape}, received {part.shape}")
-            batch[name] = self._in_catalogue(tf.cast(part, tf.int32), name)
-        return batch
-
-    def _in_catalogue(self, part: tf.Tensor, name: str) -> tf.Tensor:
-        """Check item indices at run time; an error names the part and what was expected."""
-        lowest, meaning = (1, "") if name == "target" else (0, ", where 0 is padding")
-        message = (
-            f"`{name}` has an item index out of range, expected {lowest} to {self.num_items}"
-            f"{meaning}"
-        )
-        is_allowed = tf.reduce_all((part >= lowest) & (part <= self.num_items))
-        values = [message, "received from", tf.reduce_min(part), "to", tf.reduce_max(part)]
-        check = tf.debugging.Assert(is_allowed, values)
-        with tf.control_dependencies([] if check is None else [check]):
-            return tf.identity(part)
+        return checked_batch(data, self.num_items, type(self).__name__, needs_target)
 
 
 def check_shape(tensor: Any, width: int, what: str) -> None:
@@ -363,12 +356,14 @@ def check_callbacks(callbacks: Any) -> None:
     """Check the callbacks of `fit`.
 
     Args:
-      callbacks: A callback, a list of them, or None.
+      callbacks: A callback, a list of them, a `CallbackList`, or None.
 
     Raises:
       TypeError: One is Keras 3's.
       ValueError: One would minimise Recall or MRR, as Keras' mode `auto` does.
     """
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = callbacks.callbacks
     for callback in tf.nest.flatten(callbacks):
         require_keras_2(callback, "a callback")
         monitor = getattr(callback, "monitor", None) or ""
@@ -397,3 +392,12 @@ def _signature(cls: type[SessionScorer]) -> inspect.Signature:
         if base is SessionScorer:
             break
     return inspect.Signature(parameters)
+
+
+def _arguments(cls: type[SessionScorer]) -> str:
+    """Describe the constructor's arguments for the class's docstring."""
+    texts = dict(cls.ARGUMENTS)
+    texts |= {field.name: help_text(field) for field in declared_fields(cls.Settings)}
+    known = [name for name in inspect.signature(cls).parameters if name in texts]
+    title = "Keyword Args" if "Args:\n" in (cls.__doc__ or "") else "Args"
+    return "\n".join([f"{title}:", *(f"  {name}: {texts[name]}" for name in known)])

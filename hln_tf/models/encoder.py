@@ -1,7 +1,9 @@
 """Trained models: encoders of a session into a query embedding in item space."""
 
+import inspect
 import types
-from typing import Any
+import warnings
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -13,9 +15,10 @@ from hln_tf.layers.item_table import gather_with_shared_gradient, item_rows, mas
 from hln_tf.layers.seeds import SeedGenerator
 from hln_tf.layers.sharding import Seed, sample_rows, weigh_part
 from hln_tf.metrics.ranking import FullCatalogueRanking
-from hln_tf.models.base import Batch, SessionScorer, check_callbacks, check_shape
+from hln_tf.models.base import SessionScorer, check_callbacks, check_shape
+from hln_tf.models.batches import Batch, epoch, targets_of
 from hln_tf.tasks.loss import RetrievalLoss
-from hln_tf.tasks.registry import get
+from hln_tf.tasks.registry import get, losses_with
 from hln_tf.tasks.retrieval import FullCatalogueRetrieval
 
 # Separates the dropout of item embeddings from other noise with the same seed.
@@ -29,16 +32,6 @@ class SessionEncoder(SessionScorer):
     (eq. 7). Subclasses define `encode_embeddings` alone; the item table, the task
     with its loss and its metrics, and Keras' verbs are here.
 
-    Args:
-      num_items: Size of the catalogue.
-      loss: A `hln_tf.tasks.RetrievalLoss`, or its name, such as `softmax` or
-        `sampled`.
-      seed: Fixes noise and negatives of training where a step has no seed; None
-        for a seed that `keras.utils.set_random_seed` fixes.
-      score_megabytes: Memory for scores at a time when targets are ranked.
-      name: Name of the model.
-      **settings: The fields of the class's `Settings`.
-
     Attributes:
       X: The item table, float32 [items, d].
       item_tables: References of the weights with a row for each item, X and those
@@ -49,6 +42,14 @@ class SessionEncoder(SessionScorer):
       TypeError: An argument is unknown.
       ValueError: An argument is not allowed.
     """
+
+    ARGUMENTS: ClassVar[dict[str, str]] = {
+        **SessionScorer.ARGUMENTS,
+        "loss": "A `hln_tf.tasks.RetrievalLoss` of its own, or a name that `hln_tf.tasks.get` "
+        "takes, such as `softmax` or `sampled`.",
+        "seed": "Fixes noise and negatives of training where a step has no seed; None for a seed "
+        "that `keras.utils.set_random_seed` fixes.",
+    }
 
     def __init__(
         self,
@@ -75,6 +76,12 @@ class SessionEncoder(SessionScorer):
                 initializer=keras.initializers.Constant(self.settings.scale),
             )
         self.retrieval_loss = get(loss)
+        if self.retrieval_loss.weights:  # a table of item counts
+            name = type(self.retrieval_loss).__name__
+            raise ValueError(
+                f"this {name} belongs to another model already: make one for each model, or pass "
+                f"its name"
+            )
         self.retrieval_loss.prepare(self.num_items)
         ranking = FullCatalogueRanking(
             megabytes=int(score_megabytes), candidates=self.item_embeddings
@@ -83,6 +90,16 @@ class SessionEncoder(SessionScorer):
             ranking=ranking,
             task=FullCatalogueRetrieval(self.retrieval_loss, ranking),
             loss=keras.metrics.Mean(name="loss", dtype="float64"),
+        )
+
+    def _hint(self, argument: str) -> str:
+        """See `SessionScorer`; an argument of a loss needs a loss object."""
+        losses = losses_with(argument)
+        if not losses:
+            return ""
+        return (
+            f", which is an argument of {' and '.join(losses)}: pass a loss object, "
+            f"{type(self).__name__}({self.num_items}, loss={losses[0]}({argument}=...))"
         )
 
     @property
@@ -111,10 +128,18 @@ class SessionEncoder(SessionScorer):
         self.item_tables |= {table.ref()}
         return table
 
-    def fit_counts(self, sessions: Sessions) -> None:
-        """Count the clicks of each item, for popularity and for sampling negatives."""
-        super().fit_counts(sessions)
+    def fit_counts(self, sessions: Any) -> Sessions:
+        """Count the clicks of each item, for popularity and for sampling negatives.
+
+        `fit` calls it with the targets if the loss depends on popularity and nothing
+        has been counted.
+
+        Args:
+          sessions: See `SessionScorer`.
+        """
+        columns = super().fit_counts(sessions)
         self.retrieval_loss.fit_counts(self.item_counts.numpy())
+        return columns
 
     def encode_embeddings(
         self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
@@ -289,6 +314,11 @@ class SessionEncoder(SessionScorer):
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Train; as `keras.Model.fit`, with checks of the callbacks.
 
+        Where the loss depends on popularity and `item_counts` are all 0, the
+        targets of an epoch are counted first, in a pass of its own over the data.
+        Data that cannot be passed over twice, such as a generator, are not counted;
+        a warning then asks for `fit_counts`.
+
         Args:
           *args: Those of `keras.Model.fit`.
           **kwargs: Those of `keras.Model.fit`.
@@ -297,7 +327,20 @@ class SessionEncoder(SessionScorer):
           TypeError: A callback is Keras 3's.
           ValueError: A callback would minimise Recall or MRR.
         """
-        check_callbacks(kwargs.get("callbacks"))
+        given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
+        check_callbacks(given.get("callbacks"))
+        if self.retrieval_loss.uses_item_counts and not np.any(self.item_counts):
+            names = ("x", "y", "steps_per_epoch", "validation_split")
+            batches = epoch(*map(given.get, names))
+            if batches is None:
+                warnings.warn(
+                    f"{type(self.retrieval_loss).__name__} takes all items for equally popular, as "
+                    f"`fit` cannot count the targets of a {type(given.get('x')).__name__}: call "
+                    f"`fit_counts` before",
+                    stacklevel=2,
+                )
+            else:
+                self.fit_counts(targets_of(batches, self.num_items))
         return super().fit(*args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:

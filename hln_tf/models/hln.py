@@ -47,15 +47,13 @@ class HLN(SessionEncoder):
     would not have predicted, by the score that eq. 6 and 7 give them, and with
     `exclusive_groups` a click that a pass retained is in no later pass's group.
 
-    Args:
-      num_items: Size of the catalogue.
-      embedding_dim: Size d of the item embeddings.
-      hidden_dim: Size n of a preference.
-      num_groups: Number L of preference groups.
-      loss: A `hln_tf.tasks.RetrievalLoss`, or its name, such as `softmax`.
-      **arguments: Others of `SessionEncoder` and the fields of `HLNSettings`.
+    Items are 1 to `num_items` and 0 is padding, for sessions and targets alike;
+    column i - 1 of `predict` is the score of item i. `fit` and `evaluate` take pairs
+    `(items, target)` or dictionaries `{"items": ..., "target": ...}`, as arrays or as
+    the batches of a `tf.data` data set: items int [batch, time], target int [batch].
 
     Example:
+    >>> import tf_keras as keras
     >>> model = HLN(num_items=50, embedding_dim=8, hidden_dim=8, num_groups=2)
     >>> model.compile(optimizer=keras.optimizers.Adam(1e-2))
     >>> items, target = tf.constant([[3, 7, 0], [9, 1, 4]]), tf.constant([4, 2])

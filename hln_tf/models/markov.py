@@ -36,9 +36,9 @@ class Markov(SessionCounter):
         self.followers = unknown_length(tf.int32, "followers")
         self.follow_counts = unknown_length(tf.float32, "follow_counts")
 
-    def fit_counts(self, sessions: Sessions) -> None:
+    def fit_counts(self, sessions: Any) -> Sessions:
         """Count which item followed which."""
-        super().fit_counts(sessions)
+        sessions = super().fit_counts(sessions)
         ends = np.zeros(len(sessions.items), bool)
         ends[sessions.offsets[1:] - 1] = True
         last = sessions.items[:-1][~ends[:-1]].astype(np.int64) - 1
@@ -48,6 +48,7 @@ class Markov(SessionCounter):
         self.row_splits.assign(rows)
         self.followers.assign((bigrams % self.num_items).astype(np.int32))
         self.follow_counts.assign(counts.astype(np.float32))
+        return sessions
 
     def scores(self, items: tf.Tensor) -> tf.Tensor:
         """See `SessionScorer`."""

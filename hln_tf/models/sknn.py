@@ -64,9 +64,9 @@ class SKNN(SessionCounter):
         self.item_splits = variable("item_splits", tf.int64, num_items + 1, [num_items + 1])
         self.item_sessions = variable("item_sessions", tf.int32, 0, [None])
 
-    def fit_counts(self, sessions: Sessions) -> None:
+    def fit_counts(self, sessions: Any) -> Sessions:
         """Index the sessions."""
-        super().fit_counts(sessions)
+        sessions = super().fit_counts(sessions)
         number = np.empty(len(sessions), np.int64)
         number[np.argsort(sessions.dates, kind="stable")[::-1]] = np.arange(len(sessions))
         width = self.num_items + 1
@@ -80,6 +80,7 @@ class SKNN(SessionCounter):
         is_latest = place < self.settings.sample_size
         self.item_splits.assign(_splits(columns[is_latest], self.num_items))
         self.item_sessions.assign(holders[is_latest].astype(np.int32))
+        return sessions
 
     def scores(self, items: tf.Tensor) -> tf.Tensor:
         """See `SessionScorer`.

@@ -17,9 +17,10 @@ class InBatchSoftmax(RetrievalLoss):
     """The cross-entropy of the softmax over the other targets of the batch.
 
     It is that of `tfrs.tasks.Retrieval`: scores are corrected by the targets'
-    sampling probability, their share of the clicks (Yi et al., RecSys 2019), and
-    accidental hits, equal targets of other examples, are removed. In evaluation
-    the loss is the full softmax's.
+    sampling probability (Yi et al., RecSys 2019), their share of what `fit_counts`
+    or `fit` of the model has counted, see `RetrievalLoss`; accidental hits, equal
+    targets of other examples, are removed. In evaluation the loss is the full
+    softmax's.
 
     Args:
       remove_accidental_hits: Whether negatives that are the example's target are
@@ -34,6 +35,11 @@ class InBatchSoftmax(RetrievalLoss):
     """
 
     reads_all_items = False
+
+    @property
+    def uses_item_counts(self) -> bool:
+        """True: the counts are the sampling probabilities."""
+        return True
 
     def __init__(self, remove_accidental_hits: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -7,14 +7,20 @@ import tensorflow as tf
 import tf_keras as keras
 
 from hln_tf.layers.catalogue_scores import CatalogueStatistics
+from hln_tf.layers.checked_call import CheckedCall, check_floats, check_shape, sizes_of
 from hln_tf.tasks.negatives import NegativeSampler
 
 
-class RetrievalLoss(keras.layers.Layer):
+class RetrievalLoss(CheckedCall, keras.layers.Layer):
     """A loss of queries against a catalogue, of which one item is the target.
 
     Subclasses define `call`. A model takes a loss as an object, such as
-    `HLN(num_items, loss=FullSoftmax())`, or by its name in `hln_tf.tasks.get`.
+    `HLN(num_items, loss=FullSoftmax())`, or by its name in `hln_tf.tasks.get`. An
+    object with negatives belongs to one model, whose item counts it has.
+
+    Negatives are sampled by the items' counts in training. `fit` of a model counts
+    the targets if nothing has been counted; `fit_counts(sessions)` of a model counts
+    the clicks of sessions instead.
 
     Args:
       negatives: The sampler of negatives, for a loss that has any.
@@ -30,6 +36,10 @@ class RetrievalLoss(keras.layers.Layer):
     Returns:
       The loss of each example, float [batch].
 
+    Raises:
+      TypeError: Embeddings are no floats, or an argument or the caller is Keras 3's.
+      ValueError: An argument has another shape, or `prepare` was not called.
+
     Attributes:
       reads_all_items: Whether a step reads every candidate, so that the gradient
         by the item table is dense; else it is sparse.
@@ -40,6 +50,26 @@ class RetrievalLoss(keras.layers.Layer):
     def __init__(self, negatives: NegativeSampler | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.negatives = negatives
+
+    def check_call(
+        self, query: Any, candidates: Any = None, target: Any = None, **others: Any
+    ) -> None:
+        """Check the arguments of `call`."""
+        if self.negatives is not None and not self.negatives.weights:
+            raise ValueError(
+                f"{type(self).__name__} does not know its catalogue: pass it to a model, or call "
+                f"`prepare(num_items)`"
+            )
+        check_floats("query", query)
+        check_shape("query", query, ("batch", "d"))
+        batch, d = sizes_of(query, "batch", "d")
+        check_shape("candidates", candidates, ("items", d))
+        check_shape("target", target, (batch,))
+
+    @property
+    def uses_item_counts(self) -> bool:
+        """True where the loss depends on item counts, as the sampling of negatives does."""
+        return self.negatives is not None and self.negatives.sampling_power > 0
 
     def prepare(self, num_items: int) -> None:
         """Add what depends on the size of the catalogue; called once by a model."""

@@ -31,7 +31,8 @@ class NegativeSampler(keras.layers.Layer):
     """A sampler of negatives for each step, which the batch shares.
 
     Item i is sampled with q_i proportional to (1 + clicks_i) ** power: between
-    uniform (power 0) and popularity (power 1), and never 0. Item indices carry
+    uniform (power 0) and popularity (power 1), and never 0. The clicks are those that
+    `fit_counts` or `fit` of the model has counted, see `RetrievalLoss`. Item indices carry
     no frequency, so a log-uniform sampler would not do. Sampling is stratified:
     the k-th negative lies in the k-th of N equal parts of the cumulative
     distribution, which leaves expected counts as they are, N q_i, and reduces

@@ -26,9 +26,13 @@ _BY_NAME: dict[str, type[RetrievalLoss]] = {
 def get(identifier: Any, **settings: Any) -> RetrievalLoss:
     """Return a loss by its name, from its Keras config, or as it is.
 
+    The names are `softmax` (`FullSoftmax`), `equation_8` (`Equation8`), `sampled`
+    (`SampledSoftmax`), `in_batch` (`InBatchSoftmax`), `bpr` (`BPR`), `bpr_adaptive`
+    (`AdaptiveBPR`), `bpr_max` (`BPRMax`) and `top1` (`TOP1`).
+
     Args:
-      identifier: A name such as `softmax` or `sampled`, the config of a serialised
-        loss, or a loss.
+      identifier: A name, a loss, or its config as
+        `keras.saving.serialize_keras_object` makes it.
       **settings: Values by the arguments' names, for a loss by name, which takes
         those that it has.
 
@@ -39,14 +43,32 @@ def get(identifier: Any, **settings: Any) -> RetrievalLoss:
     >>> get("sampled", num_negatives=64, precision="float32").negatives.num_negatives
     64
     """
+    found = identifier
     if isinstance(identifier, dict):
-        identifier = keras.saving.deserialize_keras_object(identifier)
-    if isinstance(identifier, RetrievalLoss):
-        return identifier
-    if identifier not in _BY_NAME:
+        try:
+            found = keras.saving.deserialize_keras_object(identifier)
+        except (TypeError, ValueError) as error:
+            reason = str(error).partition("\n")[0].partition(". ")[0]
+            raise ValueError(
+                f"`loss` is a dictionary, expected a loss' config as "
+                f"keras.saving.serialize_keras_object makes it ({reason}): pass that, a "
+                f"RetrievalLoss or a name"
+            ) from None
+    if isinstance(found, RetrievalLoss):
+        return found
+    if not isinstance(identifier, str) or identifier not in _BY_NAME:
         raise ValueError(
             f"`loss` must be a RetrievalLoss or one of {tuple(_BY_NAME)}, received {identifier!r}"
         )
     loss = _BY_NAME[identifier]
     known = inspect.signature(loss).parameters
     return loss(**{name: value for name, value in settings.items() if name in known})
+
+
+def losses_with(argument: str) -> list[str]:
+    """List the names of the losses' classes whose constructors have an argument."""
+    return [
+        loss.__name__
+        for loss in _BY_NAME.values()
+        if argument in inspect.signature(loss).parameters and argument != "kwargs"
+    ]

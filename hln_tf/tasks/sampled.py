@@ -109,7 +109,13 @@ class PairwiseLoss(RetrievalLoss):
 
 @keras.utils.register_keras_serializable("hln_tf")
 class BPR(PairwiseLoss):
-    """Bayesian personalised ranking, mean_j -log s(r_i - r_j) (Rendle et al., UAI 2009)."""
+    """Bayesian personalised ranking, mean_j -log s(r_i - r_j) (Rendle et al., UAI 2009).
+
+    Args:
+      num_negatives: N, negatives sampled in a step.
+      sampling_power: The exponent of popularity, from 0 to 1.
+      **kwargs: Of a Keras layer.
+    """
 
     def pairs(self, r_i: tf.Tensor, r_j: tf.Tensor, counted: tf.Tensor) -> tf.Tensor:
         """Compare the pairs; see `PairwiseLoss`."""
@@ -118,7 +124,13 @@ class BPR(PairwiseLoss):
 
 @keras.utils.register_keras_serializable("hln_tf")
 class AdaptiveBPR(PairwiseLoss):
-    """BPR against the hardest negative, -log s(r_i - max_j r_j) (Zhang et al., SIGIR 2013)."""
+    """BPR against the hardest negative, -log s(r_i - max_j r_j) (Zhang et al., SIGIR 2013).
+
+    Args:
+      num_negatives: N, negatives sampled in a step.
+      sampling_power: The exponent of popularity, from 0 to 1.
+      **kwargs: Of a Keras layer.
+    """
 
     def pairs(self, r_i: tf.Tensor, r_j: tf.Tensor, counted: tf.Tensor) -> tf.Tensor:
         """Compare the pairs; see `PairwiseLoss`."""
@@ -168,7 +180,13 @@ class BPRMax(PairwiseLoss):
 
 @keras.utils.register_keras_serializable("hln_tf")
 class TOP1(PairwiseLoss):
-    """TOP1, mean_j s(r_j - r_i) + s(r_j ** 2) (Hidasi et al., ICLR 2016)."""
+    """TOP1, mean_j s(r_j - r_i) + s(r_j ** 2) (Hidasi et al., ICLR 2016).
+
+    Args:
+      num_negatives: N, negatives sampled in a step.
+      sampling_power: The exponent of popularity, from 0 to 1.
+      **kwargs: Of a Keras layer.
+    """
 
     def pairs(self, r_i: tf.Tensor, r_j: tf.Tensor, counted: tf.Tensor) -> tf.Tensor:
         """Compare the pairs; see `PairwiseLoss`."""

@@ -61,6 +61,9 @@ class FullSoftmax(RetrievalLoss):
 class Equation8(RetrievalLoss):
     """Eq. 8 as printed: the binary cross-entropy over the softmax, summed over items.
 
+    Args:
+      **kwargs: Of a Keras layer.
+
     Example:
     >>> loss = Equation8()
     >>> loss(tf.zeros([1, 2]), tf.zeros([2, 2]), tf.constant([1])).numpy().round(3)

@@ -118,22 +118,17 @@ def test_types_of_fields(name, expected):
     assert value_type(field(name), Settings) == expected
 
 
-def test_a_docstring_lists_the_declared_fields():
-    @documented
-    @dataclasses.dataclass(frozen=True)
-    class Sizes:
-        """Sizes of a thing."""
-
-        width: int = setting(3, "entries in a row", minimum=1, maximum=9)
-        kind: str = setting("a", "its kind", choices=("a", "b"))
-        plain: int = 0
-
-    assert inspect.getdoc(Sizes).splitlines() == [
-        "Sizes of a thing.",
+def test_documented_settings_list_their_fields():
+    documented(Settings)
+    assert Settings.__doc__.splitlines()[1:] == [
         "",
         "Attributes:",
-        "  width: entries in a row (at least 1 and at most 9; default 3)",
-        "  kind: its kind (one of a, b; default 'a')",
+        "  count: A count; at least 1 and at most 9, 3 by default.",
+        "  share: A share; more than 0.0 and below 1.0, 0.5 by default.",
+        "  free: Any number; 0.0 by default.",
+        "  colour: A colour; one of 'red', 'blue', 'red' by default.",
+        "  flag: A flag; False by default.",
+        "  limit: A limit, or none; at least 1, None by default.",
     ]
 
 

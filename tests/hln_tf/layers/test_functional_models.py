@@ -9,7 +9,14 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from hln_tf.layers import GRU, LeapRecurrentUnit, PreferenceManager, SessionAttention, SessionMemory
+from hln_tf.layers import (
+    GRU,
+    LeapRecurrentCell,
+    LeapRecurrentUnit,
+    PreferenceManager,
+    SessionAttention,
+    SessionMemory,
+)
 
 NUM_ITEMS, D, N = 20, 5, 6
 ITEMS = np.array([[0, 3, 7, 0, 2], [9, 1, 4, 0, 0], [5, 5, 8, 11, 19], [0, 0, 0, 0, 6]], np.int32)
@@ -31,6 +38,14 @@ def unit_model():
     return keras.Model([items, a, h_0], outputs), [ITEMS, A, -A]
 
 
+def cell_model():
+    """The cell in Keras' own layer."""
+    items = keras.Input([None], dtype="int32", name="items")
+    a = keras.Input([N], name="a")
+    rnn = keras.layers.RNN(LeapRecurrentCell(N, seed=1), return_sequences=True)
+    return keras.Model([items, a], rnn(embedded(items), constants=[a])), [ITEMS, A]
+
+
 def unfused_model():
     items = keras.Input([None], dtype="int32", name="items")
     a = keras.Input([N], name="a")
@@ -48,7 +63,12 @@ def model_of_all_layers():
     return keras.Model(items, LeapRecurrentUnit(N, seed=2)(x, constants=[a])), [ITEMS]
 
 
-MODELS = {"unit": unit_model, "unfused": unfused_model, "all": model_of_all_layers}
+MODELS = {
+    "unit": unit_model,
+    "cell": cell_model,
+    "unfused": unfused_model,
+    "all": model_of_all_layers,
+}
 
 
 @pytest.fixture(params=MODELS)
@@ -132,20 +152,21 @@ def test_saved_and_loaded_it_gives_the_same(made, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_fresh_process_that_imports_the_layers_loads_them(tmp_path):
+@pytest.mark.parametrize("name", ["LeapRecurrentUnit", "last_click"])
+def test_a_fresh_process_that_imports_any_name_of_the_layers_loads_them(name, tmp_path):
     expected = {}
-    for name, make in MODELS.items():
+    for each, make in MODELS.items():
         model, inputs = make()
-        model.save(tmp_path / f"{name}.keras")
-        np.savez(tmp_path / f"{name}_inputs.npz", *inputs)
-        expected[name] = outputs_of(model, inputs)
+        model.save(tmp_path / f"{each}.keras")
+        np.savez(tmp_path / f"{each}_inputs.npz", *inputs)
+        expected[each] = outputs_of(model, inputs)
     script = """
         import sys
         import numpy as np
         import tf_keras as keras
-        from hln_tf.layers import GRU, LeapRecurrentUnit, PreferenceManager
-        from hln_tf.layers import SessionAttention, SessionMemory
-        directory, *names = sys.argv[1:]
+        import hln_tf.layers
+        directory, imported, *names = sys.argv[1:]
+        getattr(hln_tf.layers, imported)
         for name in names:
             inputs = list(np.load(f"{directory}/{name}_inputs.npz").values())
             model = keras.models.load_model(f"{directory}/{name}.keras")
@@ -153,11 +174,11 @@ def test_a_fresh_process_that_imports_the_layers_loads_them(tmp_path):
             outputs = outputs if isinstance(outputs, list) else [outputs]
             np.savez(f"{directory}/{name}_outputs.npz", *outputs)
     """
-    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path), *MODELS]
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path), name, *MODELS]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
-    for name, outputs in expected.items():
-        found = np.load(tmp_path / f"{name}_outputs.npz").values()
+    for each, outputs in expected.items():
+        found = np.load(tmp_path / f"{each}_outputs.npz").values()
         assert_equal(found, outputs, atol=1e-6)
 
 

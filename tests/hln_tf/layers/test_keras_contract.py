@@ -56,7 +56,7 @@ CASES = {
         f"preference manager, {aggregation}": (
             lambda aggregation=aggregation: layers.PreferenceManager(aggregation),
             [[LAST, 2 * LAST]],
-            {},
+            {"ages": tf.constant([[0, 1]] * BATCH)} if aggregation == "recency" else {},
         )
         for aggregation in AGGREGATIONS
     },

@@ -36,6 +36,8 @@ def make_compiled(name):
     model = make(name)
     if MODELS[name].is_encoder:
         model.compile("sgd")
+    else:
+        model.fit(walks())
     return model
 
 
@@ -117,6 +119,45 @@ def test_item_indices_out_of_range(working, items, target, expected):
         action()
 
 
+def test_a_rank_that_is_known_at_run_time_alone(working):
+    """After sessions of two lengths, TensorFlow traces other ranks as an unknown one."""
+    for action in actions(working, np.pad(ITEMS, [[0, 0], [0, 2]]), TARGET):
+        action()
+    cases = [
+        ("items", "[batch, time]", (ITEMS[:, 0], TARGET)),
+        ("items", "[batch, time]", (ITEMS[..., None], TARGET)),
+        ("target", "[batch]", (ITEMS, ITEMS)),
+    ]
+    for name, shape, data in 2 * cases:
+        for action in actions(working, *data):
+            expected = f"`{name}` must have shape {shape}, received"
+            assert_error((ValueError, tf.errors.InvalidArgumentError), expected, action)
+    for action in actions(working, ITEMS, TARGET):
+        action()
+
+
+def test_targets_may_be_a_column(working):
+    expected = working.evaluate(ITEMS, TARGET, verbose=0)
+    assert working.evaluate(ITEMS, TARGET[:, None], verbose=0) == expected
+    for action in actions(working, ITEMS, TARGET[:, None]):
+        action()
+
+
+def test_sessions_without_a_time_step_are_sessions_without_a_click(working):
+    nothing = np.zeros([2, 0], np.int32)
+    expected = working.predict(np.zeros([2, 3], np.int32), verbose=0)
+    np.testing.assert_allclose(working.predict(nothing, verbose=0), expected, atol=1e-6)
+    np.testing.assert_allclose(working(nothing), expected, atol=1e-6)
+
+
+def test_an_eager_error_is_a_sentence(model):
+    with pytest.raises(tf.errors.InvalidArgumentError) as error:
+        model(np.array([[1, NUM_ITEMS + 2]]))
+    expected = f"expected 0 to {NUM_ITEMS}, where 0 is padding, received from 1 to {NUM_ITEMS + 2}"
+    assert f"`items` has an item index out of range, {expected}" in str(error.value)
+    assert "Summarized" not in str(error.value)
+
+
 def test_bad_arguments_of_the_constructor(name):
     expected = f"{model_class(name).__name__}() got an unexpected argument 'hiden_dim'; it takes"
     assert_error(TypeError, expected, lambda: make(name, hiden_dim=3))
@@ -152,6 +193,17 @@ def test_bad_settings(name):
         assert_error(ValueError, expected, lambda: make(name, **{key: value}))  # noqa: B023
 
 
+def test_an_argument_of_a_loss_needs_a_loss_object():
+    expected = (
+        "HLN() got an unexpected argument 'num_negatives', which is an argument of SampledSoftmax "
+    )
+    assert_error(TypeError, expected, lambda: make("hln", loss="sampled", num_negatives=16))
+    expected = f"pass a loss object, HLN({NUM_ITEMS}, loss=SampledSoftmax(num_negatives=...))"
+    assert_error(TypeError, expected, lambda: make("hln", loss="sampled", num_negatives=16))
+    expected = "loss=BPRMax(score_penalty=...))"
+    assert_error(TypeError, expected, lambda: make("hln", score_penalty=16))
+
+
 def test_objects_of_keras_3(model, name):
     data = dicts(ITEMS, TARGET) if MODELS[name].is_encoder else walks()
     for kind, action in {
@@ -168,6 +220,8 @@ def test_loss_and_metrics_are_not_arguments_of_compile(model, name):
     for loss in ("mse", keras.losses.MeanSquaredError(), keras_3.losses.MeanSquaredError()):
         expected = f"the loss is an argument of the model, {type(model).__name__}(num_items, loss="
         assert_error(TypeError, expected, lambda loss=loss: model.compile("sgd", loss=loss))
+        assert_error(TypeError, expected, lambda loss=loss: model.compile("sgd", loss))
+    assert_error(TypeError, "`metrics` of", lambda: model.compile("sgd", None, ["accuracy"]))
     for argument in ("metrics", "weighted_metrics"):
         options = {argument: ["accuracy"]}
         expected = f"`{argument}` of `compile` are not computed: {type(model).__name__} has Recall"
@@ -176,6 +230,13 @@ def test_loss_and_metrics_are_not_arguments_of_compile(model, name):
 
 def test_recall_and_mrr_are_not_minimised(model, name):
     data = dicts(ITEMS, TARGET) if MODELS[name].is_encoder else walks()
+    stopping = keras.callbacks.EarlyStopping(monitor="val_mrr@20")
+    several = keras.callbacks.CallbackList([stopping], model=model)
+    expected = "would minimise it: pass mode='max'"
+    assert_error(ValueError, expected, lambda: model.fit(data, callbacks=several))
+    if MODELS[name].is_encoder:  # by position too
+        positional = (data, None, None, 1, 0, [stopping])
+        assert_error(ValueError, expected, lambda: model.fit(*positional))
     for make_callback in (
         keras.callbacks.EarlyStopping,
         keras.callbacks.ReduceLROnPlateau,

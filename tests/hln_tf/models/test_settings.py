@@ -1,8 +1,11 @@
 import dataclasses
 import functools
+import inspect
 
 import pytest
+from tiny_models import model_class
 
+from hln_tf import models
 from hln_tf.common.errors import SettingError, UsageError
 from hln_tf.models.hln import HLN
 from hln_tf.models.registry import MODELS, model_entry
@@ -53,3 +56,31 @@ def test_presets_are_allowed_settings(name):
     for preset in entry.presets.values():
         entry.settings(**{key: value for key, value in preset.items() if key in model_names})
         TrainingSettings(**{key: value for key, value in preset.items() if key not in model_names})
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_setting_is_explained_in_the_settings_and_the_model(name):
+    entry = MODELS[name]
+    fields = dataclasses.fields(entry.settings)
+    documents = [entry.settings.__doc__, getattr(models, model_class(name).__name__).__doc__]
+    for field in fields:
+        text = field.metadata["help"]
+        for document in documents:
+            assert f"\n  {field.name}: {text[0].upper()}{text[1:]}; " in document
+    assert "Args:\n  num_items: Size of the catalogue" in documents[1]
+
+
+def test_a_model_of_ones_own_explains_its_settings_too():
+    class Own(HLN):
+        """A model.
+
+        Args:
+          num_items: Size.
+        """
+
+    class Silent(HLN):
+        pass
+
+    assert Own.__doc__.startswith("A model.\n\nArgs:\n  num_items: Size.\n\nKeyword Args:\n")
+    assert "\n  hidden_dim: Size n of a preference; " in Own.__doc__
+    assert Silent.__doc__ is None and "hidden_dim" in inspect.getdoc(Silent)

@@ -8,13 +8,15 @@ import numpy as np
 
 from beam_preprocess.sample.evaluation import match_items
 from beam_preprocess.sample.generator import NOISE, LogSettings, draw_log, read_process
-from hln_tf.common.cli import import_tensorflow
+from hln_tf.common.cli import import_tensorflow, require_extra
 from hln_tf.common.errors import UsageError
 from hln_tf.common.settings import checked, setting
 from hln_tf.data.sessions import read_sessions
 from hln_tf.training import RunDirectory
 
 K = 20
+# Clicks of a session that is drawn.
+SHOWN = (8, 12)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,9 @@ class GroupsSettings:
     )
     sessions: int = setting(2_000, "number of sessions, or of pairs of them", minimum=1)
     seed: int = setting(1, "seed of these sessions", minimum=0)
+    picture: str = setting(
+        "", "also draw a session's known and found groups, as PATH.png and PATH.svg"
+    )
 
     def __post_init__(self) -> None:
         checked(self)
@@ -71,7 +76,7 @@ def compare_groups(settings: GroupsSettings) -> dict[str, float]:
     ends = np.cumsum(log.lengths)[:-1]
     sessions = np.split(items, ends)
     planted = np.split(np.where((items > 0) & (log.groups != NOISE), log.groups, NO_GROUP), ends)
-    return _indices(workdir, sessions, planted, np.random.default_rng(settings.seed))[0]
+    return _indices(settings, workdir, sessions, planted, np.random.default_rng(settings.seed))[0]
 
 
 def _compare_pairs(settings: GroupsSettings, workdir: RunDirectory) -> dict[str, float]:
@@ -90,7 +95,7 @@ def _compare_pairs(settings: GroupsSettings, workdir: RunDirectory) -> dict[str,
         )
     singles = np.split(test.items, test.offsets[1:-1])[: 2 * settings.sessions]
     sessions, truth = interleave_pairs(singles, rng)
-    found, model = _indices(workdir, sessions, truth, rng)
+    found, model = _indices(settings, workdir, sessions, truth, rng)
     found["halves"] = mean_index(truth, halves(sessions))
     embeddings = np.asarray(model.item_embeddings())
     found["2-means"] = mean_index(truth, clusters(sessions, embeddings, rng))
@@ -99,9 +104,16 @@ def _compare_pairs(settings: GroupsSettings, workdir: RunDirectory) -> dict[str,
 
 
 def _indices(
-    workdir: RunDirectory, sessions: list[Any], truth: list[Any], rng: np.random.Generator
+    settings: GroupsSettings,
+    workdir: RunDirectory,
+    sessions: list[Any],
+    truth: list[Any],
+    rng: np.random.Generator,
 ) -> tuple[dict[str, float], Any]:
-    """Compute the indices of a run's model, of shuffled groups and of an untrained model."""
+    """Compute the indices of a run's model, of shuffled groups and of an untrained model.
+
+    Draws the picture too, where it is asked for.
+    """
     from hln_tf.analysis import mean_index, shuffled, strongest_groups
 
     model = workdir.model()
@@ -111,4 +123,43 @@ def _indices(
         "shuffled": shuffled(groups, rng),
         "untrained": strongest_groups(workdir.config().create_model(), sessions),
     }
+    if settings.picture:
+        _draw_example(settings, workdir, model, sessions, truth)
     return {name: mean_index(truth, each) for name, each in found.items()}, model
+
+
+def _draw_example(
+    settings: GroupsSettings,
+    workdir: RunDirectory,
+    model: Any,
+    sessions: list[Any],
+    truth: list[Any],
+) -> None:
+    """Draw the first session of a length that a picture can show and of several groups.
+
+    Raises:
+      UsageError: There is none.
+    """
+    require_extra("plots", ["matplotlib"])
+    from hln_tf.analysis import draw_groups, save_picture
+
+    chosen = [
+        place
+        for place, (items, groups) in enumerate(zip(sessions, truth, strict=True))
+        if SHOWN[0] <= len(items) <= SHOWN[1] and np.all(items > 0) and len(np.unique(groups)) > 1
+    ]
+    if not chosen:
+        raise UsageError(
+            f"`sessions` is {settings.sessions}, among which there is none of {SHOWN[0]} to "
+            f"{SHOWN[1]} clicks and several groups to draw: sample more"
+        )
+    items, vocabulary = sessions[chosen[0]], workdir.vocabulary()
+    config = workdir.config()
+    figure = draw_groups(
+        [vocabulary[item - 1] for item in items],
+        truth[chosen[0]],
+        model.retention(items[None]).numpy()[0],
+        f"Preference groups of one session: {config.model} on {config.data.dataset}",
+    )
+    for path in save_picture(figure, Path(settings.picture)):
+        print(f"wrote {path}")

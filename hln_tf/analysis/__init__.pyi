@@ -10,6 +10,7 @@ from .groups import interleave_pairs as interleave_pairs
 from .groups import mean_index as mean_index
 from .groups import shuffled as shuffled
 from .groups import strongest_groups as strongest_groups
+from .pictures import draw_groups as draw_groups
 from .pictures import draw_retention as draw_retention
 from .pictures import draw_session as draw_session
 from .pictures import new_figure as new_figure

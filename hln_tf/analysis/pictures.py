@@ -80,6 +80,37 @@ def draw_session(explanation: Explanation, title: str) -> Figure:
     return figure
 
 
+def draw_groups(
+    clicks: Sequence[str],
+    truth: npt.NDArray[np.int64],
+    retention: npt.NDArray[np.floating],
+    title: str,
+) -> Figure:
+    """Draw the known groups of a session's clicks above those that a model finds.
+
+    Args:
+      clicks: Item id of each click, oldest first.
+      truth: Known group of each click; below 0 for none.
+      retention: [L, clicks], fractions of 1.
+      title: Names data set and model.
+    """
+    known = np.unique(truth[truth >= 0])
+    width = max(_WIDTH, 1.8 + 0.62 * len(clicks))
+    figure = new_figure(width, 3.4 + 0.6 * (len(known) + len(retention)), title)
+    heights = [len(known) + 0.5, len(retention) + 0.5]
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=heights)
+    _draw_cells(figure, above, (truth == known[:, None]).astype(float), 0.0, 1.0, "of the group")
+    above.set_ylabel("known group")
+    _draw_cells(figure, below, retention, 0.0, 1.0, "retention 1 - p (%)")
+    below.set_ylabel("found group")
+    labels = [f"{position}: {_shown(item)}" for position, item in enumerate(clicks, start=1)]
+    below.set_xticks(np.arange(len(clicks)), labels, rotation=30, ha="right")
+    below.set_xlabel("click of the session, from the oldest")
+    for label in below.get_xticklabels():
+        label.set_parse_math(False)
+    return figure
+
+
 def draw_learning(
     curves: Mapping[str, Sequence[Mapping[str, float]]], best: str, title: str
 ) -> Figure:

@@ -43,6 +43,19 @@ def test_the_command_prints_three_indices(run, capsys):
 
 
 @pytest.mark.slow
+def test_a_session_is_drawn_with_its_known_and_found_groups(run, tmp_path, capsys):
+    flags = ["groups", "--raw_dir", str(run / "raw"), "--workdir", str(run / "hln")]
+    picture = tmp_path / "groups"
+    assert cli.run(main, [*flags, "--sessions", "200", "--picture", str(picture)]) == 0
+    assert f"wrote {picture}.svg" in capsys.readouterr().out
+    drawn = (tmp_path / "groups.svg").read_text()
+    for text in ("known group", "found group", "Preference groups of one session: hln on sample"):
+        assert text in drawn
+    assert cli.run(main, [*flags, "--sessions", "1", "--picture", str(picture)]) == 2
+    assert "--sessions is 1, among which there is none" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_interleaved_pairs_are_compared_with_simpler_groupings(run, capsys):
     flags = ["groups", "--data_dir", str(run / "data"), "--workdir", str(run / "hln")]
     assert cli.run(main, flags) == 0

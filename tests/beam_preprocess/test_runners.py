@@ -1,15 +1,12 @@
 """Equality of the data sets, byte by byte, that different runners write."""
 
 import hashlib
-import pickle
 
-import numpy as np
 import pytest
 
 from beam_preprocess import Settings, Work, prepare
 from beam_preprocess.generate import LogSettings, generate
-from beam_preprocess.spill import Spill, peek, take
-from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.errors import UsageError
 
 CONFIG = Settings(train_fraction="1/2", validation_fraction="0.2")
 WORK = Work(workers=2, partitions=3, block_bytes=200_000)
@@ -40,8 +37,7 @@ def log(tmp_path_factory):
             ["--direct_running_mode", "multi_processing", "--direct_num_workers", "2"],
             id="processes",
         ),
-        # Named runners get the values themselves, without files between the steps.
-        pytest.param(["--runner", "FnApiRunner"], id="no files"),
+        pytest.param(["--direct_running_mode", "multi_threading"], id="threads by gRPC"),
         pytest.param(["--runner", "BundleBasedDirectRunner"], id="another runner"),
     ],
 )
@@ -56,33 +52,3 @@ def test_same_bytes(log, tmp_path, flags):
 def test_unknown_runner(log, tmp_path):
     with pytest.raises(UsageError, match="'Nimbus' is not a runner that Beam has"):
         prepare([log[0]], tmp_path / "data", CONFIG, WORK, ["--runner", "Nimbus"])
-
-
-def test_beam_flushes_from_one_thread_only():
-    """A second one would lose elements; this fails when Beam no longer reads the number we set."""
-    from apache_beam.runners.portability.fn_api_runner import worker_handlers
-    from apache_beam.runners.worker import data_plane
-
-    from beam_preprocess.preparation import chosen_runner
-
-    chosen_runner(Work())
-    assert worker_handlers.DATA_BUFFER_TIME_LIMIT_MS == 0
-    stream = data_plane.ClosableOutputStream.create(None, None, 0)
-    assert not isinstance(stream, data_plane.TimeBasedBufferingClosableOutputStream)
-
-
-def test_large_values_are_stored_in_files_until_they_are_taken(tmp_path):
-    large, spill = np.arange(10_000), Spill(str(tmp_path))
-    spilled = spill.put(large)
-    assert len(list(tmp_path.iterdir())) == 1
-    assert len(pickle.dumps(spilled)) < 1000
-    assert np.array_equal(peek(spilled), large)
-    assert np.array_equal(take(spilled), large)
-    assert not list(tmp_path.iterdir())
-    assert spill.put("small") == peek("small") == take("small") == "small"
-    assert Spill().put(large) is large
-
-
-def test_file_that_cannot_be_written_is_named(tmp_path):
-    with pytest.raises(HlnError, match=r"cannot be written \(No such file or directory\): free"):
-        Spill(str(tmp_path / "gone")).put(np.arange(10_000))

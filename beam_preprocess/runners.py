@@ -1,0 +1,104 @@
+"""The runner that carries the pipeline, and its run."""
+
+import contextlib
+import importlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.runner import create_runner
+
+from beam_preprocess.pipeline import build
+from beam_preprocess.progress import Progress
+from beam_preprocess.read import LogFile
+from beam_preprocess.settings import Settings, Work
+from hln_tf.common.cli import Parser
+from hln_tf.common.errors import HlnError, UsageError
+
+_LONGEST = 300  # characters of an engine's error in a sentence
+
+
+def check_beam_flags(flags: Sequence[str]) -> None:
+    """Check flags that are not ours against Beam's own, which Beam itself does not do.
+
+    Raises:
+      UsageError: A flag or its value is unknown to Beam.
+    """
+    with contextlib.suppress(ImportError):  # its flags are known once it is loaded
+        importlib.import_module("apache_beam.runners.dask.dask_runner")
+    parser: Any = Parser(
+        prog="python -m beam_preprocess", add_help=False, conflict_handler="resolve"
+    )
+    for options in PipelineOptions.__subclasses__():
+        options._add_argparse_args(parser)
+    unknown = parser.parse_known_args(list(flags))[1]
+    if unknown:
+        raise UsageError(
+            f"{unknown[0]!r} is neither a flag of preprocessing nor one of Beam "
+            f"(see {parser.prog} --help)"
+        )
+
+
+def chosen_runner(work: Work, beam_flags: Sequence[str] = ()) -> tuple[Any, Any]:
+    """Create the runner that `beam_flags` name, by default the in-process one, and Beam's options.
+
+    Raises:
+      UsageError: Beam has no such runner.
+    """
+    workers = work.workers or len(os.sched_getaffinity(0))
+    # Workers that are threads and hand over elements in memory: Beam's mode "multi_threading"
+    # would send them by gRPC to itself.
+    options = PipelineOptions(
+        [f"--direct_num_workers={workers}", "--direct_running_mode=in_memory", *beam_flags]
+    )
+    name = options.view_as(StandardOptions).runner
+    if not name:
+        # Not Beam's DirectRunner, which may delegate to a program that it downloads.
+        return FnApiRunner(), options
+    try:
+        return create_runner(name), options
+    except (ValueError, ImportError, AttributeError) as error:
+        raise UsageError(f"--runner {name!r} is not a runner that Beam has: {error}") from None
+
+
+def run(
+    files: Sequence[LogFile],
+    settings: Settings,
+    work: Work,
+    directories: Mapping[str, str],
+    beam_flags: Sequence[str],
+) -> None:
+    """Run the pipeline; see `beam_preprocess.pipeline.build`.
+
+    Raises:
+      UsageError: Beam has no such runner.
+      HlnError: An engine failed.
+    """
+    runner, options = chosen_runner(work, beam_flags)
+    progress = Progress()
+    try:
+        with (
+            progress.shown(sum(file.bytes for file in files)),
+            beam.Pipeline(runner=runner, options=options) as pipeline,
+        ):
+            build(pipeline, files, settings, work, directories, progress)
+    except Exception as error:
+        name = options.view_as(StandardOptions).runner
+        if not name or isinstance(error, HlnError):
+            raise
+        raise HlnError(
+            f"{name} could not run the pipeline ({_shorten(error)}): see its log "
+            "(--verbose shows Beam's), and run the same command again"
+        ) from error
+
+
+def _shorten(error: Exception) -> str:
+    """Return an engine's error on one line, the last lines of a traceback where it has one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    named = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    text = (named or lines or [type(error).__name__])[-1]
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -10,11 +10,9 @@ from apache_beam.coders import Coder, registry
 
 from hln_tf.data.session_columns import SessionColumns
 
-_COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
-
 
 class ArrowBatchCoder(Coder):
-    """Encodes a record batch as a stream of Arrow's IPC format, compressed.
+    """Encodes a record batch as a stream of Arrow's IPC format, which is decoded without a copy.
 
     Example:
       >>> coder = ArrowBatchCoder()
@@ -26,7 +24,7 @@ class ArrowBatchCoder(Coder):
     def encode(self, value: pa.RecordBatch) -> bytes:
         """Encode a batch."""
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, value.schema, options=_COMPRESSED) as stream:
+        with pa.ipc.new_stream(sink, value.schema) as stream:
             stream.write_batch(value)
         return sink.getvalue().to_pybytes()
 

@@ -1,14 +1,12 @@
 """Combinations of columns from all workers into global values."""
 
-import collections
-import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 
-from beam_preprocess.scan import BlockCounts
+from beam_preprocess.scan import add_row_counts
 from hln_tf.data.vocabulary import add_counts, earliest_appearances
 
 _PENDING = 16  # inputs that wait to be reduced together
@@ -81,64 +79,18 @@ class AddArrays(_Reduce):
     reduce = staticmethod(_add_arrays)
 
 
-def _span(parts: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
-    if not parts:
-        return None
+def _span(parts: Sequence[tuple[int, int]]) -> tuple[int, int]:
     first, last = zip(*parts, strict=True)
     return min(first), max(last)
 
 
 class FindSpan(_Reduce):
-    """Finds the first and last of pairs of first and last dates; `None` of none."""
+    """Finds the first and last of pairs of first and last dates."""
 
     reduce = staticmethod(_span)
 
 
-@dataclasses.dataclass
-class RowCounts:
-    """The counts of the rows of all files.
+class AddRowCounts(_Reduce):
+    """Adds up the counts of blocks of rows."""
 
-    Attributes:
-      rows: Number of well-formed rows.
-      malformed: Number of malformed rows.
-      clicks: Number of clicks inside the time window.
-      days: Clicks inside the time window by day since 1970; empty without a window.
-    """
-
-    rows: int = 0
-    malformed: int = 0
-    clicks: int = 0
-    days: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
-
-    def __iadd__(self, other: "RowCounts") -> "RowCounts":
-        self.rows += other.rows
-        self.malformed += other.malformed
-        self.clicks += other.clicks
-        self.days.update(other.days)
-        return self
-
-
-class AddRowCounts(beam.CombineFn):
-    """Adds up the counts of blocks."""
-
-    def create_accumulator(self) -> RowCounts:
-        """Return the counts of no rows."""
-        return RowCounts()
-
-    def add_input(self, total: RowCounts, block: BlockCounts) -> RowCounts:
-        """Add a block."""
-        clicks = int(block.clicks.sum())
-        days = zip(block.days.tolist(), block.clicks.tolist(), strict=False)
-        total += RowCounts(block.rows, block.malformed, clicks, collections.Counter(dict(days)))
-        return total
-
-    def merge_accumulators(self, several: Iterable[RowCounts]) -> RowCounts:
-        """Add all counts."""
-        total = RowCounts()
-        for counts in several:
-            total += counts
-        return total
-
-    def extract_output(self, total: RowCounts) -> RowCounts:
-        """Return the counts."""
-        return total
+    reduce = staticmethod(add_row_counts)

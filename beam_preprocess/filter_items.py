@@ -28,7 +28,8 @@ class Filtered(NamedTuple):
 
     Attributes:
       sessions: Batches of sessions.
-      clicks_left: One dictionary: the clicks that each filter left, in their order.
+      clicks_left: One dictionary: the clicks that each filter left, in their order;
+        nothing where there were no clicks.
     """
 
     sessions: PCollection
@@ -39,7 +40,8 @@ class _Filter(beam.PTransform):
     """A step from batches to batches and to the clicks that it left, which are added up."""
 
     def _split(self, both: beam.pvalue.DoOutputsTuple) -> Filtered:
-        left = both[_LEFT] | "AddClicksLeft" >> beam.CombineGlobally(AddNamedCounts())
+        add = beam.CombineGlobally(AddNamedCounts()).without_defaults()
+        left = both[_LEFT] | "AddClicksLeft" >> add
         return Filtered(both["sessions"], left)
 
 
@@ -92,9 +94,9 @@ def group_sessions(
 
 
 class CountItems(beam.PTransform):
-    """Counts items; batches of sessions become one array: the sorted ids of the frequent items.
+    """Counts items; batches of sessions become one array, the sorted ids of the frequent items.
 
-    Counts are added up by parts of all items. Only the items that are left, the vocabulary,
+    Without sessions there is no array. Counts are added up by parts of all items. Only the items that are left, the vocabulary,
     come together in one worker.
 
     Args:
@@ -113,9 +115,8 @@ class CountItems(beam.PTransform):
             | "Count"
             >> beam.FlatMap(count_items, self.partitions).with_output_types(tuple[int, pa.Table])
             | "Add" >> beam.CombinePerKey(AddItemCounts())
-            | "Parts" >> beam.Values()
-            | "RetainFrequent" >> beam.Map(vocabulary.retain_frequent, self.settings)
-            | "List" >> beam.CombineGlobally(AddItemCounts())
+            | "RetainFrequent" >> beam.Map(retain_frequent, self.settings)
+            | "List" >> beam.CombineGlobally(AddItemCounts()).without_defaults()
             | "Select" >> beam.Map(select_items, self.settings)
         )
 
@@ -126,6 +127,11 @@ def count_items(sessions: pa.RecordBatch, partitions: int) -> Iterator[tuple[int
     part = stable_hash(counts["item"].combine_chunks()) % np.uint64(partitions)
     for index in np.unique(part):
         yield int(index), counts.filter(pa.array(part == index))
+
+
+def retain_frequent(part: tuple[int, pa.Table], settings: Settings) -> pa.Table:
+    """Retain the frequent items of a part of all items."""
+    return vocabulary.retain_frequent(part[1], settings)
 
 
 def select_items(counts: pa.Table, settings: Settings) -> pa.StringArray:

@@ -48,8 +48,8 @@ class SplitByDate(beam.PTransform):
         span = (
             sessions
             | "Dates" >> beam.Map(first_and_last)
-            | "Latest" >> beam.CombineGlobally(FindSpan())
-            | "Boundary" >> beam.FlatMap(find_boundary, self.settings)
+            | "Latest" >> beam.CombineGlobally(FindSpan()).without_defaults()
+            | "Boundary" >> beam.Map(find_boundary, self.settings)
         )
         parts = sessions | "Split" >> beam.FlatMap(
             split_sessions, AsSingleton(span, None)
@@ -63,10 +63,9 @@ def first_and_last(sessions: pa.RecordBatch) -> tuple[int, int]:
     return int(dates.min()), int(dates.max())
 
 
-def find_boundary(dates: tuple[int, int] | None, settings: Settings) -> Iterator[Span]:
-    """Find the span of all sessions and the boundary in it, if there is a session."""
-    if dates:
-        yield splits.find_span(*dates, settings)
+def find_boundary(dates: tuple[int, int], settings: Settings) -> Span:
+    """Find the boundary between train and test from the first and last date of all sessions."""
+    return splits.find_span(*dates, settings)
 
 
 def split_sessions(sessions: pa.RecordBatch, span: Span) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -109,10 +108,9 @@ class NumberItems(beam.PTransform):
         indices = (
             sessions
             | "Train" >> beam.Filter(lambda part: part[0] == "train")
-            | "Batches" >> beam.Values()
             | "Appearances" >> beam.Map(first_appearances)
             | "Earliest" >> beam.CombineGlobally(EarliestAppearances())
-            | "Indices" >> beam.Map(assign_indices, AsSingleton(self.items))
+            | "Indices" >> beam.Map(assign_indices, AsSingleton(self.items, None))
         )
         numbered = sessions | "Number" >> beam.FlatMap(
             number_sessions, self.settings, self.progress, AsSingleton(indices)
@@ -120,14 +118,14 @@ class NumberItems(beam.PTransform):
         return Numbered(numbered, indices)
 
 
-def first_appearances(sessions: pa.RecordBatch) -> Appearances:
+def first_appearances(part: tuple[str, pa.RecordBatch]) -> Appearances:
     """Find the first appearance of each item of a batch."""
-    return vocabulary.first_appearances(batch_to_sessions(sessions))
+    return vocabulary.first_appearances(batch_to_sessions(part[1]))
 
 
-def assign_indices(appearances: Appearances, items: pa.StringArray) -> np.ndarray:
-    """Assign item indices in order of first appearance."""
-    return vocabulary.assign_item_indices([appearances], len(items))
+def assign_indices(appearances: Appearances, items: pa.StringArray | None) -> np.ndarray:
+    """Assign item indices in order of first appearance; without sessions there are no items."""
+    return vocabulary.assign_item_indices([appearances], len(items or ()))
 
 
 def number_sessions(

@@ -18,6 +18,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import apache_beam as beam
+from apache_beam.pvalue import AsSingleton
 
 from beam_preprocess.filter_items import CountItems, FilterItems, GroupSessions
 from beam_preprocess.number_items import NumberItems, SplitByDate
@@ -53,12 +54,12 @@ def build(
     parts = filtered.sessions | "SplitByDate" >> SplitByDate(settings)
     numbered = parts.sessions | "NumberItems" >> NumberItems(settings, items, progress)
     facts = Facts(
-        rows=log.rows,
-        grouped=grouped.clicks_left,
-        filtered=filtered.clicks_left,
-        items=items,
-        span=parts.span,
-        indices=numbered.indices,
+        rows=AsSingleton(log.rows),
+        grouped=AsSingleton(grouped.clicks_left, {}),
+        filtered=AsSingleton(filtered.clicks_left, {}),
+        items=AsSingleton(items, None),
+        span=AsSingleton(parts.span, None),
+        indices=AsSingleton(numbered.indices),
     )
     for fraction, directory in directories.items():
         one = dataclasses.replace(settings, train_fraction=fraction)

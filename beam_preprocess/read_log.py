@@ -5,19 +5,17 @@ from typing import NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.pvalue import AsSingleton, PCollection, TaggedOutput
-from apache_beam.transforms.combiners import TopCombineFn
+from apache_beam.pvalue import PCollection, TaggedOutput
 
 from beam_preprocess import scan
-from beam_preprocess.combiners import AddRowCounts, RowCounts
+from beam_preprocess.combiners import AddRowCounts
 from beam_preprocess.progress import Progress, count
 from beam_preprocess.read import LogFile, Part
-from beam_preprocess.rows import FIRST
-from beam_preprocess.scan import BlockCounts, MalformedRow, Problem
+from beam_preprocess.rows import partition_sessions
 from beam_preprocess.settings import Settings, Work
-from beam_preprocess.stats import Rows, check_rows
+from beam_preprocess.stats import check_rows
 
-_BLOCKS, _MALFORMED, _PROBLEMS = "blocks", "malformed", "problems"
+_ROWS = "rows"
 
 
 class Log(NamedTuple):
@@ -25,7 +23,8 @@ class Log(NamedTuple):
 
     Attributes:
       clicks: `(partition, batch of clicks)`; a session is in one partition.
-      rows: One `Rows`: the counts, and whether the log cannot be used.
+      rows: One `Rows`: counts, malformed rows, and why the log cannot be used if it
+        cannot.
     """
 
     clicks: PCollection
@@ -57,46 +56,24 @@ class ReadLog(beam.PTransform):
             | "Read"
             >> beam.FlatMap(read_part, self.settings, self.work, self.progress)
             .with_output_types(tuple[int, pa.RecordBatch])
-            .with_outputs(_BLOCKS, _MALFORMED, _PROBLEMS, main="clicks")
+            .with_outputs(_ROWS, main="clicks")
         )
-        counts = read[_BLOCKS] | "CountRows" >> beam.CombineGlobally(AddRowCounts())
-        malformed = read[_MALFORMED] | "FirstMalformed" >> _first(FIRST)
-        problems = read[_PROBLEMS] | "FirstProblem" >> _first(1)
-        rows = counts | "CheckRows" >> beam.Map(
-            check, self.files, self.settings, AsSingleton(malformed), AsSingleton(problems)
+        rows = (
+            read[_ROWS]
+            | "AddRowCounts" >> beam.CombineGlobally(AddRowCounts()).without_defaults()
+            | "CheckRows" >> beam.Map(check_rows, self.files, self.settings)
         )
         return Log(read["clicks"], rows)
-
-
-def _first(count: int) -> beam.PTransform:
-    return beam.CombineGlobally(TopCombineFn(count, reverse=True))
 
 
 def read_part(
     part: Part, settings: Settings, work: Work, progress: Progress
 ) -> Iterator[tuple[int, pa.RecordBatch] | TaggedOutput]:
-    """Read a part of a file; see `scan.scan` for its four kinds of results."""
-    for result in scan.scan(part, settings, work):
-        match result:
-            case BlockCounts():
-                progress.counts.add("read", result.raw_bytes, result.rows)
-                count("rows", result.rows + result.malformed)
-                count("malformed rows", result.malformed)
-                yield TaggedOutput(_BLOCKS, result)
-            case MalformedRow():
-                yield TaggedOutput(_MALFORMED, result)
-            case Problem():
-                yield TaggedOutput(_PROBLEMS, result)
-            case _:
-                yield result
-
-
-def check(
-    counts: RowCounts,
-    files: Sequence[LogFile],
-    settings: Settings,
-    malformed: list[MalformedRow],
-    problems: list[Problem],
-) -> Rows:
-    """Decide whether the log can be used."""
-    return check_rows(counts, malformed, problems, files, settings)
+    """Read a part of a file: its clicks by partition, and the counts of each block."""
+    for counts, raw_bytes, clicks in scan.scan(part, settings, work):
+        progress.counts.add("read", raw_bytes, counts.rows)
+        count("rows", counts.rows + counts.malformed)
+        count("malformed rows", counts.malformed)
+        yield TaggedOutput(_ROWS, counts)
+        if clicks is not None:
+            yield from partition_sessions(clicks, work.partitions)

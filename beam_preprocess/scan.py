@@ -1,7 +1,8 @@
-"""Reading of raw files in parts: clicks by partition, counts, malformed rows and problems."""
+"""Reading of raw files in parts: clicks, and counts with malformed rows and problems."""
 
+import collections
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow.compute as pc
 
 from beam_preprocess import jsonl, parquet, rows
 from beam_preprocess.read import Block, LogFile, Part, cut_text, line_number, read_blocks
-from beam_preprocess.rows import Malformed, partition_sessions
+from beam_preprocess.rows import FIRST, Malformed
 from beam_preprocess.settings import Settings, Work
 from hln_tf.common.cli import describe_os_error
 from hln_tf.common.errors import HlnError
@@ -20,30 +21,9 @@ from hln_tf.data.times import SECOND
 _FILE_BITS = 40
 
 
-@dataclasses.dataclass(frozen=True)
-class BlockCounts:
-    """The counts of a block of rows.
-
-    Attributes:
-      rows: Number of well-formed rows.
-      malformed: Number of malformed rows.
-      raw_bytes: Bytes of the file that were read for it.
-      days: Days since 1970 with clicks inside the time window, int64 [days];
-        empty without a window.
-      clicks: Number of clicks on each of `days`, or, without a window, of all
-        of them.
-    """
-
-    rows: int
-    malformed: int
-    raw_bytes: int
-    days: np.ndarray
-    clicks: np.ndarray
-
-
 @dataclasses.dataclass(frozen=True, order=True)
 class MalformedRow:
-    """A malformed row, one of the first of its block; they are in order of files and rows.
+    """A malformed row; rows are in order of files and lines.
 
     Attributes:
       file: Index of the file.
@@ -74,6 +54,43 @@ class Problem:
     message: str
 
 
+@dataclasses.dataclass(frozen=True)
+class RowCounts:
+    """The counts of a block of rows, or of several.
+
+    Attributes:
+      rows: Number of well-formed rows.
+      malformed: Number of malformed rows.
+      clicks: Number of clicks inside the time window.
+      days: Clicks inside the time window by day since 1970; empty without a window.
+      first_malformed: The first malformed rows.
+      problem: The first problem.
+    """
+
+    rows: int = 0
+    malformed: int = 0
+    clicks: int = 0
+    days: Mapping[int, int] = dataclasses.field(default_factory=dict)
+    first_malformed: tuple[MalformedRow, ...] = ()
+    problem: Problem | None = None
+
+
+def add_row_counts(parts: Sequence[RowCounts]) -> RowCounts:
+    """Add up the counts of blocks."""
+    days: collections.Counter[int] = collections.Counter()
+    for part in parts:
+        days.update(part.days)
+    malformed = sorted(row for part in parts for row in part.first_malformed)
+    return RowCounts(
+        rows=sum(part.rows for part in parts),
+        malformed=sum(part.malformed for part in parts),
+        clicks=sum(part.clicks for part in parts),
+        days=days,
+        first_malformed=tuple(malformed[:FIRST]),
+        problem=min((part.problem for part in parts if part.problem), default=None),
+    )
+
+
 def cut(files: Sequence[LogFile], block_bytes: int) -> list[Part]:
     """Cut files into parts that are read independently.
 
@@ -89,48 +106,47 @@ def cut(files: Sequence[LogFile], block_bytes: int) -> list[Part]:
 
 def scan(
     part: Part, settings: Settings, work: Work
-) -> Iterator[tuple[int, pa.RecordBatch] | BlockCounts | MalformedRow | Problem]:
-    """Read a part of a file.
+) -> Iterator[tuple[RowCounts, int, pa.Table | None]]:
+    """Read a part of a file in blocks.
 
     A file that cannot be used is a result, not an exception: reading it again, as engines do
     after an exception, would give the same one.
 
     Yields:
-      `(partition, clicks)` with the columns `session` and `item` (dictionaries of
-      strings), `time` (int64, microseconds since 1970 UTC) and `position` (int64,
-      ascending in the order of rows in the order of files); for each block its
-      counts and its first malformed rows; a problem, after which the rest of the
-      part is not read.
+      For each block its counts, how many bytes of the file it was, and its clicks
+      inside the time window in the columns `session` and `item` (string), `time`
+      (int64, microseconds since 1970 UTC) and `position` (int64, ascending in the
+      order of rows in the order of files). The block after a problem is the last one
+      and has no clicks.
     """
     try:
         yield from _scan(part, settings, work)
-    except HlnError as error:
-        yield Problem(part.file.index, part.start, str(error))
-    except OSError as error:
-        message = f"{part.file.path} cannot be read: {describe_os_error(error)}"
-        yield Problem(part.file.index, part.start, message)
+    except (HlnError, OSError) as error:
+        message = str(error)
+        if isinstance(error, OSError):
+            message = f"{part.file.path} cannot be read: {describe_os_error(error)}"
+        yield RowCounts(problem=Problem(part.file.index, part.start, message)), 0, None
 
 
 def _scan(
     part: Part, settings: Settings, work: Work
-) -> Iterator[tuple[int, pa.RecordBatch] | BlockCounts | MalformedRow]:
+) -> Iterator[tuple[RowCounts, int, pa.Table | None]]:
     for offset, clicks, malformed, raw_bytes in _parsed(part, work.block_bytes):
         check_separator(part.file, clicks, settings.separator)
         start = (part.file.index << _FILE_BITS) + offset
-        count = clicks.num_rows
-        clicks = clicks.append_column("position", pa.array(np.arange(start, start + count)))
+        rows = clicks.num_rows
+        clicks = clicks.append_column("position", pa.array(np.arange(start, start + rows)))
         window = settings.window()
-        days = np.zeros(0, np.int64)
-        counts = np.array([count])
+        days = {}
         if window:
             clicks = select_window(clicks, window)
-            days, counts = np.unique(
+            day, count = np.unique(
                 clicks["time"].to_numpy() // (86_400 * SECOND), return_counts=True
             )
-        for line, text in malformed.first:
-            yield MalformedRow(part.file.index, offset, line, text)
-        yield BlockCounts(count, malformed.count, raw_bytes, days, counts)
-        yield from partition_sessions(clicks, work.partitions)
+            days = dict(zip(day.tolist(), count.tolist(), strict=True))
+        first = (MalformedRow(part.file.index, offset, *row) for row in malformed.first)
+        counts = RowCounts(rows, malformed.count, clicks.num_rows, days, tuple(first))
+        yield counts, raw_bytes, clicks
 
 
 def _parsed(part: Part, block_bytes: int) -> Iterator[tuple[int, pa.Table, Malformed, int]]:

@@ -10,9 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from beam_preprocess import storage
-from beam_preprocess.combiners import RowCounts
 from beam_preprocess.read import LogFile, line_number
-from beam_preprocess.scan import MalformedRow, Problem
+from beam_preprocess.scan import MalformedRow, RowCounts
 from beam_preprocess.settings import Settings
 from beam_preprocess.splits import Ranges, Span
 from beam_preprocess.write import Shard
@@ -46,28 +45,20 @@ class Rows:
     problem: str
 
 
-def check_rows(
-    counts: RowCounts,
-    malformed: Sequence[MalformedRow],
-    problems: Sequence[Problem],
-    files: Sequence[LogFile],
-    settings: Settings,
-) -> Rows:
+def check_rows(counts: RowCounts, files: Sequence[LogFile], settings: Settings) -> Rows:
     """Check that the log can be used and warn about what it lacks.
 
     Args:
       counts: Counts of all rows.
-      malformed: The first malformed rows.
-      problems: The first problem, if there is one.
       files: The raw files.
       settings: The protocol.
     """
     read = counts.rows + counts.malformed
-    problem = problems[0].message if problems else ""
+    problem = counts.problem.message if counts.problem else ""
     first, warnings = [], []
-    if malformed and not problem:
-        first = [_locate(row, files[row.file]) for row in malformed]
-        file = files[malformed[0].file]
+    if counts.malformed and not problem:
+        first = [_locate(row, files[row.file]) for row in counts.first_malformed]
+        file = files[counts.first_malformed[0].file]
         unit = "row" if file.schema.log.format == "parquet" else "line"
         message = (
             f"{counts.malformed:,} of {read:,} rows are malformed, first {file.path}, "
@@ -96,7 +87,7 @@ def _nearly_empty_days(counts: RowCounts, settings: Settings) -> list[str]:
         return []
     usual = float(np.median(list(clicks.values())))
     last = end = window[1] // 86_400
-    while clicks[last - 1] < _NEARLY_EMPTY * usual:
+    while clicks.get(last - 1, 0) < _NEARLY_EMPTY * usual:
         last -= 1
     if last == end:
         return []
@@ -152,28 +143,43 @@ class SplitCounts:
         }
 
 
-DatasetCounts = dict[str, SplitCounts]  # by split
+@dataclasses.dataclass(frozen=True)
+class DatasetCounts:
+    """What was written of a data set.
+
+    Attributes:
+      splits: The counts of each split.
+      problems: What could not be written, one sentence each, sorted.
+    """
+
+    splits: dict[str, SplitCounts] = dataclasses.field(
+        default_factory=lambda: {split: SplitCounts() for split in SPLITS}
+    )
+    problems: tuple[str, ...] = ()
+
+    def __add__(self, other: "DatasetCounts") -> "DatasetCounts":
+        both = {split: self.splits[split] + other.splits[split] for split in SPLITS}
+        return DatasetCounts(both, tuple(sorted((*self.problems, *other.problems))))
 
 
 class AddShards(beam.CombineFn):
-    """Adds up what was written to shards, by split."""
+    """Adds up what was written to shards, and what could not be."""
 
     def create_accumulator(self) -> DatasetCounts:
         """Return empty splits."""
-        return {split: SplitCounts() for split in SPLITS}
+        return DatasetCounts()
 
-    def add_input(self, counts: DatasetCounts, shard: Shard) -> DatasetCounts:
-        """Add a shard."""
+    def add_input(self, counts: DatasetCounts, shard: Shard | str) -> DatasetCounts:
+        """Add a shard, or the problem with one."""
+        if isinstance(shard, str):
+            return counts + DatasetCounts(problems=(shard,))
         targets = np.stack([shard.items.astype(np.int64), shard.targets])
         one = SplitCounts((shard.file,), shard.sessions, shard.clicks, targets)
-        return {**counts, shard.split: counts[shard.split] + one}
+        return counts + DatasetCounts({**DatasetCounts().splits, shard.split: one})
 
     def merge_accumulators(self, several: Iterable[DatasetCounts]) -> DatasetCounts:
         """Add all counts."""
-        total = self.create_accumulator()
-        for counts in several:
-            total = {split: total[split] + counts[split] for split in SPLITS}
-        return total
+        return sum(several, DatasetCounts())
 
     def extract_output(self, counts: DatasetCounts) -> DatasetCounts:
         """Return the counts."""
@@ -194,7 +200,6 @@ class Outcome:
       span: The dates of the sessions; None where there is no session.
       indices: The item index of each frequent item, int32 [items]; 0: none.
       ranges: The ranges of dates of train and test.
-      problems: What could not be written, one sentence.
     """
 
     settings: Settings
@@ -202,11 +207,10 @@ class Outcome:
     rows: Rows
     grouped: dict[str, int]
     filtered: dict[str, int]
-    items: pa.StringArray
+    items: pa.StringArray | None
     span: Span | None
     indices: np.ndarray
     ranges: Mapping[str, Ranges]
-    problems: Sequence[str]
 
     def clicks_left(self) -> dict[str, int]:
         """Return the clicks that each filter left, in order of the filters."""
@@ -221,18 +225,19 @@ class Outcome:
             return self.rows.problem
         if self.span is None:
             return explain_nothing_left(self.clicks_left())
-        if self.problems:
-            return self.problems[0]
+        if self.counts.problems:
+            return self.counts.problems[0]
+        sessions = {name: split.sessions for name, split in self.counts.splits.items()}
         try:
-            check_parts({name: self.counts[name].sessions for name in ("train", "test")})
+            check_parts(sessions)
         except HlnError as error:
             return str(error)
         return ""
 
     def stats(self) -> dict[str, Any]:
         """Return the content of stats.json: the counts of every part and all settings."""
-        train_all = self.counts["train"] + self.counts["validation"]
-        test = self.counts["test"]
+        written = self.counts.splits
+        train_all, test = written["train"] + written["validation"], written["test"]
         full, items = self.ranges["train"], int(self.indices.max(initial=0))
         unseen = test.targets[1][~np.isin(test.items, train_all.items)]
         return {
@@ -249,10 +254,10 @@ class Outcome:
                 "prefixes": full.clicks - full.sessions,
             },
             "train_all": train_all.description(),
-            **{split: self.counts[split].description() for split in SPLITS},
+            **{split: written[split].description() for split in SPLITS},
             "unseen_test_targets": int(unseen.sum()),
             "warnings": self.rows.warnings,
-            "files": {split: list(self.counts[split].files) for split in SPLITS},
+            "files": {split: list(written[split].files) for split in SPLITS},
             "settings": self.settings.description(),
         }
 

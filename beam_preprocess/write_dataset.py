@@ -7,8 +7,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-from apache_beam.pvalue import AsDict, AsSingleton, PCollection, TaggedOutput
-from apache_beam.transforms.combiners import TopCombineFn
+from apache_beam.pvalue import AsDict, AsSingleton, PCollection
 
 from beam_preprocess import splits
 from beam_preprocess.batches import batch_to_sessions, sessions_to_batch
@@ -21,7 +20,6 @@ from beam_preprocess.write import Shard, UnwritableError, write_shard
 from hln_tf.data.protocol import select_latest_examples
 from hln_tf.data.session_columns import concatenate, sort_by_date
 
-_PROBLEMS = "problems"
 _Range = tuple[str, int]  # the part, and the index of a range of dates
 _RangeHint = tuple[_Range, pa.RecordBatch]
 _ShardHint = tuple[tuple[str, int], tuple[int, pa.RecordBatch]]
@@ -29,7 +27,7 @@ _ShardHint = tuple[tuple[str, int], tuple[int, pa.RecordBatch]]
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """Values of the steps before that are written with the sessions, each a single element.
+    """Values of the steps before that are written with the sessions, each as a side input.
 
     Attributes:
       rows: The counts of the rows.
@@ -40,12 +38,12 @@ class Facts:
       indices: The item index of each frequent item.
     """
 
-    rows: PCollection
-    grouped: PCollection
-    filtered: PCollection
-    items: PCollection
-    span: PCollection
-    indices: PCollection
+    rows: AsSingleton
+    grouped: AsSingleton
+    filtered: AsSingleton
+    items: AsSingleton
+    span: AsSingleton
+    indices: AsSingleton
 
 
 class WriteDataset(beam.PTransform):
@@ -70,7 +68,7 @@ class WriteDataset(beam.PTransform):
 
     def expand(self, sessions: PCollection) -> PCollection:
         """Add the steps."""
-        span = AsSingleton(self.facts.span, None)
+        span = self.facts.span
         ranges = AsDict(
             sessions
             | "CountDates" >> beam.Map(count_dates, span).with_output_types(tuple[str, np.ndarray])
@@ -90,30 +88,13 @@ class WriteDataset(beam.PTransform):
             | "CutIntoShards"
             >> beam.FlatMap(cut_into_shards, self.settings, sizes).with_output_types(_ShardHint)
             | "ByShard" >> beam.GroupByKey()
-            | "Write"
-            >> beam.FlatMap(write, self.directory, self.settings, self.progress, sizes)
-            .with_output_types(Shard)
-            .with_outputs(_PROBLEMS, main="shards")
+            | "Write" >> beam.Map(write, self.directory, self.settings, self.progress, sizes)
         )
-        problems = written[_PROBLEMS] | "FirstProblem" >> beam.CombineGlobally(
-            TopCombineFn(1, reverse=True)
-        )
-        values = {
-            field.name: AsSingleton(getattr(self.facts, field.name), None)
-            for field in dataclasses.fields(Facts)
-        }
+        facts = {field.name: getattr(self.facts, field.name) for field in dataclasses.fields(Facts)}
         return (
-            written["shards"]
+            written
             | "AddShards" >> beam.CombineGlobally(AddShards())
-            | "Finish"
-            >> beam.Map(
-                finish,
-                self.directory,
-                self.settings,
-                ranges=ranges,
-                problems=AsSingleton(problems),
-                **values,
-            )
+            | "Finish" >> beam.Map(finish, self.directory, self.settings, ranges=ranges, **facts)
         )
 
 
@@ -172,16 +153,16 @@ def write(
     settings: Settings,
     progress: Progress,
     sizes: dict[_Range, int],
-) -> Iterator[Shard | TaggedOutput]:
+) -> Shard | str:
     """Write a shard; that the disk is full is a result, since another try would find it too."""
     progress.counts.add("write")
     (split, shard), parts = pieces
     shards = splits.rank(sizes, settings.validation_fraction, settings.shards).shards[split]
     sessions = ((first, batch_to_sessions(batch)) for first, batch in parts)
     try:
-        yield write_shard(directory, split, shard, shards, settings.compression, sessions)
+        return write_shard(directory, split, shard, shards, settings.compression, sessions)
     except UnwritableError as error:
-        yield TaggedOutput(_PROBLEMS, str(error))
+        return str(error)
 
 
 def finish(counts: DatasetCounts, directory: str, settings: Settings, **values: Any) -> None:

@@ -53,7 +53,9 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError(f"--dataset is missing, expected one of: {', '.join((*DATASETS, CUSTOM))}")
     targets = outputs(parsed.output, settings_from_flags(parsed, parsed.spec))
     work = settings_from(Work, parsed)
-    if not parsed.verbose:
+    if parsed.verbose:
+        logging.basicConfig(level=logging.INFO)
+    else:
         logging.disable(logging.ERROR)
     # TensorFlow only writes files here: leave the GPU's memory to others.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"

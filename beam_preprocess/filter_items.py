@@ -96,8 +96,8 @@ def group_sessions(
 class CountItems(beam.PTransform):
     """Counts items; batches of sessions become one array, the sorted ids of the frequent items.
 
-    Without sessions there is no array. Counts are added up by parts of all items. Only the items that are left, the vocabulary,
-    come together in one worker.
+    Without sessions there is no array. Counts are added up by parts of all items; only the
+    items that are left, the vocabulary, come together in one worker.
 
     Args:
       settings: The protocol.

@@ -11,16 +11,18 @@ from apache_beam.utils.shared import Shared
 
 from hln_tf.common.periodic import periodic
 
+NAMESPACE = "beam_preprocess"  # of the counters
 _INTERVAL = 0.5  # seconds, on a terminal
 _LOG_INTERVAL = 15.0  # seconds, where standard error is a file
 
 # The stages that take time, and the share of each: measured on a million clicks, a rough guide.
+_FIRST = "start"
 _SHARES = {"read": 0.5, "group sessions": 0.2, "number items": 0.1, "sort": 0.1, "write": 0.1}
 
 
 def count(name: str, number: int) -> None:
     """Add to a counter of the pipeline, which an engine shows in its own way."""
-    Metrics.counter("beam_preprocess", name.replace(" ", "_")).inc(number)
+    Metrics.counter(NAMESPACE, name.replace(" ", "_")).inc(number)
 
 
 class Counts:
@@ -28,7 +30,7 @@ class Counts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.stage = "start"
+        self.stage = _FIRST
         self.raw_bytes = 0
         self.clicks = 0
 
@@ -93,6 +95,8 @@ def describe(stage: str, clicks: int, share_read: float, elapsed: float) -> str:
       share_read: Share of the raw files' bytes that was read.
       elapsed: Seconds since the beginning.
     """
+    if stage == _FIRST:
+        return f"running, {elapsed:.0f} s"  # or the workers are in other processes
     names = list(_SHARES)
     before = names[: names.index(stage)] if stage in names else []
     done = sum(_SHARES[name] for name in before) or _SHARES["read"] * share_read

@@ -2,23 +2,26 @@
 
 import contextlib
 import importlib
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.metrics.metric import MetricResults
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from apache_beam.runners.runner import create_runner
+from apache_beam.runners.runner import PipelineResult, create_runner
 
 from beam_preprocess.pipeline import build
-from beam_preprocess.progress import Progress
+from beam_preprocess.progress import NAMESPACE, Progress
 from beam_preprocess.read import LogFile
 from beam_preprocess.settings import Settings, Work
 from hln_tf.common.cli import Parser
 from hln_tf.common.errors import HlnError, UsageError
 
+_LOGGER = logging.getLogger(__name__)
 _LONGEST = 300  # characters of an engine's error in a sentence
 
 
@@ -86,6 +89,7 @@ def run(
             beam.Pipeline(runner=runner, options=options) as pipeline,
         ):
             build(pipeline, files, settings, work, directories, progress)
+        _log_counters(pipeline.result)
     except Exception as error:
         name = options.view_as(StandardOptions).runner
         if not name or isinstance(error, HlnError):
@@ -94,6 +98,13 @@ def run(
             f"{name} could not run the pipeline ({_shorten(error)}): see its log "
             "(--verbose shows Beam's), and run the same command again"
         ) from error
+
+
+def _log_counters(result: PipelineResult) -> None:
+    """Log the counters of a pipeline, such as malformed rows and the clicks after each filter."""
+    for counter in result.metrics().query()[MetricResults.COUNTERS]:
+        if counter.key.metric.namespace == NAMESPACE:
+            _LOGGER.info("%s: %s", counter.key.metric.name, f"{counter.result:,}")
 
 
 def _shorten(error: Exception) -> str:

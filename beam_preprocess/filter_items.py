@@ -21,6 +21,7 @@ from beam_preprocess.stats import Rows
 from hln_tf.data import protocol, vocabulary
 
 _LEFT = "clicks left"
+ARRIVED = "arrived"  # clicks that were grouped, to be compared with those that were read
 
 
 class Filtered(NamedTuple):
@@ -89,7 +90,7 @@ def group_sessions(
         settings,
     )
     grouped, left = protocol.drop_short_sessions(grouped, settings)
-    yield TaggedOutput(_LEFT, _counted(left))
+    yield TaggedOutput(_LEFT, {ARRIVED: merged.num_rows, **_counted(left)})
     yield sessions_to_batch(grouped, ids)
 
 

@@ -73,6 +73,11 @@ class Ranges:
     sessions: int
     clicks: int
 
+    @classmethod
+    def empty(cls) -> "Ranges":
+        """Return the ranges of no sessions."""
+        return plan_ranges(np.zeros((2, BUCKETS), np.int64), "1")
+
 
 def plan_ranges(counts: np.ndarray, fraction: str) -> Ranges:
     """Plan ranges of about equal size for the last `fraction` of the examples.

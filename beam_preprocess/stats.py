@@ -17,7 +17,7 @@ from beam_preprocess.splits import Ranges, Span
 from beam_preprocess.write import Shard
 from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import SPLITS, STATS, VOCABULARY, vocabulary_text
-from hln_tf.data.protocol import check_parts, explain_nothing_left
+from hln_tf.data.protocol import check_parts, count_share, explain_nothing_left
 from hln_tf.data.vocabulary import list_item_ids
 
 PROBLEM = "problem.json"  # instead of a data set
@@ -194,6 +194,7 @@ class Outcome:
       settings: What was to be written.
       counts: The shards.
       rows: The counts of the rows.
+      arrived: Number of clicks that were grouped.
       grouped: The clicks that the filters before the count of items left.
       filtered: The clicks that the filters after it left.
       items: The ids of the frequent items.
@@ -205,6 +206,7 @@ class Outcome:
     settings: Settings
     counts: DatasetCounts
     rows: Rows
+    arrived: int
     grouped: dict[str, int]
     filtered: dict[str, int]
     items: pa.StringArray | None
@@ -219,6 +221,30 @@ class Outcome:
             left["in the time window"] = self.rows.clicks
         return left | self.grouped | self.filtered
 
+    def lost(self) -> str:
+        """Return what an engine has lost or repeated on the way, one sentence, or an empty text.
+
+        What is compared are clicks before and after each exchange between workers.
+        """
+        full = self.ranges.get("train", Ranges.empty())
+        train = self.counts.splits["train"] + self.counts.splits["validation"]
+        examples = count_share(full.clicks - full.sessions, self.settings.train_fraction)
+        found = {
+            "clicks to group": (self.rows.clicks, self.arrived),
+            "train examples to write": (examples, train.clicks - train.sessions),
+            "test clicks to write": (
+                self.ranges.get("test", Ranges.empty()).clicks,
+                self.counts.splits["test"].clicks,
+            ),
+        }
+        for what, (expected, actual) in found.items():
+            if expected != actual:
+                return (
+                    f"Beam's runner has handed on {actual:,} of {expected:,} {what}: "
+                    "run the same command again, or name another --runner"
+                )
+        return ""
+
     def problem(self) -> str:
         """Return why there is no data set, one sentence, or an empty text."""
         if self.rows.problem:
@@ -227,6 +253,8 @@ class Outcome:
             return explain_nothing_left(self.clicks_left())
         if self.counts.problems:
             return self.counts.problems[0]
+        if lost := self.lost():
+            return lost
         sessions = {name: split.sessions for name, split in self.counts.splits.items()}
         try:
             check_parts(sessions)

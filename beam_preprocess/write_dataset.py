@@ -12,6 +12,7 @@ from apache_beam.pvalue import AsDict, AsSingleton, PCollection
 from beam_preprocess import splits
 from beam_preprocess.batches import batch_to_sessions, sessions_to_batch
 from beam_preprocess.combiners import AddArrays
+from beam_preprocess.filter_items import ARRIVED
 from beam_preprocess.progress import Progress
 from beam_preprocess.settings import Settings
 from beam_preprocess.splits import Ranges, Span
@@ -165,6 +166,14 @@ def write(
         return str(error)
 
 
-def finish(counts: DatasetCounts, directory: str, settings: Settings, **values: Any) -> None:
+def finish(
+    counts: DatasetCounts,
+    directory: str,
+    settings: Settings,
+    grouped: dict[str, int],
+    **values: Any,
+) -> None:
     """Write vocabulary and statistics after all shards, or why there is no data set."""
-    write_outcome(directory, Outcome(settings, counts, **values))
+    arrived = grouped.get(ARRIVED, 0)
+    left = {name: clicks for name, clicks in grouped.items() if name != ARRIVED}
+    write_outcome(directory, Outcome(settings, counts, arrived=arrived, grouped=left, **values))

@@ -1,7 +1,7 @@
 """The transforms `GroupSessions`, `CountItems` and `FilterItems`: clicks to filtered sessions."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -20,7 +20,7 @@ from beam_preprocess.settings import Settings
 from beam_preprocess.stats import Rows
 from hln_tf.data import protocol, vocabulary
 
-_LEFT = "clicks left"
+_ClicksLeft = TaggedOutput[Literal["clicks left"], dict[str, int]]
 ARRIVED = "arrived"  # clicks that were grouped, to be compared with those that were read
 
 
@@ -42,7 +42,7 @@ class _Filter(beam.PTransform):
 
     def _split(self, both: beam.pvalue.DoOutputsTuple) -> Filtered:
         add = beam.CombineGlobally(AddNamedCounts()).without_defaults()
-        left = both[_LEFT] | "AddClicksLeft" >> add
+        left = both["clicks left"] | "AddClicksLeft" >> add
         return Filtered(both["sessions"], left)
 
 
@@ -65,9 +65,9 @@ class GroupSessions(_Filter):
             clicks
             | "ByPartition" >> beam.GroupByKey()
             | "Group"
-            >> beam.FlatMap(group_sessions, self.settings, AsSingleton(self.rows), self.progress)
-            .with_output_types(pa.RecordBatch)
-            .with_outputs(_LEFT, main="sessions")
+            >> beam.FlatMap(
+                group_sessions, self.settings, AsSingleton(self.rows), self.progress
+            ).with_outputs("clicks left", main="sessions")
         )
 
 
@@ -76,7 +76,7 @@ def group_sessions(
     settings: Settings,
     rows: Rows,
     progress: Progress,
-) -> Iterator[pa.RecordBatch | TaggedOutput]:
+) -> Iterator[pa.RecordBatch | _ClicksLeft]:
     """Group the clicks of a partition."""
     if rows.problem:
         return
@@ -90,15 +90,15 @@ def group_sessions(
         settings,
     )
     grouped, left = protocol.drop_short_sessions(grouped, settings)
-    yield TaggedOutput(_LEFT, {ARRIVED: merged.num_rows, **_counted(left)})
+    yield TaggedOutput("clicks left", {ARRIVED: merged.num_rows, **_counted(left)})
     yield sessions_to_batch(grouped, ids)
 
 
 class CountItems(beam.PTransform):
     """Counts items; batches of sessions become one array, the sorted ids of the frequent items.
 
-    Without sessions there is no array. Counts are added up by parts of all items; only the
-    items that are left, the vocabulary, come together in one worker.
+    Counts are added up by parts of all items; only the items that are left, the vocabulary,
+    come together in one worker.
 
     Args:
       settings: The protocol.
@@ -117,7 +117,7 @@ class CountItems(beam.PTransform):
             >> beam.FlatMap(count_items, self.partitions).with_output_types(tuple[int, pa.Table])
             | "Add" >> beam.CombinePerKey(AddItemCounts())
             | "RetainFrequent" >> beam.Map(retain_frequent, self.settings)
-            | "List" >> beam.CombineGlobally(AddItemCounts()).without_defaults()
+            | "List" >> beam.CombineGlobally(AddItemCounts())
             | "Select" >> beam.Map(select_items, self.settings)
         )
 
@@ -157,19 +157,19 @@ class FilterItems(_Filter):
         return self._split(
             sessions
             | "Filter"
-            >> beam.FlatMap(filter_sessions, self.settings, AsSingleton(self.items))
-            .with_output_types(pa.RecordBatch)
-            .with_outputs(_LEFT, main="sessions")
+            >> beam.FlatMap(filter_sessions, self.settings, AsSingleton(self.items)).with_outputs(
+                "clicks left", main="sessions"
+            )
         )
 
 
 def filter_sessions(
     sessions: pa.RecordBatch, settings: Settings, items: pa.StringArray
-) -> Iterator[pa.RecordBatch | TaggedOutput]:
+) -> Iterator[pa.RecordBatch | _ClicksLeft]:
     """Filter the sessions of a batch."""
     grouped, ids = batch_to_sessions(sessions), batch_item_ids(sessions)
     filtered, left = protocol.filter_sessions(grouped, ids, items, settings)
-    yield TaggedOutput(_LEFT, _counted(left))
+    yield TaggedOutput("clicks left", _counted(left))
     if len(filtered):
         yield sessions_to_batch(filtered)
 

@@ -110,7 +110,7 @@ class NumberItems(beam.PTransform):
             | "Train" >> beam.Filter(lambda part: part[0] == "train")
             | "Appearances" >> beam.Map(first_appearances)
             | "Earliest" >> beam.CombineGlobally(EarliestAppearances())
-            | "Indices" >> beam.Map(assign_indices, AsSingleton(self.items, None))
+            | "Indices" >> beam.Map(assign_indices, AsSingleton(self.items))
         )
         numbered = sessions | "Number" >> beam.FlatMap(
             number_sessions, self.settings, self.progress, AsSingleton(indices)
@@ -123,9 +123,9 @@ def first_appearances(part: tuple[str, pa.RecordBatch]) -> Appearances:
     return vocabulary.first_appearances(batch_to_sessions(part[1]))
 
 
-def assign_indices(appearances: Appearances, items: pa.StringArray | None) -> np.ndarray:
-    """Assign item indices in order of first appearance; without sessions there are no items."""
-    return vocabulary.assign_item_indices([appearances], len(items or ()))
+def assign_indices(appearances: Appearances, items: pa.StringArray) -> np.ndarray:
+    """Assign item indices in order of first appearance."""
+    return vocabulary.assign_item_indices([appearances], len(items))
 
 
 def number_sessions(

@@ -57,7 +57,7 @@ def build(
         rows=AsSingleton(log.rows),
         grouped=AsSingleton(grouped.clicks_left, {}),
         filtered=AsSingleton(filtered.clicks_left, {}),
-        items=AsSingleton(items, None),
+        items=AsSingleton(items),
         span=AsSingleton(parts.span, None),
         indices=AsSingleton(numbered.indices),
     )

@@ -26,7 +26,7 @@ def count(name: str, number: int) -> None:
 
 
 class Counts:
-    """What the workers of this process have done so far."""
+    """The work that the workers of this process have done so far."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,7 +1,7 @@
 """The transform `ReadLog`: raw files to batches of clicks and the counts of their rows."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
@@ -12,10 +12,9 @@ from beam_preprocess.combiners import AddRowCounts
 from beam_preprocess.progress import Progress, count
 from beam_preprocess.read import LogFile, Part
 from beam_preprocess.rows import partition_sessions
+from beam_preprocess.scan import RowCounts
 from beam_preprocess.settings import Settings, Work
 from beam_preprocess.stats import check_rows
-
-_ROWS = "rows"
 
 
 class Log(NamedTuple):
@@ -54,12 +53,12 @@ class ReadLog(beam.PTransform):
             | "Parts" >> beam.Create(scan.cut(self.files, self.work.block_bytes))
             | "Spread" >> beam.Reshuffle()
             | "Read"
-            >> beam.FlatMap(read_part, self.settings, self.work, self.progress)
-            .with_output_types(tuple[int, pa.RecordBatch])
-            .with_outputs(_ROWS, main="clicks")
+            >> beam.FlatMap(read_part, self.settings, self.work, self.progress).with_outputs(
+                "rows", main="clicks"
+            )
         )
         rows = (
-            read[_ROWS]
+            read["rows"]
             | "AddRowCounts" >> beam.CombineGlobally(AddRowCounts()).without_defaults()
             | "CheckRows" >> beam.Map(check_rows, self.files, self.settings)
         )
@@ -68,12 +67,12 @@ class ReadLog(beam.PTransform):
 
 def read_part(
     part: Part, settings: Settings, work: Work, progress: Progress
-) -> Iterator[tuple[int, pa.RecordBatch] | TaggedOutput]:
+) -> Iterator[tuple[int, pa.RecordBatch] | TaggedOutput[Literal["rows"], RowCounts]]:
     """Read a part of a file: its clicks by partition, and the counts of each block."""
     for counts, raw_bytes, clicks in scan.scan(part, settings, work):
         progress.counts.add("read", raw_bytes, counts.rows)
         count("rows", counts.rows + counts.malformed)
         count("malformed rows", counts.malformed)
-        yield TaggedOutput(_ROWS, counts)
+        yield TaggedOutput("rows", counts)
         if clicks is not None:
             yield from partition_sessions(clicks, work.partitions)

@@ -41,7 +41,7 @@ class MalformedRow:
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Problem:
-    """What is wrong with a file so that it cannot be used, in order of files and parts.
+    """A reason why a file cannot be used; problems are in order of files and parts.
 
     Attributes:
       file: Index of the file.

@@ -145,11 +145,11 @@ class SplitCounts:
 
 @dataclasses.dataclass(frozen=True)
 class DatasetCounts:
-    """What was written of a data set.
+    """The counts of the files of a data set, and the problems with them.
 
     Attributes:
       splits: The counts of each split.
-      problems: What could not be written, one sentence each, sorted.
+      problems: One sentence for each file that could not be written, sorted.
     """
 
     splits: dict[str, SplitCounts] = dataclasses.field(
@@ -188,7 +188,7 @@ class AddShards(beam.CombineFn):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What is known when all shards are written.
+    """The values of a run when all shards are written.
 
     Attributes:
       settings: What was to be written.
@@ -209,7 +209,7 @@ class Outcome:
     arrived: int
     grouped: dict[str, int]
     filtered: dict[str, int]
-    items: pa.StringArray | None
+    items: pa.StringArray
     span: Span | None
     indices: np.ndarray
     ranges: Mapping[str, Ranges]

@@ -1,12 +1,13 @@
 """Equality of the data sets, byte by byte, that different runners write."""
 
 import hashlib
+import json
 
 import pytest
 
 from beam_preprocess import Settings, Work, prepare
 from beam_preprocess.generate import LogSettings, generate
-from hln_tf.common.errors import UsageError
+from hln_tf.common.errors import HlnError, UsageError
 
 CONFIG = Settings(train_fraction="1/2", validation_fraction="0.2")
 WORK = Work(workers=2, partitions=3, block_bytes=200_000)
@@ -52,3 +53,41 @@ def test_same_bytes(log, tmp_path, flags):
 def test_unknown_runner(log, tmp_path):
     with pytest.raises(UsageError, match="'Nimbus' is not a runner that Beam has"):
         prepare([log[0]], tmp_path / "data", CONFIG, WORK, ["--runner", "Nimbus"])
+
+
+def test_clicks_that_a_runner_loses_are_noticed(log, tmp_path, monkeypatch):
+    from beam_preprocess import filter_items
+
+    merge = filter_items.merge_partition
+
+    def lossy(pieces):
+        return merge(list(pieces)[1:])
+
+    monkeypatch.setattr(filter_items, "merge_partition", lossy)
+    with pytest.raises(HlnError, match=r"handed on [\d,]+ of 20,000 clicks to group: run the same"):
+        prepare([log[0]], tmp_path / "data", CONFIG, WORK)
+    assert not (tmp_path / "data").exists()
+
+
+def test_sessions_that_a_runner_repeats_are_noticed(log, tmp_path, monkeypatch):
+    from beam_preprocess import write_dataset
+
+    concatenate = write_dataset.concatenate
+    monkeypatch.setattr(write_dataset, "concatenate", lambda parts: concatenate([*parts, parts[0]]))
+    with pytest.raises(HlnError, match=r"handed on [\d,]+ of [\d,]+ train examples to write"):
+        prepare([log[0]], tmp_path / "data", Settings(), WORK)
+
+
+def test_counters_of_the_pipeline(log, tmp_path, caplog):
+    with caplog.at_level("INFO", "beam_preprocess"):
+        prepare([log[0]], tmp_path / "data", CONFIG, WORK)
+    records = [record for record in caplog.records if record.name == "beam_preprocess.runners"]
+    counters = dict(record.getMessage().split(": ") for record in records)
+    stats = json.loads((tmp_path / "data" / "stats.json").read_text())
+    assert counters.pop("rows") == "20,000"
+    assert counters.pop("malformed_rows") == "0"
+    del stats["clicks_left"]["read"]
+    assert counters == {
+        f"clicks_{name.replace(' ', '_')}": f"{clicks:,}"
+        for name, clicks in stats["clicks_left"].items()
+    }

@@ -113,8 +113,7 @@ class CountItems(beam.PTransform):
         """Add the steps."""
         return (
             sessions
-            | "Count"
-            >> beam.FlatMap(count_items, self.partitions).with_output_types(tuple[int, pa.Table])
+            | "Count" >> beam.FlatMap(count_items, self.partitions)
             | "Add" >> beam.CombinePerKey(AddItemCounts())
             | "RetainFrequent" >> beam.Map(retain_frequent, self.settings)
             | "List" >> beam.CombineGlobally(AddItemCounts())

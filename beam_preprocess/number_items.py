@@ -17,8 +17,6 @@ from beam_preprocess.splits import Span
 from hln_tf.data import protocol, vocabulary
 from hln_tf.data.vocabulary import Appearances
 
-_PartHint = tuple[str, pa.RecordBatch]
-
 
 class Parts(NamedTuple):
     """Full train and test.
@@ -51,9 +49,7 @@ class SplitByDate(beam.PTransform):
             | "Latest" >> beam.CombineGlobally(FindSpan()).without_defaults()
             | "Boundary" >> beam.Map(find_boundary, self.settings)
         )
-        parts = sessions | "Split" >> beam.FlatMap(
-            split_sessions, AsSingleton(span, None)
-        ).with_output_types(_PartHint)
+        parts = sessions | "Split" >> beam.FlatMap(split_sessions, AsSingleton(span, None))
         return Parts(parts, span)
 
 
@@ -114,7 +110,7 @@ class NumberItems(beam.PTransform):
         )
         numbered = sessions | "Number" >> beam.FlatMap(
             number_sessions, self.settings, self.progress, AsSingleton(indices)
-        ).with_output_types(_PartHint)
+        )
         return Numbered(numbered, indices)
 
 

@@ -102,9 +102,14 @@ def run(
 
 def _log_counters(result: PipelineResult) -> None:
     """Log the counters of a pipeline, such as malformed rows and the clicks after each filter."""
-    for counter in result.metrics().query()[MetricResults.COUNTERS]:
+    try:
+        counters = result.metrics().query()[MetricResults.COUNTERS]
+    except Exception:  # any, since the data set is written
+        _LOGGER.warning("the runner does not report its counters", exc_info=True)
+        return
+    for counter in counters:
         if counter.key.metric.namespace == NAMESPACE:
-            _LOGGER.info("%s: %s", counter.key.metric.name, f"{counter.result:,}")
+            _LOGGER.info("%s: %s", counter.key.metric.name, f"{counter.result or 0:,}")
 
 
 def _shorten(error: Exception) -> str:

@@ -22,8 +22,6 @@ from hln_tf.data.protocol import select_latest_examples
 from hln_tf.data.session_columns import concatenate, sort_by_date
 
 _Range = tuple[str, int]  # the part, and the index of a range of dates
-_RangeHint = tuple[_Range, pa.RecordBatch]
-_ShardHint = tuple[tuple[str, int], tuple[int, pa.RecordBatch]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,22 +70,20 @@ class WriteDataset(beam.PTransform):
         span = self.facts.span
         ranges = AsDict(
             sessions
-            | "CountDates" >> beam.Map(count_dates, span).with_output_types(tuple[str, np.ndarray])
+            | "CountDates" >> beam.Map(count_dates, span)
             | "AddDates" >> beam.CombinePerKey(AddArrays())
             | "PlanRanges" >> beam.Map(plan_ranges, self.settings)
         )
         ordered = (
             sessions
-            | "CutIntoRanges"
-            >> beam.FlatMap(cut_into_ranges, span, ranges).with_output_types(_RangeHint)
+            | "CutIntoRanges" >> beam.FlatMap(cut_into_ranges, span, ranges)
             | "ByRange" >> beam.GroupByKey()
-            | "Sort" >> beam.Map(sort, self.progress, ranges).with_output_types(_RangeHint)
+            | "Sort" >> beam.Map(sort, self.progress, ranges)
         )
         sizes = AsDict(ordered | "CountSessions" >> beam.Map(count_sessions))
         written = (
             ordered
-            | "CutIntoShards"
-            >> beam.FlatMap(cut_into_shards, self.settings, sizes).with_output_types(_ShardHint)
+            | "CutIntoShards" >> beam.FlatMap(cut_into_shards, self.settings, sizes)
             | "ByShard" >> beam.GroupByKey()
             | "Write" >> beam.Map(write, self.directory, self.settings, self.progress, sizes)
         )

@@ -1,11 +1,13 @@
 """The runner that carries the pipeline, and its run."""
 
 import contextlib
+import errno
 import importlib
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -14,6 +16,8 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineResult, create_runner
 
+from beam_preprocess import storage
+from beam_preprocess.batches import batches_in_files
 from beam_preprocess.pipeline import build
 from beam_preprocess.progress import NAMESPACE, Progress
 from beam_preprocess.read import LogFile
@@ -82,22 +86,41 @@ def run(
       HlnError: An engine failed.
     """
     runner, options = chosen_runner(work, beam_flags)
+    name = options.view_as(StandardOptions).runner
     progress = Progress()
     try:
         with (
+            _files_of(None if name else next(iter(directories.values()))) as batches,
+            batches_in_files(batches),
             progress.shown(sum(file.bytes for file in files)),
             beam.Pipeline(runner=runner, options=options) as pipeline,
         ):
             build(pipeline, files, settings, work, directories, progress)
         _log_counters(pipeline.result)
     except Exception as error:
-        name = options.view_as(StandardOptions).runner
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if os.strerror(number) in str(error):
+                raise HlnError(
+                    f"the data set cannot be written ({os.strerror(number)}): "
+                    "free some space and run the same command again"
+                ) from None
         if not name or isinstance(error, HlnError):
             raise
         raise HlnError(
             f"{name} could not run the pipeline ({_shorten(error)}): see its log "
             "(--verbose shows Beam's), and run the same command again"
         ) from error
+
+
+@contextlib.contextmanager
+def _files_of(directory: str | None) -> Iterator[str | None]:
+    """Yield a temporary directory: in a local data set directory, or the system's for a remote."""
+    if directory is None:
+        yield None
+        return
+    parent = directory if storage.is_local(directory) else None
+    with tempfile.TemporaryDirectory(prefix=".batches-", dir=parent) as temporary:
+        yield temporary
 
 
 def _log_counters(result: PipelineResult) -> None:

@@ -48,6 +48,7 @@ test: $(INSTALLED) ## Run the tests, two files at a time: at least one path of e
 test-slow: $(INSTALLED) ## Run the long tests, which make test leaves out
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "slow and not benchmark"
 
+# ENGINES: more arguments for pytest, such as -k prism.
 test-engines: $(INSTALLED) ## Run preprocessing on engines, which are fetched once (Go, Maven)
 	$(BIN)/python -m pytest -m engine tests/engines $(ENGINES)
 

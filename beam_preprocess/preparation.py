@@ -105,11 +105,13 @@ def prepare_all(
     for path in map(str, inputs):
         if "://" not in path and not os.path.exists(path):
             raise HlnError(f"{path} does not exist: give the path of a raw log to --input")
+    from beam_preprocess import storage
     from beam_preprocess.read import find_files
     from beam_preprocess.runners import check_beam_flags
 
     if beam_flags:
         check_beam_flags(beam_flags)
+    storage.set_options(beam_flags)
     files = find_files(inputs)
     for output in targets:
         _check_output(output)
@@ -259,5 +261,8 @@ def _finish(directory: str, settings: Settings, descriptions: list[dict[str, str
         settings=settings.description(),
         inputs=descriptions,
     )
-    storage.write_json(f"{directory}/{MANIFEST}", directory, manifest.content())
     storage.delete_unfinished(directory)
+    if storage.is_local(directory):
+        manifest.write(Path(directory))
+    else:
+        storage.write_json(f"{directory}/{MANIFEST}", directory, manifest.content())

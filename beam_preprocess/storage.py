@@ -7,16 +7,22 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from hln_tf.common.errors import HlnError
 
 UNFINISHED = ".unfinished"  # directory of files that are being written
 _CHUNK = 1 << 20
+
+
+def set_options(flags: Sequence[str]) -> None:
+    """Set Beam's options for file systems, such as `--s3_endpoint_url`."""
+    FileSystems.set_options(PipelineOptions(list(flags)))
 
 
 def is_local(path: str | os.PathLike[str]) -> bool:

@@ -2,9 +2,11 @@
 
 import gzip
 import io
+from typing import ClassVar
 
 import pytest
 from apache_beam.io.filesystem import BeamIOError, FileMetadata, FileSystem
+from apache_beam.options.pipeline_options import S3Options
 
 from beam_preprocess import Settings, Work, prepare, storage
 from beam_preprocess.generate import LogSettings, generate
@@ -30,6 +32,12 @@ class Upload(io.BytesIO):
 
 class StoreFileSystem(FileSystem):
     """A store of objects without directories, as gs:// and s3:// are, in memory."""
+
+    regions: ClassVar = set()
+
+    def __init__(self, pipeline_options):
+        super().__init__(pipeline_options)
+        self.regions.add(pipeline_options.view_as(S3Options).s3_region_name)
 
     @classmethod
     def scheme(cls):
@@ -108,6 +116,13 @@ def test_same_files_as_in_a_local_directory(log, tmp_path, capsys):
     assert written(url) == local
     assert prepare(["store://bucket/raw/log"], f"{url}/", CONFIG) == manifest
     assert f"{url} already holds this data set" in capsys.readouterr().err
+
+
+def test_beam_flags_of_a_file_system_reach_it(log):
+    StoreFileSystem.regions.clear()
+    flags = ["--s3_region_name", "here"]
+    prepare(["store://bucket/raw/log"], "store://bucket/data", CONFIG, WORK, flags)
+    assert StoreFileSystem.regions == {"here"}
 
 
 def test_another_data_set_is_replaced_whole(log):

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,9 @@ from hln_tf.common.cli import Parser
 from hln_tf.common.errors import HlnError, UsageError
 
 _LOGGER = logging.getLogger(__name__)
+# Beam deals out the bundles of all pipelines of a process in turn, so that two pipelines at a time
+# could give two bundles to one worker, which takes one.
+_ONE_AT_A_TIME = threading.Lock()
 _LONGEST = 300  # characters of an engine's error in a sentence
 
 
@@ -90,6 +94,7 @@ def run(
     progress = Progress()
     try:
         with (
+            contextlib.nullcontext() if name else _ONE_AT_A_TIME,
             _files_of(None if name else next(iter(directories.values()))) as batches,
             batches_in_files(batches),
             progress.shown(sum(file.bytes for file in files)),

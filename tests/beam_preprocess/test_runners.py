@@ -1,5 +1,6 @@
 """Equality of the data sets, byte by byte, that different runners write."""
 
+import concurrent.futures
 import hashlib
 import json
 
@@ -91,3 +92,12 @@ def test_counters_of_the_pipeline(log, tmp_path, caplog):
         f"clicks_{name.replace(' ', '_')}": f"{clicks:,}"
         for name, clicks in stats["clicks_left"].items()
     }
+
+
+def test_several_runs_in_one_process_do_not_disturb_each_other(log, tmp_path):
+    path, expected = log
+    with concurrent.futures.ThreadPoolExecutor() as executor:
+        runs = [executor.submit(prepare, [path], tmp_path / str(n), CONFIG, WORK) for n in range(3)]
+        manifests = [run.result() for run in runs]
+    assert manifests[0] == manifests[1] == manifests[2]
+    assert [digests(tmp_path / str(n)) for n in range(3)] == [expected] * 3

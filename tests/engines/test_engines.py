@@ -143,13 +143,13 @@ def wait_until_loaded(process):
 
 @on_each_engine
 @pytest.mark.parametrize("fraction", ["1/2", "1/128"])
-def test_real_log(engine, fraction, tmp_path):
+def test_real_log(engine, fraction, worker_pool, tmp_path):
     raw = os.environ.get("HLN_TF_CLICKS")
     if not raw:
         pytest.skip("HLN_TF_CLICKS does not name a raw log")
     flags = ("--train_fraction", fraction)
     assert prepare(Path(raw), tmp_path / "here", *flags) == (0, "")
-    code, error = prepare(Path(raw), tmp_path / "there", *flags, *engine)
+    code, error = prepare(Path(raw), tmp_path / "there", *flags, *engine, *worker_pool[1])
     assert code == 0, error
     assert digests(tmp_path / "here") == digests(tmp_path / "there")
     stats = json.loads((tmp_path / "there" / "stats.json").read_text())

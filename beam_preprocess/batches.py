@@ -76,7 +76,7 @@ class ArrowBatchCoder(Coder):
         return pa.ipc.open_stream(source).read_next_batch()
 
     def estimate_size(self, value: pa.RecordBatch) -> int:
-        """Return about how long an encoding is, which Beam samples, without encoding anything."""
+        """Return about how long an encoding is, without encoding; Beam asks now and then."""
         return value.nbytes
 
     def is_deterministic(self) -> bool:

@@ -10,10 +10,10 @@ INSTALLED := $(VENV)/.installed
 SESSION ?= 214502411 214502421 214501717 214501137
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-slow lint clean
+.PHONY: help setup demo check test test-slow test-engines lint clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: $(INSTALLED) ## Create .venv with the pinned versions and this package (PYTHON=python3.11)
 
@@ -40,13 +40,17 @@ demo: $(INSTALLED) ## Generate a sample log, train and compare models on it, rec
 	$(BIN)/python -m hln_tf.recommend --workdir runs/sample/hln --session "$(SESSION)" -k 10
 
 check: $(INSTALLED) ## Run the quick tests, which start no process: two minutes
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not process and not benchmark"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not process and not benchmark and not engine"
 
 test: $(INSTALLED) ## Run the tests, two files at a time: at least one path of each command
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not benchmark"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not benchmark and not engine"
 
 test-slow: $(INSTALLED) ## Run the long tests, which make test leaves out
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "slow and not benchmark"
+
+# ENGINES: more arguments for pytest, such as -k prism.
+test-engines: $(INSTALLED) ## Run preprocessing on engines, which are fetched once (Go, Maven)
+	$(BIN)/python -m pytest -m engine tests/engines $(ENGINES)
 
 lint: $(INSTALLED) ## Check style, format and types
 	$(BIN)/ruff check .

@@ -12,7 +12,6 @@ from beam_preprocess.settings import Settings, Work
 from beam_preprocess.spec import settings_from_flags
 from hln_tf.common.cli import Parser, add_settings, run, settings_from
 from hln_tf.common.errors import UsageError
-from hln_tf.common.files import read_json
 from hln_tf.data.layout import STATS
 
 _DESCRIPTION = """\
@@ -54,16 +53,19 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError(f"--dataset is missing, expected one of: {', '.join((*DATASETS, CUSTOM))}")
     targets = outputs(parsed.output, settings_from_flags(parsed, parsed.spec))
     work = settings_from(Work, parsed)
-    if not parsed.verbose:
+    if parsed.verbose:
+        logging.basicConfig(level=logging.INFO)
+    else:
         logging.disable(logging.ERROR)
     # TensorFlow only writes files here: leave the GPU's memory to others.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     prepare_all(parsed.input, targets, work, beam_flags, parsed.overwrite)
+    from beam_preprocess import storage
     from beam_preprocess.stats import table
 
     warnings = []
     for output in targets:
-        stats = read_json(output / STATS, "write the data set again")
+        stats = storage.read_json(f"{output}/{STATS}", "write the data set again")
         warnings += [warning for warning in stats["warnings"] if warning not in warnings]
         if len(targets) > 1:
             print(f"{output}:")

@@ -27,7 +27,7 @@ def open_log(file: RawFile, log: LogFormat) -> LogFile:
         schema = Schema.find(log, types.names, file.path)
         parquet.check_types(file, types, schema)
         return _log_file(file, schema)
-    with open(file.path, "rb") as raw:
+    with file.open() as raw:
         if raw.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC:
             raise HlnError(f"{file.path} is a Parquet file: set format: parquet in the spec")
     data = first_rows(file, log.is_quoted)
@@ -43,9 +43,10 @@ def open_log(file: RawFile, log: LogFormat) -> LogFile:
         raise HlnError(f"{file.path} is empty but for its header: expected at least one row")
     clicks, malformed = parse_block(Block(found, found.body, rows))
     if malformed.count and not clicks.num_rows:
-        line = 1 + data.count(b"\n", 0, body) + malformed.line
+        row, text = malformed.first[0]
+        line = 1 + data.count(b"\n", 0, body) + row
         raise HlnError(
-            f"{file.path}, line {line} is {malformed.text!r} and none of the first "
+            f"{file.path}, line {line} is {text!r} and none of the first "
             f"rows is better: {found.schema.expected}; see --dataset and --spec"
         )
     return found

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from beam_preprocess.rows import SHOWN, Malformed
+from beam_preprocess.rows import FIRST, SHOWN, Malformed
 from beam_preprocess.schema import Schema
 from hln_tf.common.text import is_utf_8
 from hln_tf.data.clicks import join_clicks
@@ -44,10 +44,11 @@ def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
     if good.all():
         return clicks, Malformed()
     wrong = np.flatnonzero(~good)
-    line = numbers[wrong[0]]
-    return clicks.filter(pa.array(good)), Malformed(
-        len(wrong), line, lines[line].strip(b"\r").decode()[:SHOWN]
+    first = tuple(
+        (line, lines[line].strip(b"\r").decode()[:SHOWN])
+        for line in (numbers[row] for row in wrong[:FIRST])
     )
+    return clicks.filter(pa.array(good)), Malformed(len(wrong), first)
 
 
 def decode_object(line: bytes) -> dict[str, Any]:

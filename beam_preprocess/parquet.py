@@ -1,14 +1,14 @@
 """Parsing of Parquet files into columns of clicks."""
 
+import contextlib
 from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beam_preprocess import progress
 from beam_preprocess.read import LogFile, Part, RawFile
-from beam_preprocess.rows import SHOWN, Malformed
+from beam_preprocess.rows import FIRST, SHOWN, Malformed
 from beam_preprocess.schema import Schema
 from hln_tf.common.errors import HlnError
 from hln_tf.data.clicks import is_text, join_clicks, to_text, to_times, value_type
@@ -61,16 +61,20 @@ def cut(file: LogFile) -> list[Part]:
         return [Part(file, group, group + 1) for group in range(parquet.num_row_groups)]
 
 
-def read(part: Part) -> Iterator[tuple[int, pa.Table, Malformed]]:
-    """Yield index of the first row, clicks (see `beam_preprocess.rows.parse`), malformed rows.
+def read(part: Part) -> Iterator[tuple[int, pa.Table, Malformed, int]]:
+    """Read the rows of a part.
+
+    Yields:
+      Index of the first row, clicks (see `beam_preprocess.rows.parse`), malformed
+      rows, and how many bytes of the file that was.
 
     Raises:
       HlnError: The file is damaged.
     """
     schema = part.file.schema
     with _opened(part.file) as parquet:
-        groups = parquet.metadata.num_row_groups
-        start = sum(parquet.metadata.row_group(group).num_rows for group in range(part.start))
+        groups = parquet.metadata
+        start = sum(groups.row_group(group).num_rows for group in range(part.start))
         batches = parquet.iter_batches(
             batch_size=_ROWS,
             row_groups=list(range(part.start, part.end)),
@@ -78,9 +82,8 @@ def read(part: Part) -> Iterator[tuple[int, pa.Table, Malformed]]:
             use_threads=False,
         )
         while (batch := _next(batches, part.file)) is not None:
-            yield start, *parse(batch, schema)
+            yield start, *parse(batch, schema), part.file.bytes * batch.num_rows // groups.num_rows
             start += batch.num_rows
-        progress.advance(part.file.bytes * (part.end - part.start) // groups)
 
 
 def parse(batch: pa.RecordBatch, schema: Schema) -> tuple[pa.Table, Malformed]:
@@ -94,15 +97,21 @@ def parse(batch: pa.RecordBatch, schema: Schema) -> tuple[pa.Table, Malformed]:
     if good.all():
         return clicks, Malformed()
     wrong = np.flatnonzero(~good)
-    text = str({name: batch.column(name)[int(wrong[0])].as_py() for name in batch.schema.names})
-    return clicks.filter(pa.array(good)), Malformed(len(wrong), int(wrong[0]), text[:SHOWN])
+    first = tuple(
+        (row, str({name: batch.column(name)[row].as_py() for name in batch.schema.names})[:SHOWN])
+        for row in wrong[:FIRST].tolist()
+    )
+    return clicks.filter(pa.array(good)), Malformed(len(wrong), first)
 
 
-def _opened(file: RawFile) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(file.path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _damaged(file, error) from None
+@contextlib.contextmanager
+def _opened(file: RawFile) -> Iterator[pq.ParquetFile]:
+    with file.open() as raw:
+        try:
+            parquet = pq.ParquetFile(raw)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _damaged(file, error) from None
+        yield parquet
 
 
 def _next(batches: Iterator[pa.RecordBatch], file: RawFile) -> pa.RecordBatch | None:

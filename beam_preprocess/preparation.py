@@ -1,23 +1,25 @@
-"""Preparation of a data set directory from raw files."""
+"""Preparation of a data set directory from raw files.
+
+Nothing here imports Beam until there is work to do.
+"""
 
 import contextlib
-import importlib
-import io
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
-from beam_preprocess import progress
-from beam_preprocess.read import LogFile, find_files
 from beam_preprocess.settings import Settings, Work
-from hln_tf.common.cli import Parser
-from hln_tf.common.errors import HlnError, UsageError
-from hln_tf.common.files import atomic_directory, read_json, sha256
+from hln_tf.common.errors import HlnError
+from hln_tf.common.files import atomic_directory
 from hln_tf.common.settings import rename_aliases
 from hln_tf.data.layout import MANIFEST, SPLITS, STATS, VOCABULARY, Manifest, Split
+
+Output: TypeAlias = Path | str  # a local directory, or a URL such as gs://bucket/directory
 
 
 def prepare(
@@ -34,9 +36,10 @@ def prepare(
     A directory that already holds it is not changed.
 
     Args:
-      inputs: Raw logs, text of which may be gzip, read in order of name.
-      output: The directory to write. Until it is finished the data is in a
-        temporary directory next to it, which the workers must be able to reach.
+      inputs: Raw logs, text of which may be gzip, read in order of name: paths, or
+        URLs of file systems that Beam knows.
+      output: The directory to write, or its URL. Until it is finished the data is
+        in a temporary directory next to it, which the workers must be able to reach.
       settings: What to write.
       work: How to cut the work up.
       beam_flags: Options for Beam. Without `--runner` the pipeline runs in
@@ -49,10 +52,15 @@ def prepare(
     Raises:
       HlnError: The input or the output cannot be used.
     """
-    return prepare_all(inputs, {Path(output): settings}, work, beam_flags, overwrite)[0]
+    return prepare_all(inputs, {as_output(output): settings}, work, beam_flags, overwrite)[0]
 
 
-def outputs(output: str | os.PathLike[str], settings: Sequence[Settings]) -> dict[Path, Settings]:
+def as_output(output: str | os.PathLike[str]) -> Output:
+    """Return a directory as a path, or a URL as it is."""
+    return str(output).rstrip("/") if "://" in str(output) else Path(output)
+
+
+def outputs(output: str | os.PathLike[str], settings: Sequence[Settings]) -> dict[Output, Settings]:
     """Choose a directory for each of settings that differ in `train_fraction` alone.
 
     One is `output` itself; of several, that of 1/64 is `output`/1-64.
@@ -60,20 +68,24 @@ def outputs(output: str | os.PathLike[str], settings: Sequence[Settings]) -> dic
     Raises:
       HlnError: `output` is a data set, which cannot contain others.
     """
-    output = Path(output)
+    whole = as_output(output)
     if len(settings) == 1:
-        return {output: settings[0]}
-    if (output / MANIFEST).exists():
+        return {whole: settings[0]}
+    if isinstance(whole, Path) and (whole / MANIFEST).exists():
         raise HlnError(
             f"{output} holds a data set, and those of several fractions need "
             "directories of their own below it: choose another --output"
         )
-    return {output / one.train_fraction.replace("/", "-"): one for one in settings}
+    names = [one.train_fraction.replace("/", "-") for one in settings]
+    return {
+        whole / name if isinstance(whole, Path) else f"{whole}/{name}": one
+        for name, one in zip(names, settings, strict=True)
+    }
 
 
 def prepare_all(
     inputs: Sequence[str | os.PathLike[str]],
-    targets: Mapping[Path, Settings],
+    targets: Mapping[Output, Settings],
     work: Work | None = None,
     beam_flags: Sequence[str] = (),
     overwrite: bool = False,
@@ -90,9 +102,16 @@ def prepare_all(
       beam_flags: Options for Beam.
       overwrite: Whether to replace other data sets.
     """
-    work = work or Work()
+    for path in map(str, inputs):
+        if "://" not in path and not os.path.exists(path):
+            raise HlnError(f"{path} does not exist: give the path of a raw log to --input")
+    from beam_preprocess import storage
+    from beam_preprocess.read import find_files
+    from beam_preprocess.runners import check_beam_flags
+
     if beam_flags:
         check_beam_flags(beam_flags)
+    storage.set_options(beam_flags)
     files = find_files(inputs)
     for output in targets:
         _check_output(output)
@@ -104,16 +123,61 @@ def prepare_all(
     }
     if missing:
         from beam_preprocess.format_detection import open_log
+        from beam_preprocess.runners import run
 
         log = next(iter(missing.values())).log_format
-        _write([open_log(file, log) for file in files], missing, work, beam_flags, descriptions)
-    return [Manifest.read(output) for output in targets]
+        opened = [open_log(file, log) for file in files]
+        with contextlib.ExitStack() as stack:
+            directories = {
+                settings.train_fraction: stack.enter_context(_written(output))
+                for output, settings in missing.items()
+            }
+            run(opened, next(iter(missing.values())), work or Work(), directories, beam_flags)
+            for settings in missing.values():
+                _finish(directories[settings.train_fraction], settings, descriptions)
+    return [_read_manifest(output) for output in targets]
+
+
+def _check_output(output: Output) -> None:
+    if not isinstance(output, Path):
+        from beam_preprocess import storage
+
+        storage.check_scheme(output)
+        found = storage.list_files(output)
+        if found and f"{output}/{MANIFEST}" not in found:
+            raise HlnError(
+                f"{output} holds other files and no finished data set: choose another --output"
+            )
+        return
+    if output.exists() and not output.is_dir():
+        raise HlnError(f"{output} is not a directory: choose another --output")
+    if output.is_dir() and any(output.iterdir()) and not (output / MANIFEST).exists():
+        raise HlnError(
+            f"{output} holds other files and no finished data set: choose another --output"
+        )
+
+
+def _has_manifest(output: Output) -> bool:
+    from beam_preprocess import storage
+
+    return storage.exists(f"{output}/{MANIFEST}")
+
+
+def _read_manifest(output: Output) -> Manifest:
+    if isinstance(output, Path):
+        return Manifest.read(output)
+    from beam_preprocess import storage
+
+    with tempfile.TemporaryDirectory() as directory:
+        with storage.open_file(f"{output}/{MANIFEST}") as file:
+            (Path(directory) / MANIFEST).write_bytes(file.read())
+        return Manifest.read(directory)
 
 
 def _is_finished(
-    output: Path, settings: Settings, descriptions: list[dict[str, str | int]], overwrite: bool
+    output: Output, settings: Settings, descriptions: list[dict[str, str | int]], overwrite: bool
 ) -> bool:
-    if not (output / MANIFEST).exists():
+    if not _has_manifest(output):
         return False
     if _is_same(output, settings, descriptions):
         print(f"{output} already holds this data set: nothing to do", file=sys.stderr)
@@ -126,42 +190,10 @@ def _is_finished(
     return False
 
 
-def _write(
-    files: Sequence[LogFile],
-    targets: Mapping[Path, Settings],
-    work: Work,
-    beam_flags: Sequence[str],
-    descriptions: list[dict[str, str | int]],
-) -> None:
-    replaced = [output.with_name(f".{output.name}.replaced") for output in targets]
-    with contextlib.ExitStack() as stack:
-        temporary = {output: stack.enter_context(atomic_directory(output)) for output in targets}
-        directories = {
-            settings.train_fraction: str(temporary[output]) for output, settings in targets.items()
-        }
-        _run(files, next(iter(targets.values())), work, directories, beam_flags)
-        for (output, settings), old in zip(targets.items(), replaced, strict=True):
-            _manifest(temporary[output], settings, descriptions).write(temporary[output])
-            if (output / MANIFEST).exists():
-                shutil.rmtree(old, ignore_errors=True)
-                os.rename(output, old)
-    for old in replaced:
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _check_output(output: Path) -> None:
-    if output.exists() and not output.is_dir():
-        raise HlnError(f"{output} is not a directory: choose another --output")
-    if output.is_dir() and any(output.iterdir()) and not (output / MANIFEST).exists():
-        raise HlnError(
-            f"{output} holds other files and no finished data set: choose another --output"
-        )
-
-
-def _is_same(output: Path, settings: Settings, descriptions: list[dict[str, str | int]]) -> bool:
+def _is_same(output: Output, settings: Settings, descriptions: list[dict[str, str | int]]) -> bool:
     """Compare settings and content with those of a data set; the files' names do not matter."""
-    manifest = Manifest.read(output)
-    recorded = rename_aliases(Settings, manifest.settings, str(output / MANIFEST))
+    manifest = _read_manifest(output)
+    recorded = rename_aliases(Settings, manifest.settings, f"{output}/{MANIFEST}")
     contents = [
         [(file["bytes"], file["sha256"]) for file in inputs]
         for inputs in (manifest.inputs, descriptions)
@@ -169,97 +201,50 @@ def _is_same(output: Path, settings: Settings, descriptions: list[dict[str, str 
     return recorded == settings.description() and contents[0] == contents[1]
 
 
-def check_beam_flags(flags: Sequence[str]) -> None:
-    """Check flags that are not ours against Beam's own, which Beam itself does not do.
-
-    Raises:
-      UsageError: A flag or its value is unknown to Beam.
-    """
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    with contextlib.suppress(ImportError):  # its flags are known once it is loaded
-        importlib.import_module("apache_beam.runners.dask.dask_runner")
-    parser: Any = Parser(
-        prog="python -m beam_preprocess", add_help=False, conflict_handler="resolve"
-    )
-    for options in PipelineOptions.__subclasses__():
-        options._add_argparse_args(parser)
-    unknown = parser.parse_known_args(list(flags))[1]
-    if unknown:
-        raise UsageError(
-            f"{unknown[0]!r} is neither a flag of preprocessing nor one of Beam "
-            f"(see {parser.prog} --help)"
-        )
+@contextlib.contextmanager
+def _written(output: Output) -> Iterator[str]:
+    """Yield a temporary directory that becomes `output` when the block succeeds."""
+    if not isinstance(output, Path):
+        with _written_remotely(output) as staged:
+            yield staged
+        return
+    replaced = output.with_name(f".{output.name}.replaced")
+    with atomic_directory(output) as temporary:
+        yield os.path.abspath(temporary)
+        if (output / MANIFEST).exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+            os.rename(output, replaced)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
-def chosen_runner(work: Work, beam_flags: Sequence[str] = ()) -> tuple[Any, Any]:
-    """Create the runner that `beam_flags` name, by default the in-process one, and Beam's options.
+@contextlib.contextmanager
+def _written_remotely(output: str) -> Iterator[str]:
+    """Yield the URL of a temporary directory whose files move to `output`, the manifest last."""
+    from beam_preprocess import storage
 
-    Raises:
-      UsageError: Beam has no such runner.
-    """
-    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
-    from apache_beam.runners.runner import create_runner
-
-    # By default Beam's local workers flush what they send once a second from another thread,
-    # without a lock against the one that writes it, and elements are lost now and then.
-    worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = 0
-    workers = work.workers or len(os.sched_getaffinity(0))
-    mode = "multi_threading" if workers > 1 else "in_memory"
-    options = PipelineOptions(
-        [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}", *beam_flags]
-    )
-    name = options.view_as(StandardOptions).runner
-    if not name:
-        # Not Beam's DirectRunner, which may delegate to a program that it downloads.
-        return FnApiRunner(), options
+    staged = f"{output}.{uuid.uuid4().hex}.tmp"
     try:
-        return create_runner(name), options
-    except (ValueError, ImportError, AttributeError) as error:
-        raise UsageError(f"--runner {name!r} is not a runner that Beam has: {error}") from None
+        yield staged
+        storage.delete([f"{output}/{MANIFEST}"])
+        names = [path.removeprefix(f"{staged}/") for path in storage.list_files(staged)]
+        storage.delete(set(storage.list_files(output)) - {f"{output}/{name}" for name in names})
+        for name in sorted(names, key=lambda name: name == MANIFEST):
+            storage.move(f"{staged}/{name}", f"{output}/{name}")
+    finally:
+        storage.delete(storage.list_files(staged))
 
 
-def _run(
-    files: Sequence[LogFile],
-    settings: Settings,
-    work: Work,
-    directories: Mapping[str, str],
-    beam_flags: Sequence[str],
-) -> None:
-    import apache_beam as beam
+def _finish(directory: str, settings: Settings, descriptions: list[dict[str, str | int]]) -> None:
+    """Write the manifest of a directory that the pipeline has filled, or raise why it has not."""
+    from beam_preprocess import storage
+    from beam_preprocess.stats import PROBLEM
 
-    from beam_preprocess.failures import decode_error
-    from beam_preprocess.pipeline import build
-    from beam_preprocess.spill import Spill
-
-    runner, options = chosen_runner(work, beam_flags)
-    spilled = Path(next(iter(directories.values()))) / ".spilled"
-    spilled.mkdir()
-    # A runner on many machines has a shuffle of its own and may run a step twice.
-    is_named = any(flag.partition("=")[0] == "--runner" for flag in beam_flags)
-    spill = Spill(None if is_named else str(spilled))
-    # Beam's workers print the traceback of an error that this process reports in full.
-    discarded = io.StringIO()
-    try:
-        with (
-            progress.shown(sum(file.bytes for file in files)),
-            contextlib.redirect_stderr(discarded),
-            beam.Pipeline(runner=runner, options=options) as pipeline,
-        ):
-            build(pipeline, files, settings, work, directories, spill)
-    except Exception as error:
-        failure = decode_error(error)
-        if failure:
-            raise failure from None
-        raise
-    shutil.rmtree(spilled)
-
-
-def _manifest(
-    directory: Path, settings: Settings, descriptions: list[dict[str, str | int]]
-) -> Manifest:
-    stats = read_json(directory / STATS, "the workers must be able to write to --output")
+    problem = f"{directory}/{PROBLEM}"
+    if storage.exists(problem):
+        raise HlnError(storage.read_json(problem, "write the data set again")["problem"])
+    stats = storage.read_json(
+        f"{directory}/{STATS}", "the workers must be able to write to --output"
+    )
     splits = {
         name: Split(
             tuple(stats["files"][name]),
@@ -267,12 +252,17 @@ def _manifest(
         )
         for name in SPLITS
     }
-    return Manifest(
+    manifest = Manifest(
         dataset=settings.dataset,
         separator=settings.separator,
         items=stats["items"],
-        vocabulary_sha256=sha256(directory / VOCABULARY),
+        vocabulary_sha256=storage.sha256(f"{directory}/{VOCABULARY}"),
         splits=splits,
         settings=settings.description(),
         inputs=descriptions,
     )
+    storage.delete_unfinished(directory)
+    if storage.is_local(directory):
+        manifest.write(Path(directory))
+    else:
+        storage.write_json(f"{directory}/{MANIFEST}", directory, manifest.content())

@@ -5,14 +5,12 @@ import gzip
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import BinaryIO
 
-from beam_preprocess import progress
+from beam_preprocess import storage
 from beam_preprocess.records import whole_rows
 from beam_preprocess.schema import Schema
 from hln_tf.common.errors import HlnError, UsageError
-from hln_tf.common.files import sha256
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 20
@@ -21,10 +19,19 @@ _LONGEST_QUOTED = 16 << 20  # bytes of a quoted row; more counts as a quote with
 
 @dataclasses.dataclass(frozen=True)
 class RawFile:
-    """A raw file; `index` is its rank by name."""
+    """A raw file.
+
+    Attributes:
+      index: Its rank by name.
+      path: Its path as the user gave it, for messages.
+      location: Its path in any working directory, or its URL.
+      bytes: Its size.
+      compressed: Whether it is gzip.
+    """
 
     index: int
     path: str
+    location: str
     bytes: int
     compressed: bool
 
@@ -33,9 +40,18 @@ class RawFile:
         """The file's name without its directory."""
         return os.path.basename(self.path)
 
+    def open(self) -> BinaryIO:
+        """Open the file as it is, compressed or not."""
+        return storage.open_file(self.location)
+
+    def open_text(self) -> BinaryIO | gzip.GzipFile:
+        """Open the file's uncompressed content."""
+        raw = self.open()
+        return gzip.GzipFile(fileobj=raw) if self.compressed else raw
+
     def description(self) -> dict[str, str | int]:
         """Return name, size and checksum, as the manifest has them."""
-        return {"name": self.name, "bytes": self.bytes, "sha256": sha256(self.path)}
+        return {"name": self.name, "bytes": self.bytes, "sha256": storage.sha256(self.location)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,41 +76,60 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """Whole rows of a file; the first byte is at `offset` of the uncompressed file."""
+    """Whole rows of a file.
+
+    Attributes:
+      file: The file.
+      offset: Offset of the first byte in the uncompressed file.
+      data: The rows.
+      raw_bytes: Bytes of the file that were read for them.
+    """
 
     file: LogFile
     offset: int
     data: bytes
+    raw_bytes: int = 0
 
 
 def find_files(paths: Sequence[str | os.PathLike[str]]) -> list[RawFile]:
     """Check the raw files and sort them by name.
+
+    Args:
+      paths: Paths or URLs of files.
 
     Raises:
       HlnError: A file is missing, empty, no regular file, or not gzip
         although its name ends in `.gz`.
       UsageError: A file is given twice.
     """
-    ordered = sorted((Path(path) for path in paths), key=lambda path: (path.name, str(path)))
-    found = []
-    for index, path in enumerate(ordered):
-        if not path.exists():
+    found: list[RawFile] = []
+    for path in sorted(map(str, paths), key=lambda path: (os.path.basename(path), path)):
+        storage.check_scheme(path)
+        location = storage.absolute(path)
+        if not storage.exists(location):
             raise HlnError(f"{path} does not exist: give the path of a raw log to --input")
-        if not path.is_file():
+        if storage.is_local(path) and not os.path.isfile(location):
             raise HlnError(f"{path} is not a file: give the raw logs themselves to --input")
-        if any(path.samefile(other) for other in ordered[:index]):
+        if any(_is_same(location, other.location) for other in found):
             raise UsageError(f"{path} is given twice in --input: its clicks would count twice")
-        with open(path, "rb") as file:
+        with storage.open_file(location) as file:
             compressed = file.read(2) == _GZIP_MAGIC
-        if path.stat().st_size == 0:
+        size = storage.size(location)
+        if size == 0:
             raise HlnError(f"{path} is empty: expected a raw log of at least one row")
-        if path.suffix == ".gz" and not compressed:
+        if path.endswith(".gz") and not compressed:
             raise HlnError(
                 f"{path} is not a gzip file although its name ends in .gz: "
                 "rename it if it is plain text, or fetch it again"
             )
-        found.append(RawFile(index, str(path), path.stat().st_size, compressed))
+        found.append(RawFile(len(found), path, location, size, compressed))
     return found
+
+
+def _is_same(path: str, other: str) -> bool:
+    if storage.is_local(path) and storage.is_local(other):
+        return os.path.samefile(path, other)
+    return path == other
 
 
 def cut_text(file: LogFile, block_bytes: int) -> list[Part]:
@@ -107,7 +142,7 @@ def cut_text(file: LogFile, block_bytes: int) -> list[Part]:
         return [Part(file, 0, file.bytes)]
     if file.schema.log.is_quoted:
         # Only from the beginning of the file is it known which line breaks are inside quotes.
-        with open(file.path, "rb") as raw:
+        with file.open() as raw:
             blocks = [
                 (offset, offset + len(data)) for offset, data in _rows(raw, file, block_bytes)
             ]
@@ -125,14 +160,14 @@ def read_blocks(part: Part, block_bytes: int) -> Iterator[Block]:
       HlnError: The file is a damaged or truncated gzip file.
     """
     file = part.file
-    with open(file.path, "rb") as raw:
+    with file.open() as raw:
         if file.compressed:
-            compressed_bytes = 0
+            before = 0
             with gzip.GzipFile(fileobj=raw) as stream:
                 for offset, data in _rows(stream, file, block_bytes):
-                    yield Block(file, offset, data)
-                    progress.advance(raw.tell() - compressed_bytes)
-                    compressed_bytes = raw.tell()
+                    position = raw.tell()
+                    yield Block(file, offset, data, position - before)
+                    before = position
             return
         start = part.start
         raw.seek(start)
@@ -144,8 +179,7 @@ def read_blocks(part: Part, block_bytes: int) -> Iterator[Block]:
             data = raw.read(part.end - start)
             if not data.endswith(b"\n") and not file.schema.log.is_quoted:
                 data += raw.readline()
-            yield Block(file, start, data)
-        progress.advance(part.end - part.start)
+            yield Block(file, start, data, part.end - part.start)
 
 
 def _rows(
@@ -202,12 +236,8 @@ def first_rows(file: RawFile, is_quoted: bool) -> bytes:
     Raises:
       HlnError: The file is empty, or its first row has no end.
     """
-    with open(file.path, "rb") as raw:
-        if file.compressed:
-            with gzip.GzipFile(fileobj=raw) as stream:
-                data = _read(stream, file, _CHUNK)
-        else:
-            data = raw.read(_CHUNK)
+    with file.open_text() as text:
+        data = _read(text, file, _CHUNK)
     if not data.strip():
         raise HlnError(f"{file.path} is empty: expected a raw log of at least one row")
     if len(data) == _CHUNK:
@@ -227,7 +257,7 @@ def line_number(file: LogFile, offset: int) -> int:
     if file.schema.log.format == "parquet":
         return offset + 1
     lines, remaining = 1, offset
-    with (gzip.open if file.compressed else open)(file.path, "rb") as stream:
+    with file.open_text() as stream:
         while remaining > 0 and (chunk := stream.read(min(remaining, _CHUNK))):
             lines += chunk.count(b"\n")
             remaining -= len(chunk)

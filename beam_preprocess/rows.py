@@ -13,15 +13,20 @@ from hln_tf.data.clicks import join_clicks
 from hln_tf.data.times import parse_times
 
 SHOWN = 200  # characters of a malformed row that a message shows
+FIRST = 5  # malformed rows that are reported
 
 
 @dataclasses.dataclass(frozen=True)
 class Malformed:
-    """Malformed rows of a block: their number, and line (from 0) and text of the first."""
+    """Malformed rows of a block.
+
+    Attributes:
+      count: Their number.
+      first: Line (from 0) and text of the first few.
+    """
 
     count: int = 0
-    line: int = 0
-    text: str = ""
+    first: tuple[tuple[int, str], ...] = ()
 
 
 def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
@@ -84,12 +89,11 @@ def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
         return data[bounds[row] : bounds[row + 1]].strip(b"\r\n")
 
     wrong_rows = sorted(row for row in wrong_rows if text(row).strip())
-    malformed = Malformed()
-    if wrong_rows:
-        first = wrong_rows[0]
-        line = data.count(b"\n", 0, int(starts[first]))
-        malformed = Malformed(len(wrong_rows), line, text(first).decode()[:SHOWN])
-    return clicks.filter(pa.array(good)), malformed
+    first = tuple(
+        (data.count(b"\n", 0, int(starts[row])), text(row).decode()[:SHOWN])
+        for row in wrong_rows[:FIRST]
+    )
+    return clicks.filter(pa.array(good)), Malformed(len(wrong_rows), first)
 
 
 def stable_hash(ids: pa.StringArray) -> np.ndarray:

@@ -1,16 +1,18 @@
-"""The first step: raw files to clicks by partition, and counts of the rows."""
+"""Reading of raw files in parts: clicks, and counts with malformed rows and problems."""
 
+import collections
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_preprocess import jsonl, parquet, progress, rows
+from beam_preprocess import jsonl, parquet, rows
 from beam_preprocess.read import Block, LogFile, Part, cut_text, line_number, read_blocks
-from beam_preprocess.rows import Malformed, partition_sessions
+from beam_preprocess.rows import FIRST, Malformed
 from beam_preprocess.settings import Settings, Work
+from hln_tf.common.cli import describe_os_error
 from hln_tf.common.errors import HlnError
 from hln_tf.data.protocol import select_window
 from hln_tf.data.times import SECOND
@@ -19,26 +21,74 @@ from hln_tf.data.times import SECOND
 _FILE_BITS = 40
 
 
+@dataclasses.dataclass(frozen=True, order=True)
+class MalformedRow:
+    """A malformed row; rows are in order of files and lines.
+
+    Attributes:
+      file: Index of the file.
+      offset: Offset of the block in the file, in bytes or, in a Parquet file, in
+        rows.
+      line: Line of the row in the block, from 0.
+      text: The row.
+    """
+
+    file: int
+    offset: int
+    line: int
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Problem:
+    """A reason why a file cannot be used; problems are in order of files and parts.
+
+    Attributes:
+      file: Index of the file.
+      start: Beginning of the part.
+      message: One sentence that names file and row.
+    """
+
+    file: int
+    start: int
+    message: str
+
+
 @dataclasses.dataclass(frozen=True)
-class Tally:
-    """The counts of a block of rows.
+class RowCounts:
+    """The counts of a block of rows, or of several.
 
     Attributes:
       rows: Number of well-formed rows.
-      block: Index of its file and offset in it, in bytes or, in a Parquet file,
-        in rows.
-      malformed: Its malformed rows.
-      days: Days since 1970 with clicks inside the time window, int64 [days];
-        empty without a window.
-      clicks: Number of clicks on each of `days`, or, without a window, of all
-        of them.
+      malformed: Number of malformed rows.
+      clicks: Number of clicks inside the time window.
+      days: Clicks inside the time window by day since 1970; empty without a window.
+      first_malformed: The first malformed rows.
+      problem: The first problem.
     """
 
-    rows: int
-    block: tuple[int, int]
-    malformed: Malformed
-    days: np.ndarray
-    clicks: np.ndarray
+    rows: int = 0
+    malformed: int = 0
+    clicks: int = 0
+    days: Mapping[int, int] = dataclasses.field(default_factory=dict)
+    first_malformed: tuple[MalformedRow, ...] = ()
+    problem: Problem | None = None
+
+
+def add_row_counts(parts: Sequence[RowCounts]) -> RowCounts:
+    """Add up the counts of blocks."""
+    days: collections.Counter[int] = collections.Counter()
+    for part in parts:
+        days.update(part.days)
+    malformed = sorted(row for part in parts for row in part.first_malformed)
+    return RowCounts(
+        rows=sum(part.rows for part in parts),
+        malformed=sum(part.malformed for part in parts),
+        clicks=sum(part.clicks for part in parts),
+        days=days,
+        first_malformed=tuple(malformed[:FIRST]),
+        problem=min((part.problem for part in parts if part.problem), default=None),
+    )
 
 
 def cut(files: Sequence[LogFile], block_bytes: int) -> list[Part]:
@@ -56,40 +106,56 @@ def cut(files: Sequence[LogFile], block_bytes: int) -> list[Part]:
 
 def scan(
     part: Part, settings: Settings, work: Work
-) -> Iterator[tuple[int, pa.RecordBatch] | Tally]:
-    """Read a part of a file.
+) -> Iterator[tuple[RowCounts, int, pa.Table | None]]:
+    """Read a part of a file in blocks.
+
+    A file that cannot be used is a result, not an exception: reading it again, as engines do
+    after an exception, would give the same one.
 
     Yields:
-      A `Tally` for each block, and `(partition, clicks)` with the columns
-      `session` and `item` (dictionaries of strings), `time` (int64,
-      microseconds since 1970 UTC) and `position` (int64, ascending in the order of rows in
-      the order of files).
+      For each block its counts, how many bytes of the file it was, and its clicks
+      inside the time window in the columns `session` and `item` (string), `time`
+      (int64, microseconds since 1970 UTC) and `position` (int64, ascending in the
+      order of rows in the order of files). The block after a problem is the last one
+      and has no clicks.
     """
-    for offset, clicks, malformed in _parsed(part, work.block_bytes):
+    try:
+        yield from _scan(part, settings, work)
+    except (HlnError, OSError) as error:
+        message = str(error)
+        if isinstance(error, OSError):
+            message = f"{part.file.path} cannot be read: {describe_os_error(error)}"
+        yield RowCounts(problem=Problem(part.file.index, part.start, message)), 0, None
+
+
+def _scan(
+    part: Part, settings: Settings, work: Work
+) -> Iterator[tuple[RowCounts, int, pa.Table | None]]:
+    for offset, clicks, malformed, raw_bytes in _parsed(part, work.block_bytes):
         check_separator(part.file, clicks, settings.separator)
         start = (part.file.index << _FILE_BITS) + offset
-        count = clicks.num_rows
-        progress.count_clicks(count)
-        clicks = clicks.append_column("position", pa.array(np.arange(start, start + count)))
+        rows = clicks.num_rows
+        clicks = clicks.append_column("position", pa.array(np.arange(start, start + rows)))
         window = settings.window()
-        days = np.zeros(0, np.int64)
-        counts = np.array([count])
+        days = {}
         if window:
             clicks = select_window(clicks, window)
-            days, counts = np.unique(
+            day, count = np.unique(
                 clicks["time"].to_numpy() // (86_400 * SECOND), return_counts=True
             )
-        yield Tally(count, (part.file.index, offset), malformed, days, counts)
-        yield from partition_sessions(clicks, work.partitions)
+            days = dict(zip(day.tolist(), count.tolist(), strict=True))
+        first = (MalformedRow(part.file.index, offset, *row) for row in malformed.first)
+        counts = RowCounts(rows, malformed.count, clicks.num_rows, days, tuple(first))
+        yield counts, raw_bytes, clicks
 
 
-def _parsed(part: Part, block_bytes: int) -> Iterator[tuple[int, pa.Table, Malformed]]:
-    """Yield offset, clicks and malformed rows of each block."""
+def _parsed(part: Part, block_bytes: int) -> Iterator[tuple[int, pa.Table, Malformed, int]]:
+    """Yield offset, clicks, malformed rows and raw bytes of each block."""
     if part.file.schema.log.format == "parquet":
         yield from parquet.read(part)
         return
     for block in read_blocks(part, block_bytes):
-        yield block.offset, *parse_block(block)
+        yield block.offset, *parse_block(block), block.raw_bytes
 
 
 def parse_block(block: Block) -> tuple[pa.Table, Malformed]:

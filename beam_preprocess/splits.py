@@ -6,11 +6,11 @@ the counts determine which sessions of each period are retained.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from hln_tf.data.protocol import Boundary, check_parts, count_share, find_test_boundary
+from hln_tf.data.protocol import Boundary, count_share, find_test_boundary
 from hln_tf.data.protocol_settings import ProtocolSettings
 from hln_tf.data.session_columns import SessionColumns, select, slice_sessions
 
@@ -33,15 +33,15 @@ class Span:
     boundary: Boundary
 
 
-def find_span(dates: Iterable[tuple[int, int]], settings: ProtocolSettings) -> Span:
+def find_span(first: int, last: int, settings: ProtocolSettings) -> Span:
     """Find the span of all sessions.
 
     Args:
-      dates: First and last date of each part of the data.
+      first: Date of the first session.
+      last: Date of the last session.
       settings: The protocol.
     """
-    first, last = zip(*dates, strict=True)
-    return Span(min(first), max(last), find_test_boundary(max(last), settings))
+    return Span(first, last, find_test_boundary(last, settings))
 
 
 def buckets(dates: np.ndarray, span: Span) -> np.ndarray:
@@ -72,6 +72,11 @@ class Ranges:
     quota: np.ndarray
     sessions: int
     clicks: int
+
+    @classmethod
+    def empty(cls) -> "Ranges":
+        """Return the ranges of no sessions."""
+        return plan_ranges(np.zeros((2, BUCKETS), np.int64), "1")
 
 
 def plan_ranges(counts: np.ndarray, fraction: str) -> Ranges:
@@ -121,15 +126,11 @@ class Ranks:
     shards: dict[str, int]
 
 
-def rank(counts: Iterable[tuple[tuple[str, int], int]], validation: str, shards: int) -> Ranks:
-    """Rank sessions by the number of sessions of each (part, range).
-
-    Raises:
-      HlnError: No session is left to train on or to test.
-    """
+def rank(counts: Mapping[tuple[str, int], int], validation: str, shards: int) -> Ranks:
+    """Rank sessions by the number of sessions of each (part, range)."""
     total = {"train": 0, "test": 0}
     first = {}
-    for (part, index), count in sorted(counts):
+    for (part, index), count in sorted(counts.items()):
         first[part, index] = total[part]
         total[part] += count
     validation_sessions = count_share(total["train"], validation)
@@ -138,7 +139,6 @@ def rank(counts: Iterable[tuple[tuple[str, int], int]], validation: str, shards:
         "validation": validation_sessions,
         "test": total["test"],
     }
-    check_parts(sessions)
     files = {name: min(shards, count) for name, count in sessions.items()}
     return Ranks(first, sessions["train"], sessions, files)
 

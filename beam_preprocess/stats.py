@@ -1,25 +1,26 @@
-"""The counts of a run: warnings, the vocabulary and stats.json."""
+"""The outcome of a run: warnings, the vocabulary and stats.json, or why there is no data set."""
 
-import collections
 import dataclasses
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+from beam_preprocess import storage
 from beam_preprocess.read import LogFile, line_number
-from beam_preprocess.scan import Tally
+from beam_preprocess.scan import MalformedRow, RowCounts
 from beam_preprocess.settings import Settings
-from beam_preprocess.splits import Ranges
+from beam_preprocess.splits import Ranges, Span
 from beam_preprocess.write import Shard
 from hln_tf.common.errors import HlnError
-from hln_tf.common.files import atomic_write, write_json
-from hln_tf.data.layout import SPLITS, STATS, VOCABULARY
+from hln_tf.data.layout import SPLITS, STATS, VOCABULARY, vocabulary_text
+from hln_tf.data.protocol import check_parts, count_share, explain_nothing_left
 from hln_tf.data.vocabulary import list_item_ids
 
+PROBLEM = "problem.json"  # instead of a data set
 _NEARLY_EMPTY = 0.1  # of the median day's clicks
 
 
@@ -30,60 +31,63 @@ class Rows:
     Attributes:
       read: Number of rows.
       malformed: Number of malformed ones.
-      first_malformed: File, line number and text of the first one, or empty.
+      first_malformed: File, line number and text of the first malformed rows.
       clicks: Number of clicks inside the time window.
       warnings: One sentence each.
+      problem: Why the log cannot be used, one sentence, or empty.
     """
 
     read: int
     malformed: int
-    first_malformed: dict[str, Any]
+    first_malformed: list[dict[str, Any]]
     clicks: int
     warnings: list[str]
+    problem: str
 
 
-def check_rows(tallies: Sequence[Tally], files: Sequence[LogFile], settings: Settings) -> Rows:
-    """Add up the counts of the blocks.
+def check_rows(counts: RowCounts, files: Sequence[LogFile], settings: Settings) -> Rows:
+    """Check that the log can be used and warn about what it lacks.
 
-    Raises:
-      HlnError: Too many rows are malformed.
+    Args:
+      counts: Counts of all rows.
+      files: The raw files.
+      settings: The protocol.
     """
-    malformed = sum(tally.malformed.count for tally in tallies)
-    read = sum(tally.rows for tally in tallies) + malformed
-    warnings = []
-    first: dict[str, Any] = {}
-    if malformed:
-        tally = min((tally for tally in tallies if tally.malformed.count), key=lambda t: t.block)
-        file = files[tally.block[0]]
-        line = line_number(file, tally.block[1]) + tally.malformed.line
+    read = counts.rows + counts.malformed
+    problem = counts.problem.message if counts.problem else ""
+    first, warnings = [], []
+    if counts.malformed and not problem:
+        first = [_locate(row, files[row.file]) for row in counts.first_malformed]
+        file = files[counts.first_malformed[0].file]
         unit = "row" if file.schema.log.format == "parquet" else "line"
-        first = {"file": file.name, "line": line, "content": tally.malformed.text}
         message = (
-            f"{malformed:,} of {read:,} rows are malformed, first {file.path}, {unit} {line}: "
-            f"{tally.malformed.text!r}; {file.schema.expected}, no id empty"
+            f"{counts.malformed:,} of {read:,} rows are malformed, first {file.path}, "
+            f"{unit} {first[0]['line']}: {first[0]['content']!r}; {file.schema.expected}, "
+            "no id empty"
         )
-        if malformed > settings.max_malformed * read:
-            raise HlnError(
+        if counts.malformed > settings.max_malformed * read:
+            problem = (
                 f"{message}; fix the file, or raise --max_malformed "
                 f"(now {settings.max_malformed}) to leave them out"
             )
         warnings.append(f"left out: {message}")
-    clicks = sum(int(tally.clicks.sum()) for tally in tallies)
-    warnings += _nearly_empty_days(tallies, settings)
-    return Rows(read, malformed, first, clicks, warnings)
+    warnings += _nearly_empty_days(counts, settings)
+    return Rows(read, counts.malformed, first, counts.clicks, warnings, problem)
 
 
-def _nearly_empty_days(tallies: Sequence[Tally], settings: Settings) -> list[str]:
+def _locate(row: MalformedRow, file: LogFile) -> dict[str, Any]:
+    line = line_number(file, row.offset) + row.line
+    return {"file": file.name, "line": line, "content": row.text}
+
+
+def _nearly_empty_days(counts: RowCounts, settings: Settings) -> list[str]:
     """Warn when the window's last days, which become the test part, are nearly empty."""
-    window = settings.window()
-    clicks: collections.Counter[int] = collections.Counter()
-    for tally in tallies:
-        clicks.update(dict(zip(tally.days.tolist(), tally.clicks.tolist(), strict=False)))
+    window, clicks = settings.window(), counts.days
     if not window or not clicks:
         return []
     usual = float(np.median(list(clicks.values())))
     last = end = window[1] // 86_400
-    while clicks[last - 1] < _NEARLY_EMPTY * usual:
+    while clicks.get(last - 1, 0) < _NEARLY_EMPTY * usual:
         last -= 1
     if last == end:
         return []
@@ -94,65 +98,208 @@ def _nearly_empty_days(tallies: Sequence[Tally], settings: Settings) -> list[str
     ]
 
 
-def write_vocabulary(directory: str, ids: pa.StringArray, indices: np.ndarray) -> None:
-    """Write the item ids in order of their item indices (int32 [ids]; 0: none)."""
-    with atomic_write(Path(directory) / VOCABULARY) as temporary:
-        text = "".join(f"{item}\n" for item in list_item_ids(ids, indices))
-        temporary.write_bytes(text.encode())
+@dataclasses.dataclass(frozen=True)
+class SplitCounts:
+    """The counts of a split, or of some shards of it.
+
+    Attributes:
+      files: Paths of its shards.
+      sessions: Number of sessions.
+      clicks: Number of clicks.
+      targets: How often each item is the target of an example, by item; items
+        that occur and never are one have 0. int64 [2, items]: items and counts.
+    """
+
+    files: tuple[str, ...] = ()
+    sessions: int = 0
+    clicks: int = 0
+    targets: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((2, 0), np.int64))
+
+    def __add__(self, other: "SplitCounts") -> "SplitCounts":
+        items, index = np.unique(
+            np.concatenate([self.targets[0], other.targets[0]]), return_inverse=True
+        )
+        counts = np.zeros(len(items), np.int64)
+        np.add.at(counts, index, np.concatenate([self.targets[1], other.targets[1]]))
+        return SplitCounts(
+            tuple(sorted((*self.files, *other.files))),
+            self.sessions + other.sessions,
+            self.clicks + other.clicks,
+            np.stack([items, counts]),
+        )
+
+    @property
+    def items(self) -> np.ndarray:
+        """The items that occur, sorted, int64 [items]."""
+        return self.targets[0]
+
+    def description(self) -> dict[str, int]:
+        """Return the counts as stats.json has them."""
+        return {
+            "sessions": self.sessions,
+            "clicks": self.clicks,
+            "items": len(self.items),
+            "prefixes": self.clicks - self.sessions,
+        }
 
 
-def write_stats(
-    directory: str,
-    settings: Settings,
-    rows: Rows,
-    clicks_left: Mapping[str, int],
-    ranges: Mapping[str, Ranges],
-    items: int,
-    shards: Iterable[Shard],
-) -> None:
-    """Write stats.json: the counts of every part and all settings."""
-    by_split: dict[str, list[Shard]] = {split: [] for split in SPLITS}
-    for shard in sorted(shards, key=lambda shard: shard.file):
-        by_split[shard.split].append(shard)
-    train_all = by_split["train"] + by_split["validation"]
-    seen = np.zeros(items + 1, bool)
-    for shard in train_all:
-        seen[shard.items] = True
-    unseen = sum(int(s.targets[~seen[s.items]].sum()) for s in by_split["test"])
-    full = ranges["train"]
-    stats = {
-        "dataset": settings.dataset,
-        "items": items,
-        "rows": rows.read,
-        "malformed_rows": rows.malformed,
-        "first_malformed_row": rows.first_malformed,
-        "clicks_left": dict(clicks_left),
-        "full_train": {
-            "sessions": full.sessions,
-            "clicks": full.clicks,
+@dataclasses.dataclass(frozen=True)
+class DatasetCounts:
+    """The counts of the files of a data set, and the problems with them.
+
+    Attributes:
+      splits: The counts of each split.
+      problems: One sentence for each file that could not be written, sorted.
+    """
+
+    splits: dict[str, SplitCounts] = dataclasses.field(
+        default_factory=lambda: {split: SplitCounts() for split in SPLITS}
+    )
+    problems: tuple[str, ...] = ()
+
+    def __add__(self, other: "DatasetCounts") -> "DatasetCounts":
+        both = {split: self.splits[split] + other.splits[split] for split in SPLITS}
+        return DatasetCounts(both, tuple(sorted((*self.problems, *other.problems))))
+
+
+class AddShards(beam.CombineFn):
+    """Adds up what was written to shards, and what could not be."""
+
+    def create_accumulator(self) -> DatasetCounts:
+        """Return empty splits."""
+        return DatasetCounts()
+
+    def add_input(self, counts: DatasetCounts, shard: Shard | str) -> DatasetCounts:
+        """Add a shard, or the problem with one."""
+        if isinstance(shard, str):
+            return counts + DatasetCounts(problems=(shard,))
+        targets = np.stack([shard.items.astype(np.int64), shard.targets])
+        one = SplitCounts((shard.file,), shard.sessions, shard.clicks, targets)
+        return counts + DatasetCounts({**DatasetCounts().splits, shard.split: one})
+
+    def merge_accumulators(self, several: Iterable[DatasetCounts]) -> DatasetCounts:
+        """Add all counts."""
+        return sum(several, DatasetCounts())
+
+    def extract_output(self, counts: DatasetCounts) -> DatasetCounts:
+        """Return the counts."""
+        return counts
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """The values of a run when all shards are written.
+
+    Attributes:
+      settings: What was to be written.
+      counts: The shards.
+      rows: The counts of the rows.
+      arrived: Number of clicks that were grouped.
+      grouped: The clicks that the filters before the count of items left.
+      filtered: The clicks that the filters after it left.
+      items: The ids of the frequent items.
+      span: The dates of the sessions; None where there is no session.
+      indices: The item index of each frequent item, int32 [items]; 0: none.
+      ranges: The ranges of dates of train and test.
+    """
+
+    settings: Settings
+    counts: DatasetCounts
+    rows: Rows
+    arrived: int
+    grouped: dict[str, int]
+    filtered: dict[str, int]
+    items: pa.StringArray
+    span: Span | None
+    indices: np.ndarray
+    ranges: Mapping[str, Ranges]
+
+    def clicks_left(self) -> dict[str, int]:
+        """Return the clicks that each filter left, in order of the filters."""
+        left = {"read": self.rows.read - self.rows.malformed}
+        if self.settings.window():
+            left["in the time window"] = self.rows.clicks
+        return left | self.grouped | self.filtered
+
+    def lost(self) -> str:
+        """Return what an engine has lost or repeated on the way, one sentence, or an empty text.
+
+        What is compared are clicks before and after each exchange between workers.
+        """
+        full = self.ranges.get("train", Ranges.empty())
+        train = self.counts.splits["train"] + self.counts.splits["validation"]
+        examples = count_share(full.clicks - full.sessions, self.settings.train_fraction)
+        found = {
+            "clicks to group": (self.rows.clicks, self.arrived),
+            "train examples to write": (examples, train.clicks - train.sessions),
+            "test clicks to write": (
+                self.ranges.get("test", Ranges.empty()).clicks,
+                self.counts.splits["test"].clicks,
+            ),
+        }
+        for what, (expected, actual) in found.items():
+            if expected != actual:
+                return (
+                    f"Beam's runner has handed on {actual:,} of {expected:,} {what}: "
+                    "run the same command again, or name another --runner"
+                )
+        return ""
+
+    def problem(self) -> str:
+        """Return why there is no data set, one sentence, or an empty text."""
+        if self.rows.problem:
+            return self.rows.problem
+        if self.span is None:
+            return explain_nothing_left(self.clicks_left())
+        if self.counts.problems:
+            return self.counts.problems[0]
+        if lost := self.lost():
+            return lost
+        sessions = {name: split.sessions for name, split in self.counts.splits.items()}
+        try:
+            check_parts(sessions)
+        except HlnError as error:
+            return str(error)
+        return ""
+
+    def stats(self) -> dict[str, Any]:
+        """Return the content of stats.json: the counts of every part and all settings."""
+        written = self.counts.splits
+        train_all, test = written["train"] + written["validation"], written["test"]
+        full, items = self.ranges["train"], int(self.indices.max(initial=0))
+        unseen = test.targets[1][~np.isin(test.items, train_all.items)]
+        return {
+            "dataset": self.settings.dataset,
             "items": items,
-            "prefixes": full.clicks - full.sessions,
-        },
-        "train_all": _counts(train_all),
-        **{split: _counts(by_split[split]) for split in SPLITS},
-        "unseen_test_targets": unseen,
-        "warnings": rows.warnings,
-        "files": {split: [shard.file for shard in by_split[split]] for split in SPLITS},
-        "settings": settings.description(),
-    }
-    write_json(Path(directory) / STATS, stats)
+            "rows": self.rows.read,
+            "malformed_rows": self.rows.malformed,
+            "first_malformed_rows": self.rows.first_malformed,
+            "clicks_left": self.clicks_left(),
+            "full_train": {
+                "sessions": full.sessions,
+                "clicks": full.clicks,
+                "items": items,
+                "prefixes": full.clicks - full.sessions,
+            },
+            "train_all": train_all.description(),
+            **{split: written[split].description() for split in SPLITS},
+            "unseen_test_targets": int(unseen.sum()),
+            "warnings": self.rows.warnings,
+            "files": {split: list(written[split].files) for split in SPLITS},
+            "settings": self.settings.description(),
+        }
 
 
-def _counts(shards: Sequence[Shard]) -> dict[str, int]:
-    sessions = sum(shard.sessions for shard in shards)
-    clicks = sum(shard.clicks for shard in shards)
-    items = np.unique(np.concatenate([np.zeros(0, np.int32), *(s.items for s in shards)]))
-    return {
-        "sessions": sessions,
-        "clicks": clicks,
-        "items": len(items),
-        "prefixes": clicks - sessions,
-    }
+def write_outcome(directory: str, outcome: Outcome) -> None:
+    """Write vocabulary.txt and stats.json, or problem.json."""
+    problem = outcome.problem()
+    if not problem:
+        text = vocabulary_text(list_item_ids(outcome.items, outcome.indices))
+        with storage.create_file(storage.join(directory, VOCABULARY), directory) as file:
+            file.write(text)
+        storage.write_json(storage.join(directory, STATS), directory, outcome.stats())
+        return
+    storage.write_json(storage.join(directory, PROBLEM), directory, {"problem": problem})
 
 
 def table(stats: Mapping[str, Any]) -> str:

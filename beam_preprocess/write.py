@@ -1,21 +1,21 @@
 """Writing of session shards as TFRecord files."""
 
-import contextlib
 import dataclasses
-import gzip
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 
-from beam_preprocess.spill import unwritable
+from beam_preprocess import storage
 from beam_preprocess.tfrecord import example, varints, write_record
-from hln_tf.common.files import atomic_write
+from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import COMPRESSED_SUFFIX, SESSIONS_PER_RECORD, record_compression
 from hln_tf.data.session_columns import SessionColumns, concatenate, slice_sessions
 
 _ENCODED = 64 * SESSIONS_PER_RECORD  # sessions encoded at a time
+
+
+class UnwritableError(HlnError):
+    """A file of the data set cannot be written, for a reason that another try would meet too."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,14 +58,15 @@ def write_shard(
       pieces: Sessions, each piece with the rank of its first one.
 
     Raises:
-      HlnError: The file cannot be written.
+      UnwritableError: The file cannot be written, as when the disk is full.
+      OSError: It cannot be written for a reason that may pass.
     """
     ordered = [piece for _, piece in sorted(pieces, key=lambda piece: piece[0])]
     sessions = concatenate(ordered)
     file = f"{split}/{shard:05d}-of-{shards:05d}.tfrecord"
     if compression == "gzip":
         file += COMPRESSED_SUFFIX
-    _write_records(Path(directory) / file, sessions)
+    _write_records(directory, file, sessions)
     is_target = np.ones(sessions.clicks, bool)
     is_target[sessions.offsets[:-1]] = False
     items, index = np.unique(sessions.items, return_inverse=True)
@@ -73,23 +74,21 @@ def write_shard(
     return Shard(split, file, len(sessions), sessions.clicks, items, targets)
 
 
-def _write_records(path: Path, sessions: SessionColumns) -> None:
-    opened: Any = _gzip if record_compression(path.name) else open
+def _write_records(directory: str, name: str, sessions: SessionColumns) -> None:
+    compressed = bool(record_compression(name))
     try:
-        with atomic_write(path) as temporary, opened(temporary, "wb") as file:
+        with storage.create_file(storage.join(directory, name), directory, compressed) as file:
             for start in range(0, len(sessions), _ENCODED):
                 end = min(start + _ENCODED, len(sessions))
                 for record in _records(slice_sessions(sessions, start, end)):
                     write_record(file, record)
     except OSError as error:
-        raise unwritable(f"{path.parent.name}/{path.name} of the data set", error) from None
-
-
-@contextlib.contextmanager
-def _gzip(path: Path, mode: str) -> Iterator[BinaryIO]:
-    # Without name and time in the header, so that equal sessions give equal files.
-    with open(path, mode) as file, gzip.GzipFile("", mode, fileobj=file, mtime=0) as stream:
-        yield stream  # type: ignore[misc]
+        if error.errno is None:  # a remote file system's: the engine may try again
+            raise
+        raise UnwritableError(
+            f"{name} of the data set cannot be written ({error.strerror}): "
+            "free some space and run the same command again"
+        ) from None
 
 
 def _records(sessions: SessionColumns) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.pvalue import AsDict, AsList, AsSingleton
 
-from beam_preprocess.preparation import chosen_runner
+from beam_preprocess.runners import chosen_runner
 from beam_preprocess.settings import Work
 from benchmarks.preprocessing_baselines.result import PROTOCOL, Result
 from hln_tf.data.sessions import Sessions

@@ -79,10 +79,13 @@ class Manifest:
     settings: dict[str, Any]
     inputs: list[dict[str, Any]]
 
+    def content(self) -> dict[str, Any]:
+        """Return the content of the manifest's file."""
+        return {"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
+
     def write(self, directory: Path) -> None:
         """Write the manifest, which marks the directory as finished."""
-        content = {"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
-        files.write_json(directory / MANIFEST, content)
+        files.write_json(directory / MANIFEST, self.content())
 
     def fingerprint(self) -> str:
         """Compute a checksum of the data set's input, settings, items and counts.

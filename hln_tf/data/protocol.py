@@ -300,11 +300,19 @@ def index_items(
     settings: ProtocolSettings,
 ) -> tuple[SessionColumns, SessionColumns]:
     """Replace items by item indices, and drop from test the items that train never saw."""
-    test = map_items(test, indices, missing=0)
-    return (
-        map_items(train, indices, missing=0),
-        select_lengths(test, settings.min_session_length),
-    )
+    return index_train_items(train, indices), index_test_items(test, indices, settings)
+
+
+def index_train_items(train: SessionColumns, indices: np.ndarray) -> SessionColumns:
+    """Replace items by item indices."""
+    return map_items(train, indices, missing=0)
+
+
+def index_test_items(
+    test: SessionColumns, indices: np.ndarray, settings: ProtocolSettings
+) -> SessionColumns:
+    """Replace items by item indices; drop those that train never saw, then short sessions."""
+    return select_lengths(map_items(test, indices, missing=0), settings.min_session_length)
 
 
 def count_share(total: int, fraction: str) -> int:

@@ -18,13 +18,34 @@ def count_items(items: np.ndarray, ids: pa.StringArray) -> pa.Table:
     return pa.table({"item": ids.take(pa.array(occurs)), "count": counts[occurs]})
 
 
+def add_counts(counts: Sequence[pa.Table]) -> pa.Table:
+    """Add up partial counts from `count_items`, so that each item occurs once."""
+    if not counts:
+        return pa.table({"item": pa.array([], pa.string()), "count": pa.array([], pa.int64())})
+    total = pa.concat_tables(counts).group_by("item").aggregate([("count", "sum")])
+    return total.rename_columns(["item", "count"])
+
+
+def retain_frequent(counts: pa.Table, settings: ProtocolSettings) -> pa.Table:
+    """Retain the `top_items` most frequent items of at least `min_item_count` clicks.
+
+    Of equally frequent ones those with the smaller ids, in order of their bytes, come first.
+
+    Args:
+      counts: Counts from `add_counts`, of all items or of a part of them.
+      settings: The protocol.
+    """
+    counts = counts.filter(pc.greater_equal(counts["count"], settings.min_item_count))
+    if not settings.top_items or counts.num_rows <= settings.top_items:
+        return counts
+    order = [("count", "descending"), ("item", "ascending")]
+    return counts.sort_by(order).slice(0, settings.top_items)
+
+
 def frequent_items(
     counts: Sequence[pa.Table], settings: ProtocolSettings, known: Sequence[str] = ()
 ) -> pa.StringArray:
     """Select the item ids that the filters on item counts retain, and sort them.
-
-    These are the `top_items` most frequent ones of at least `min_item_count` clicks;
-    of equally frequent ones those with the smaller ids, in order of their bytes.
 
     Args:
       counts: Partial counts from `count_items`.
@@ -32,17 +53,11 @@ def frequent_items(
       known: Ids of items that are retained whatever their clicks; the filters choose
         among the others.
     """
-    if not counts:
-        return pa.array([], pa.string())
-    total = pa.concat_tables(counts).group_by("item").aggregate([("count", "sum")])
+    total = add_counts(counts)
     is_known = pc.is_in(total["item"], pa.array(known, pa.string()))
-    retained = total["item"].filter(is_known)
-    total = total.filter(pc.invert(is_known))
-    total = total.filter(pc.greater_equal(total["count_sum"], settings.min_item_count))
-    total = total.sort_by([("count_sum", "descending"), ("item", "ascending")])
-    ids = total["item"].slice(0, settings.top_items) if settings.top_items else total["item"]
-    ids = pa.chunked_array([*retained.chunks, *ids.chunks], pa.string())
-    return ids.take(pc.sort_indices(ids)).combine_chunks()
+    others = retain_frequent(total.filter(pc.invert(is_known)), settings)
+    ids = pa.concat_tables([total.filter(is_known), others])["item"].combine_chunks()
+    return ids.take(pc.sort_indices(ids))
 
 
 def select_items(
@@ -85,15 +100,21 @@ def first_appearances(train: SessionColumns) -> Appearances:
     return Appearances(items, dates[session], order[session], first - start)
 
 
-def assign_item_indices(parts: Sequence[Appearances], items: int) -> np.ndarray:
-    """Assign item indices from 1 in order of first appearance, int32 [items]; 0: never."""
+def earliest_appearances(parts: Sequence[Appearances]) -> Appearances:
+    """Find the first of the appearances of each item, in order of date, order and click."""
     item, date, order, click = (
-        np.concatenate([getattr(part, field.name) for part in parts])
+        np.concatenate([np.zeros(0, np.int64), *(getattr(part, field.name) for part in parts)])
         for field in dataclasses.fields(Appearances)
     )
-    ordered = item[np.lexsort((click, order, date))]
-    _, first = np.unique(ordered, return_index=True)
-    seen = ordered[np.sort(first)]
+    ordered = np.lexsort((click, order, date))
+    _, first = np.unique(item[ordered], return_index=True)
+    found = ordered[np.sort(first)]
+    return Appearances(item[found].astype(np.int32), date[found], order[found], click[found])
+
+
+def assign_item_indices(parts: Sequence[Appearances], items: int) -> np.ndarray:
+    """Assign item indices from 1 in order of first appearance, int32 [items]; 0: never."""
+    seen = earliest_appearances(parts).item
     indices = np.zeros(items, np.int32)
     indices[seen] = np.arange(1, len(seen) + 1)
     return indices

@@ -30,7 +30,7 @@ def clicks(file, block_bytes=1 << 20):
     """Read all clicks as lists, and the malformed rows of each block with its offset."""
     found, malformed = [], []
     for part in cut([file], block_bytes):
-        for offset, table, wrong in _parsed(part, block_bytes):
+        for offset, table, wrong, _ in _parsed(part, block_bytes):
             found += zip(*(table[name].to_pylist() for name in ("session", "item")), strict=True)
             if wrong.count:
                 malformed.append((offset, wrong))
@@ -115,8 +115,8 @@ def test_parquet_without_values(tmp_path):
     file = opened(tmp_path / "log", content, LogFormat(format="parquet", **LOG))
     found, [(_, malformed)] = clicks(file)
     assert found == [("a", "x")]
-    assert (malformed.count, malformed.line) == (2, 1)
-    assert "'i': 'y'" in malformed.text
+    assert (malformed.count, [row for row, _ in malformed.first]) == (2, [1, 2])
+    assert "'i': 'y'" in malformed.first[0][1]
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -137,14 +137,14 @@ def test_quoted_commas_and_line_breaks(tmp_path, compressed, size):
     found, malformed = clicks(file, size)
     assert found == [('s "1"', "x,1"), ("s2", "y"), ("s\n3", "z"), ("s5", "x")]
     assert sum(wrong.count for _, wrong in malformed) == 2
-    assert malformed[0][1].text == "wrong,row"
+    assert malformed[0][1].first[0][1] == "wrong,row"
     assert b"".join(r.encode() for r in rows[:1]) == b"note,i,t,s"
 
 
 def test_line_of_a_malformed_row(tmp_path):
     file = opened(tmp_path / "log", f's,t,i,n\na,{TIME},x,"1\n2\n3"\nb,{TIME}\n')
     _, [(offset, malformed)] = clicks(file)
-    assert (offset, malformed.line) == (8, 3)  # lines after the header, which ends at byte 8
+    assert (offset, malformed.first[0][0]) == (8, 3)  # lines after the header, which ends at byte 8
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -181,14 +181,14 @@ def test_json_values(tmp_path):
     log = LogFormat(format="jsonl", **LOG)
     found, [(_, malformed)] = clicks(opened(tmp_path / "log", "\n".join(lines), log))
     assert found == [("12345678901234567890", "1.5"), ("a\u2028b", "x")]
-    assert (malformed.count, malformed.line) == (9, 2)
+    assert (malformed.count, [line for line, _ in malformed.first]) == (9, [2, 3, 4, 5, 6])
 
 
 def test_mixed_time_formats_are_malformed(tmp_path):
     file = opened(tmp_path / "log", f"s,t,i\na,{TIME},x\na,1411552712,y\na,24/09/2014,z\n")
     found, [(_, malformed)] = clicks(file)
     assert found == [("a", "x")]
-    assert (malformed.count, malformed.text) == (2, "a,1411552712,y")
+    assert (malformed.count, malformed.first[0]) == (2, (1, "a,1411552712,y"))
 
 
 def config(**changes):

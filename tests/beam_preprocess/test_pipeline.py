@@ -256,7 +256,7 @@ def test_unseen_targets_and_malformed_rows_are_counted(tmp_path):
     assert stats["unseen_test_targets"] == 2
     assert stats["train_all"]["sessions"] == 1
     assert stats["malformed_rows"] == 1
-    assert stats["first_malformed_row"] == {"file": "a", "line": 8, "content": "what,is,this"}
+    assert stats["first_malformed_rows"] == [{"file": "a", "line": 8, "content": "what,is,this"}]
     assert len(stats["warnings"]) == 1
 
 

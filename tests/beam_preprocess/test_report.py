@@ -67,7 +67,7 @@ def test_no_data_set_is_one_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("starting", 0, 0.0, 1.0), "starting: 0 clicks (0% of the log), 1 s"),
+        (("start", 0, 0.0, 1.0), "running, 1 s"),
         (
             ("read", 3_000_000, 0.5, 6.0),
             "read: 3,000,000 clicks (50% of the log), 6 s, 500,000 clicks/s, about 18 s left",

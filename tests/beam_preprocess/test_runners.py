@@ -1,14 +1,13 @@
 """Equality of the data sets, byte by byte, that different runners write."""
 
+import concurrent.futures
 import hashlib
-import pickle
+import json
 
-import numpy as np
 import pytest
 
 from beam_preprocess import Settings, Work, prepare
 from beam_preprocess.generate import LogSettings, generate
-from beam_preprocess.spill import Spill, peek, take
 from hln_tf.common.errors import HlnError, UsageError
 
 CONFIG = Settings(train_fraction="1/2", validation_fraction="0.2")
@@ -40,8 +39,7 @@ def log(tmp_path_factory):
             ["--direct_running_mode", "multi_processing", "--direct_num_workers", "2"],
             id="processes",
         ),
-        # Named runners get the values themselves, without files between the steps.
-        pytest.param(["--runner", "FnApiRunner"], id="no files"),
+        pytest.param(["--direct_running_mode", "multi_threading"], id="threads by gRPC"),
         pytest.param(["--runner", "BundleBasedDirectRunner"], id="another runner"),
     ],
 )
@@ -58,31 +56,48 @@ def test_unknown_runner(log, tmp_path):
         prepare([log[0]], tmp_path / "data", CONFIG, WORK, ["--runner", "Nimbus"])
 
 
-def test_beam_flushes_from_one_thread_only():
-    """A second one would lose elements; this fails when Beam no longer reads the number we set."""
-    from apache_beam.runners.portability.fn_api_runner import worker_handlers
-    from apache_beam.runners.worker import data_plane
+def test_clicks_that_a_runner_loses_are_noticed(log, tmp_path, monkeypatch):
+    from beam_preprocess import filter_items
 
-    from beam_preprocess.preparation import chosen_runner
+    merge = filter_items.merge_partition
 
-    chosen_runner(Work())
-    assert worker_handlers.DATA_BUFFER_TIME_LIMIT_MS == 0
-    stream = data_plane.ClosableOutputStream.create(None, None, 0)
-    assert not isinstance(stream, data_plane.TimeBasedBufferingClosableOutputStream)
+    def lossy(pieces):
+        return merge(list(pieces)[1:])
 
-
-def test_large_values_are_stored_in_files_until_they_are_taken(tmp_path):
-    large, spill = np.arange(10_000), Spill(str(tmp_path))
-    spilled = spill.put(large)
-    assert len(list(tmp_path.iterdir())) == 1
-    assert len(pickle.dumps(spilled)) < 1000
-    assert np.array_equal(peek(spilled), large)
-    assert np.array_equal(take(spilled), large)
-    assert not list(tmp_path.iterdir())
-    assert spill.put("small") == peek("small") == take("small") == "small"
-    assert Spill().put(large) is large
+    monkeypatch.setattr(filter_items, "merge_partition", lossy)
+    with pytest.raises(HlnError, match=r"handed on [\d,]+ of 20,000 clicks to group: run the same"):
+        prepare([log[0]], tmp_path / "data", CONFIG, WORK)
+    assert not (tmp_path / "data").exists()
 
 
-def test_file_that_cannot_be_written_is_named(tmp_path):
-    with pytest.raises(HlnError, match=r"cannot be written \(No such file or directory\): free"):
-        Spill(str(tmp_path / "gone")).put(np.arange(10_000))
+def test_sessions_that_a_runner_repeats_are_noticed(log, tmp_path, monkeypatch):
+    from beam_preprocess import write_dataset
+
+    concatenate = write_dataset.concatenate
+    monkeypatch.setattr(write_dataset, "concatenate", lambda parts: concatenate([*parts, parts[0]]))
+    with pytest.raises(HlnError, match=r"handed on [\d,]+ of [\d,]+ train examples to write"):
+        prepare([log[0]], tmp_path / "data", Settings(), WORK)
+
+
+def test_counters_of_the_pipeline(log, tmp_path, caplog):
+    with caplog.at_level("INFO", "beam_preprocess"):
+        prepare([log[0]], tmp_path / "data", CONFIG, WORK)
+    records = [record for record in caplog.records if record.name == "beam_preprocess.runners"]
+    counters = dict(record.getMessage().split(": ") for record in records)
+    stats = json.loads((tmp_path / "data" / "stats.json").read_text())
+    assert counters.pop("rows") == "20,000"
+    assert counters.pop("malformed_rows") == "0"
+    del stats["clicks_left"]["read"]
+    assert counters == {
+        f"clicks_{name.replace(' ', '_')}": f"{clicks:,}"
+        for name, clicks in stats["clicks_left"].items()
+    }
+
+
+def test_several_runs_in_one_process_do_not_disturb_each_other(log, tmp_path):
+    path, expected = log
+    with concurrent.futures.ThreadPoolExecutor() as executor:
+        runs = [executor.submit(prepare, [path], tmp_path / str(n), CONFIG, WORK) for n in range(3)]
+        manifests = [run.result() for run in runs]
+    assert manifests[0] == manifests[1] == manifests[2]
+    assert [digests(tmp_path / str(n)) for n in range(3)] == [expected] * 3

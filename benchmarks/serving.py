@@ -322,8 +322,8 @@ def main(arguments: Sequence[str]) -> int:
     check_versions(model)
     cli.import_tensorflow()
     sessions = read_sessions(flags.data_dir)
-    versions = find_versions(Path(model.model_base_path))
-    call = direct_call(versions[max(versions)].path)
+    versions = find_versions(model.model_base_path)
+    call = direct_call(Path(versions[max(versions)].path))
     given = _given([*_names(BatchingSettings), *threads], flags)
     with running_server(model, given) as ports:
         check_responses(ports, model.name, call, sessions[: settings.batch_size])

@@ -174,6 +174,8 @@ NOT_FOUND = grpc.StatusCode.NOT_FOUND
         (odd(shape=[-1]), INVALID, "shape"),
         (odd(shape=None), INVALID, "shape"),
         (odd(shape=[2**40, 2**40]), INVALID, "elements"),
+        (odd(shape=[0, 2**62], tensor_content=b""), INVALID, "elements"),
+        (predict_pb2.PredictRequest(), INVALID, "Missing ModelSpec"),
         (odd(shape=[1] * 64), INVALID, "shape"),
         (odd(shape=[2**24], tensor_content=b""), INVALID, "to be left out"),
         (odd(dtype=1000), INVALID, "type 1000"),

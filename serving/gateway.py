@@ -88,7 +88,7 @@ class Gateway:
         try:
             body = await self._read(scope["path"], headers, receive)
             call.started = time.monotonic()
-            await self._app(scope, _replay(body), tracked)
+            await self._app(scope, _replay(body, receive), tracked)
         except ServingError as error:
             call.error = error
         except ClientDisconnect:
@@ -181,10 +181,15 @@ def error_body(error: ServingError) -> bytes:
     return json.dumps({"error": error.message}).encode()
 
 
-def _replay(body: bytes) -> Receive:
-    """Create a `receive` that yields a complete body, once."""
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Create a `receive` that yields a complete body once, then what the connection does."""
+    is_read = False
 
-    async def receive() -> Message:
+    async def replayed() -> Message:
+        nonlocal is_read
+        if is_read:
+            return await receive()
+        is_read = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return receive
+    return replayed

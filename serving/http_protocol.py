@@ -73,7 +73,7 @@ def bounded_protocol(limits: ConnectionLimits) -> type[asyncio.Protocol]:
             super().on_url(url)
 
         def on_header(self, name: bytes, value: bytes) -> None:
-            self._field_bytes += len(name) + len(value)
+            self._field_bytes += len(name) + len(value) + 4
             super().on_header(name, value)
 
         def on_headers_complete(self) -> None:

@@ -73,6 +73,8 @@ class RestTransport:
         url = f"{self._target.scheme}://{self._target.address}{self._target.path}{suffix}"
         try:
             response = self._pool.request(verb, url, body=body, headers=self._headers)
+        except urllib3.exceptions.NewConnectionError as error:
+            raise self._unreachable(error) from None
         except urllib3.exceptions.TimeoutError:
             raise ServerError(
                 f"{self._target} did not answer within {self._timeout:g} s", "DEADLINE_EXCEEDED"
@@ -90,11 +92,7 @@ class RestTransport:
                 "UNAVAILABLE",
             ) from None
         except urllib3.exceptions.HTTPError as error:
-            raise ServerError(
-                f"no server can be reached at {self._target.scheme}://{self._target.address} "
-                f"({_cause(error)}): check the address, or start one with python -m serving.serve",
-                "UNAVAILABLE",
-            ) from None
+            raise self._unreachable(error) from None
         try:
             content = json.loads(response.data)
         except ValueError:
@@ -107,6 +105,13 @@ class RestTransport:
             reason = content.get("error", content) if isinstance(content, dict) else content
             raise ServerError(self._target.refusal(str(reason)), _code(response.status))
         return content
+
+    def _unreachable(self, error: urllib3.exceptions.HTTPError) -> ServerError:
+        return ServerError(
+            f"no server can be reached at {self._target.scheme}://{self._target.address} "
+            f"({_cause(error)}): check the address, or start one with python -m serving.serve",
+            "UNAVAILABLE",
+        )
 
 
 def _types(tensors: dict[str, Any]) -> dict[str, str]:

@@ -67,17 +67,20 @@ def main(arguments: Sequence[str]) -> None:
             stack.enter_context(Address(flag, settings.host, port)) if port else None
             for flag, port in (("rest_api_port", settings.rest_api_port), ("port", settings.port))
         ]
+        # Else gRPC writes lines of its own form into the log.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         cli.import_tensorflow()
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
-        from serving.log import JsonHandler, Log
         from serving.models import read_configs
-        from serving.server import Server
 
         configs = [model]
         if repository.model_config_file:
             configs = read_configs(Path(repository.model_config_file))
         for config in configs:
             check_versions(config)
+        from serving.log import JsonHandler, Log
+        from serving.server import Server
+
         log = Log(settings.log)
         logging.basicConfig(handlers=[JsonHandler(log)], level=logging.WARNING, force=True)
         if not (is_loopback(settings.host) or security.token_file or security.tls_client_ca_file):

@@ -272,7 +272,7 @@ function describe({ name, version, card, models }) {
   const test = card.metrics?.test;
   const facts = [
     card.model && `model ${card.model}`,
-    card.data && `data set ${card.data.dataset}`,
+    card.data?.dataset && `data set ${card.data.dataset}`,
     card.counts && `${card.counts.items.toLocaleString("en")} items`,
     test && `test Recall@20 ${percent(test["recall@20"])}, MRR@20 ${percent(test["mrr@20"])}`,
   ];

@@ -49,7 +49,7 @@ class SoakSettings:
 
 @dataclasses.dataclass
 class Counts:
-    """What happened so far; threads add to it.
+    """Events of a soak so far; threads add to them.
 
     Attributes:
       requests: Responses that clients got.

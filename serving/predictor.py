@@ -45,7 +45,7 @@ class Predictor:
 
     @property
     def is_ready(self) -> bool:
-        """Whether requests are welcome; every model has a version that serves from the start."""
+        """True until the end begins; every model has a version that serves from the start."""
         return not self.is_draining
 
     async def run(

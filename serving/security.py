@@ -1,4 +1,4 @@
-"""Who may ask: the token of requests, the host names of the page, and the certificates of TLS."""
+"""Access to the server: the token of requests, names of hosts, and the certificates of TLS."""
 
 import base64
 import binascii
@@ -51,7 +51,7 @@ class SecuritySettings:
 
     @property
     def has_tls(self) -> bool:
-        """Whether both ports speak TLS."""
+        """True if both ports speak TLS."""
         return bool(self.tls_certificate_file)
 
 

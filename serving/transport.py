@@ -73,7 +73,7 @@ class Target:
 
     @property
     def has_tls(self) -> bool:
-        """Whether the server is addressed over TLS."""
+        """True if the server is addressed over TLS."""
         return self.scheme in ("https", "grpcs")
 
     @property

@@ -9,6 +9,7 @@ import dataclasses
 import http.client
 import shutil
 import signal
+import socket
 import ssl
 import time
 from pathlib import Path
@@ -412,3 +413,56 @@ def test_a_symbolic_link_serves_under_its_own_name(tmp_path):
     (tmp_path / "current").symlink_to("hln-2026-01")
     assert ModelSettings(str(tmp_path / "current")).name == "current"
     assert ModelSettings("gs://bucket/models/hln/").name == "hln"
+
+
+@pytest.mark.slow
+def test_clients_need_a_certificate_of_the_authority(versions, tmp_path):
+    """With --tls_client_ca_file, both ports refuse clients without a certificate."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    for name in ("127.0.0.1", "client"):
+        issued = authority.issue_cert(name)
+        issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / f"{name}.pem")
+        issued.private_key_pem.write_to_path(tmp_path / f"{name}.key")
+    server = serve_flags(
+        tmp_path / "log",
+        *("--model_base_path", versions, "--model_name", "m"),
+        *("--tls_certificate_file", tmp_path / "127.0.0.1.pem"),
+        *("--tls_key_file", tmp_path / "127.0.0.1.key"),
+        *("--tls_client_ca_file", tmp_path / "ca.pem"),
+    )
+    context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+
+    def status():
+        connection = http.client.HTTPSConnection("127.0.0.1", server.rest, context=context)
+        with contextlib.closing(connection):
+            connection.request("GET", "/v1/models/m")
+            return connection.getresponse().status
+
+    wait_for(lambda: server.process.poll() is None and listens(server.rest), "server")
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        status()
+    ca, key, chain = (
+        (tmp_path / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem")
+    )
+    for credentials, works in (
+        (grpc.ssl_channel_credentials(ca), False),
+        (grpc.ssl_channel_credentials(ca, key, chain), True),
+    ):
+        with grpc.secure_channel(f"127.0.0.1:{server.grpc}", credentials) as channel:
+            check = health_pb2_grpc.HealthStub(channel).Check
+            if works:
+                answer = check(health_pb2.HealthCheckRequest(), timeout=60)
+                assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            else:
+                with pytest.raises(grpc.RpcError):
+                    check(health_pb2.HealthCheckRequest(), timeout=60)
+    context.load_cert_chain(tmp_path / "client.pem")
+    assert status() == 200
+    assert server.stop() == 0
+
+
+def listens(port):
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5):
+        return True
+    return False

@@ -4,6 +4,7 @@ import json
 import urllib.error
 import urllib.request
 
+import numpy as np
 import pytest
 from browsers import SCREENSHOTS, chromium
 from commands import ROOT
@@ -13,6 +14,8 @@ from small_hln import make_model
 
 from hln_tf.models.markov import Markov
 from hln_tf.recommender import Recommender
+from serving.page import Extras
+from serving.servable import Servable
 
 ITEMS = 60
 IDS = [f"2145{1000 + 37 * item}" for item in range(ITEMS)]
@@ -85,6 +88,23 @@ def test_items_are_found_by_any_part_of_their_ids_popular_ones_first(groups):
     assert answer == [True, False, False, *[True] * ITEMS] * 200
     with pytest.raises(urllib.error.HTTPError, match="400"):
         fetch(groups + "page/known", b"{")
+
+
+def test_any_id_that_preprocessing_takes_survives_every_file_of_an_export(tmp_path):
+    item_ids = ["a\r", "\rb\u2028\x85", "c d"]
+    model = Markov(3)
+    model.fit_counts(to_sessions([[1, 2, 3], [1, 2], [1]]))
+    Recommender(model, item_ids, MAX_LENGTH, "\t").export(tmp_path / "m", RUN)
+    assert Extras.read(f"{tmp_path}/m/1").items == item_ids
+    signature = Servable(f"{tmp_path}/m/1", "m", 1).signature("sessions_k")
+    inputs = {
+        "sessions": np.array(["\t".join(item_ids).encode()], object),
+        "k": np.int32([3]),
+        "exclude_seen": np.array([False]),
+    }
+    outputs = signature.run(inputs)
+    assert not outputs["is_fallback"][0]
+    assert sorted(item.decode() for item in outputs["item_ids"][0]) == sorted(item_ids)
 
 
 def test_the_page_gets_a_description_of_the_model(groups, counts):

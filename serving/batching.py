@@ -34,8 +34,9 @@ _FULL = "The batch scheduling queue to which this task was submitted is full"
 WAIT_FRACTION = 0.5
 # and at most for so many seconds, however long it took.
 MAX_WAIT_SECONDS = 0.005
-# Without a batch taken for so long, the threads are busy with slow ones.
-SLOW_SECONDS = 0.1
+# Without a batch taken for so long, the threads are busy with slow ones. Much more than a batch
+# of a quick model takes on a busy machine: further threads would make its batches thinner.
+SLOW_SECONDS = 0.5
 _LATE = "The deadline passed before the response was ready"
 
 

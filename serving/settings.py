@@ -146,7 +146,7 @@ class BatchingSettings:
     )
     num_batch_threads: int = setting(1, "batches that run at the same time", minimum=1)
     max_batch_threads: int = setting(
-        8, "the same while batches are slow: none has begun for 0.1 s although some wait", minimum=1
+        8, "the same while batches are slow: none has begun for 0.5 s although some wait", minimum=1
     )
 
     def __post_init__(self) -> None:

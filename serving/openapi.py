@@ -105,6 +105,15 @@ def _fixed_paths() -> Iterator[tuple[str, Schema]]:
         path = _get(f"Return whether the server is {part}.", _json(state), open_to_all=True)
         path["get"]["responses"]["503"] = {"description": "It is not.", "content": _json(state)}
         yield f"/v2/health/{part}", path
+    model = _query("model", "Name of the model; the first one without it.")
+    yield "/page/model", _get("Return name, version and model card.", _json(_OBJECT), [model])
+    found = _query("q", "Text that the ids of the items contain.")
+    items = {"type": "array", "items": {"type": "string"}}
+    yield "/page/items", _get("Return known items.", _json(items), [found, model])
+    flags = {"type": "array", "items": {"type": "boolean"}}
+    known = _post([items], flags, [model])
+    known["post"]["summary"] = "Return for each item whether the model knows it."
+    yield "/page/known", known
     yield "/v2", _get("Return the server's name, version and extensions.", _json(_OBJECT))
 
 
@@ -223,6 +232,11 @@ def _is_scalar(info: Any) -> bool:
 
 def _json(schema: Schema) -> Schema:
     return {"application/json": {"schema": schema}}
+
+
+def _query(name: str, description: str) -> Schema:
+    schema = {"type": "string"}
+    return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
 def _responses(content: Schema) -> Schema:

@@ -72,7 +72,8 @@ def create_app(
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # The APIs get thousands of requests a second and need no router.
-        api = apis.get(scope["path"].split("/", 2)[1].lower())
+        first = scope["path"].removeprefix("/").partition("/")[0]
+        api = apis.get(first.lower())
         await (api or other)(scope, receive, send)
 
     return app

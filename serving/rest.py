@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -46,12 +46,12 @@ def create_app(
         return Response(predictor.metrics.page(), media_type=metrics.CONTENT_TYPE)
 
     async def alive(request: Request) -> Response:
-        return Response("ok\n")
+        return PlainTextResponse("ok\n")
 
     async def ready(request: Request) -> Response:
         if predictor.is_ready:
-            return Response("ok\n")
-        return Response("draining\n", 503)
+            return PlainTextResponse("ok\n")
+        return PlainTextResponse("draining\n", 503)
 
     async def no_match(request: Request, error: Exception) -> Response:
         return await refuse(request, malformed(request.scope))

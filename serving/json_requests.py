@@ -12,8 +12,8 @@ from serving.errors import ServingError, invalid
 from serving.json_values import decode_tensor, echo, is_base64
 from serving.tensors import InputSpec, Layout, Tensors
 
-# So that no body occupies the interpreter for long: parsing so many values takes about 50 ms.
-MAX_VALUES = 2**17
+# So that no body occupies the interpreter for long: parsing so many values takes up to 60 ms.
+MAX_VALUES = 2**16
 
 _BOM = b"\xef\xbb\xbf"
 # Python would take an integer of any length; RapidJSON's largest number is that of a double.

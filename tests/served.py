@@ -86,9 +86,10 @@ class Served:
         return int(count)
 
     def events(self):
-        lines = self.log.read_text("utf-8").splitlines()
+        # A line ends with a line feed only: its texts may have other characters that end lines.
+        lines = self.log.read_bytes().split(b"\n")[:-1]
         # TensorFlow's native code writes lines of its own where it finds no GPU.
-        return [json.loads(line) for line in lines if not line.startswith("E0000 ")]
+        return [json.loads(line) for line in lines if not line.startswith(b"E0000 ")]
 
     def is_ready(self):
         assert self.process.poll() is None, self.log.read_text("utf-8")

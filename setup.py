@@ -15,8 +15,11 @@ VERSION = re.search(
 EXTRAS = {
     "serving": [
         "grpcio>=1.66",
+        "grpcio-health-checking>=1.66",
+        "grpcio-reflection>=1.66",
         "httptools>=0.6",
         "orjson>=3.10",
+        "python-rapidjson>=1.20",
         "starlette>=0.40",
         "tensorflow-serving-api>=2.21,<2.22",
         "urllib3>=2.0",
@@ -38,7 +41,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["hln_tf*", "beam_preprocess*", "tuning*", "serving*"]),
-    package_data={"": ["*.pyi"], "hln_tf": ["py.typed"], "serving": ["page/*"]},
+    package_data={"": ["*.pyi"], "hln_tf": ["py.typed"], "serving": ["page/*", "*.proto"]},
     # Upper bounds are those of packages whose private parts are used: see docs/dependencies.md.
     install_requires=[
         "apache-beam>=2.77,<2.78",
@@ -62,14 +65,19 @@ setup(
         "dev": [
             *EXTRAS["plots"],
             *EXTRAS["serving"],
+            "geventhttpclient>=2.0",
             "hypothesis>=6.100",
             "jax>=0.10",
             "mypy>=1.15",
+            "openapi-spec-validator>=0.9",
             "pandas>=2.2",
             "playwright>=1.50",
             "pytest>=8",
             "pytest-xdist>=3.6",
             "ruff>=0.9",
+            "schemathesis>=4.0",
+            "tritonclient>=2.50",
+            "trustme>=1.2",
             "types-tqdm",
         ],
     },

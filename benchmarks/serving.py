@@ -101,7 +101,7 @@ def read_sessions(data_dir: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def running_server(model: ModelSettings, flags: Sequence[str]) -> Iterator[tuple[int, int]]:
+def running_server(model: ModelSettings, flags: Sequence[str]) -> Iterator[tuple[int, int, int]]:
     """Start a server process and stop it at the end.
 
     Args:
@@ -109,7 +109,7 @@ def running_server(model: ModelSettings, flags: Sequence[str]) -> Iterator[tuple
       flags: Flags of `serving.serve`.
 
     Yields:
-      The REST port and the gRPC port.
+      The REST port, the gRPC port and the id of the process.
 
     Raises:
       HlnError: The server does not start.
@@ -125,7 +125,7 @@ def running_server(model: ModelSettings, flags: Sequence[str]) -> Iterator[tuple
             if process.poll() is not None or time.monotonic() > deadline:
                 raise HlnError("the server did not start; its message is above")
             time.sleep(0.2)
-        yield rest, grpc
+        yield rest, grpc, process.pid
     finally:
         process.terminate()
         process.wait()
@@ -322,12 +322,12 @@ def main(arguments: Sequence[str]) -> int:
     check_versions(model)
     cli.import_tensorflow()
     sessions = read_sessions(flags.data_dir)
-    versions = find_versions(Path(model.model_base_path))
-    call = direct_call(versions[max(versions)].path)
+    versions = find_versions(model.model_base_path)
+    call = direct_call(Path(versions[max(versions)].path))
     given = _given([*_names(BatchingSettings), *threads], flags)
     with running_server(model, given) as ports:
-        check_responses(ports, model.name, call, sessions[: settings.batch_size])
-        measurements = measure(settings, model.name, ports, call, sessions)
+        check_responses(ports[:2], model.name, call, sessions[: settings.batch_size])
+        measurements = measure(settings, model.name, ports[:2], call, sessions)
     print(format_table(settings, measurements))
     return int(any(own.errors for rounds in measurements.values() for own in rounds))
 

@@ -6,6 +6,12 @@ Hence a thread that has answered several requests waits until as many are in
 the queue, for a fraction of the time that the batch took and at most a few
 milliseconds: one full batch costs less than two halves. A single client never
 waits.
+
+A batch may also be slow. While no thread has taken a batch for a moment although
+some wait, further threads start, up to a limit, so that a quick request does not
+wait for slow ones. TensorFlow stops a batch when the last deadline of its requests
+has passed, except for the operation that runs at that time: no one can stop a
+kernel.
 """
 
 import asyncio
@@ -28,6 +34,9 @@ _FULL = "The batch scheduling queue to which this task was submitted is full"
 WAIT_FRACTION = 0.5
 # and at most for so many seconds, however long it took.
 MAX_WAIT_SECONDS = 0.005
+# Without a batch taken for so long, the threads are busy with slow ones. Much more than a batch
+# of a quick model takes on a busy machine: further threads would make its batches thinner.
+SLOW_SECONDS = 0.5
 _LATE = "The deadline passed before the response was ready"
 
 
@@ -88,12 +97,12 @@ class Batcher:
         self._expected_rows = 0
         self._expected_until = 0.0
         self._loop = asyncio.get_running_loop()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"batch-{number}", daemon=True)
-            for number in range(settings.num_batch_threads)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._idle = 0
+        self._taken = 0.0  # when a thread took the last batch
+        self._check: asyncio.TimerHandle | None = None
+        self._threads: set[threading.Thread] = set()
+        for _ in range(settings.num_batch_threads):
+            self._start_thread()
 
     async def run(
         self, servable: Servable, signature: Signature, inputs: Tensors, timeout: float | None
@@ -142,9 +151,27 @@ class Batcher:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        for thread in self._threads:
+        threads = list(self._threads)
+        for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        return not any(thread.is_alive() for thread in threads)
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._work, name="batch", daemon=True)
+        self._threads.add(thread)
+        thread.start()
+
+    def _check_slow(self) -> None:
+        """Start a further thread if all are busy with slow batches, and look again later."""
+        self._check = None
+        with self._changed:
+            if not self._waiting or self._closed:
+                return
+            most = max(self._settings.num_batch_threads, self._settings.max_batch_threads)
+            is_slow = time.monotonic() - self._taken >= SLOW_SECONDS
+            if is_slow and not self._idle and len(self._threads) < most:
+                self._start_thread()
+        self._check = self._loop.call_later(SLOW_SECONDS, self._check_slow)
 
     def _enqueue(self, task: _Task) -> None:
         limit = self._settings.max_batch_size
@@ -171,6 +198,8 @@ class Batcher:
             if key is not None:
                 self._open[key] = batch
             self._changed.notify()
+            if not self._idle and self._check is None:
+                self._check = self._loop.call_later(SLOW_SECONDS, self._check_slow)
 
     def _key(self, task: _Task) -> object:
         """Return the key that requests must share to merge; None for one that runs alone."""
@@ -190,10 +219,15 @@ class Batcher:
                         self._waiting.remove(batch)
                         for key in [k for k, value in self._open.items() if value is batch]:
                             del self._open[key]
+                        self._taken = now
                         return batch
-                if self._closed:
+                is_further = len(self._threads) > self._settings.num_batch_threads
+                if self._closed or (is_further and not due):
+                    self._threads.discard(threading.current_thread())
                     return None
+                self._idle += 1
                 self._changed.wait(min(due) - now if due else None)
+                self._idle -= 1
 
     def _due(self, batch: _Batch) -> float:
         """Return the time from which a batch may run."""
@@ -226,7 +260,7 @@ class Batcher:
         live = [task for task in batch.tasks if not task.future.done() and task.deadline > started]
         if not live:
             return
-        outcomes = _run_together(live)
+        outcomes = _run_together(live, max(task.deadline for task in live))
         ran = time.monotonic() - started
         # Before the responses are sent, so that no request of the queue is a reaction to them.
         self._expect(batch.signature, sum(task.rows or 1 for task in live), ran)
@@ -251,27 +285,30 @@ def _expire(task: _Task) -> None:
         task.future.set_exception(ServingError(Code.DEADLINE_EXCEEDED, _LATE))
 
 
-def _run_together(tasks: Sequence[_Task]) -> list[_Outcome]:
+def _run_together(tasks: Sequence[_Task], deadline: float) -> list[_Outcome]:
     """Run tasks as one; if that fails, in halves, so that only the invalid one fails."""
     signature = tasks[0].signature
     if len(tasks) == 1:
-        return [(tasks[0], _run(signature, tasks[0].inputs))]
+        return [(tasks[0], _run(signature, tasks[0].inputs, deadline))]
     merged = {
         name: np.concatenate([task.inputs[name] for task in tasks]) for name in signature.inputs
     }
-    outputs = _run(signature, merged)
+    outputs = _run(signature, merged, deadline)
     if not isinstance(outputs, ServingError):
         sizes = [task.rows or 0 for task in tasks]
         if all(array.ndim and len(array) == sum(sizes) for array in outputs.values()):
             return list(zip(tasks, _split(outputs, sizes), strict=True))
         signature.batches = False
+    elif outputs.code is Code.DEADLINE_EXCEEDED:
+        return [(task, outputs) for task in tasks]
     half = len(tasks) // 2
-    return _run_together(tasks[:half]) + _run_together(tasks[half:])
+    return _run_together(tasks[:half], deadline) + _run_together(tasks[half:], deadline)
 
 
-def _run(signature: Signature, inputs: Tensors) -> Tensors | ServingError:
+def _run(signature: Signature, inputs: Tensors, deadline: float) -> Tensors | ServingError:
+    seconds = None if deadline == float("inf") else deadline - time.monotonic()
     try:
-        return signature.run(inputs)
+        return signature.run(inputs, seconds)
     except ServingError as error:
         return error
     except Exception as error:

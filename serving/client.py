@@ -9,10 +9,12 @@ from hln_tf import Explanation, Recommendations
 from hln_tf.analysis import used_positions
 from hln_tf.common import cli
 from hln_tf.common.errors import UsageError
+from hln_tf.common.text import is_utf_8
 from hln_tf.retrieval import as_sessions, scored_items
+from serving.security import read_certificates, read_token
 from serving.settings import GRPC_CLIENT_PACKAGES, REST_CLIENT_PACKAGES
 from serving.tensors import NUMPY_TYPES, Tensors
-from serving.transport import ServerError, SignatureTypes, Target, Transport
+from serving.transport import Access, ServerError, SignatureTypes, Target, Transport
 
 
 class Client:
@@ -23,23 +25,36 @@ class Client:
 
     Args:
       url: `http://HOST:PORT/v1/models/NAME` or `grpc://HOST:PORT/NAME`, followed
-        by `/versions/N` or `/labels/LABEL` for a certain version.
+        by `/versions/N` or `/labels/LABEL` for a certain version; `https` or
+        `grpcs` for TLS.
       timeout: Seconds for a request.
       separator: The model's separator, by which a request joins a session's item
         ids: the `separator` of its data set.
+      token_file: File of the bearer token that the server wants, if any.
+      ca_file: Certificates in PEM of the authorities that vouch for a server with
+        TLS; those of the system without one.
 
     Raises:
       UsageError: The URL has neither of the two forms, or the separator is empty.
-      HlnError: A package of the extra `serving` is not installed.
+      HlnError: A package of the extra `serving` is not installed, or a file cannot
+        be used.
     """
 
-    def __init__(self, url: str, timeout: float = 10.0, separator: str = " ") -> None:
+    def __init__(
+        self,
+        url: str,
+        timeout: float = 10.0,
+        separator: str = " ",
+        token_file: str = "",
+        ca_file: str = "",
+    ) -> None:
         if not separator:
             raise UsageError("`separator` is '', expected the model's separator, such as ' '")
         self.separator = separator
         self._target = Target.parse(url)
         self._signatures: dict[str, SignatureTypes] | None = None
-        self._transport = _connect(self._target, timeout)
+        access = Access(read_token("token_file", token_file).decode(), read_certificates(ca_file))
+        self._transport = _connect(self._target, timeout, access)
 
     def __enter__(self) -> "Client":
         return self
@@ -66,7 +81,7 @@ class Client:
           The recommendations of each session.
 
         Raises:
-          UsageError: `sessions` cannot be used.
+          UsageError: `sessions` cannot be used, or the model does not allow `k`.
           ServerError: The server cannot be reached or refuses the request; the
             model has no signature `sessions_k`.
         """
@@ -74,10 +89,16 @@ class Client:
         if not texts:
             return []
         rows = len(texts)
-        outputs = self.predict(
-            "sessions_k",
-            {"sessions": texts, "k": [k] * rows, "exclude_seen": [exclude_seen] * rows},
-        )
+        inputs = {"sessions": texts, "k": [k] * rows, "exclude_seen": [exclude_seen] * rows}
+        try:
+            outputs = self.predict("sessions_k", inputs)
+        except ServerError as error:
+            if "k is out of bounds" not in str(error):
+                raise
+            raise UsageError(
+                f"`k` is {k}, which the model at {self._target} does not allow: expected at least "
+                "1 and at most the k_max of its export (python -m serving.export --k_max)"
+            ) from None
         pairs = zip(outputs["item_ids"], outputs["scores"], strict=True)
         items = [scored_items(ids.tolist(), scores.tolist()) for ids, scores in pairs]
         flags = outputs["is_fallback"].tolist()
@@ -120,7 +141,11 @@ class Client:
           ServerError: The server cannot be reached or refuses the request; the
             model has no signature `embed`.
         """
-        return self.predict("embed", {"sessions": self._texts(sessions)})["query"]
+        texts = self._texts(sessions)
+        if not texts:
+            # No request can say how many dimensions a model has; one row of none can.
+            return self.predict("embed", {"sessions": [""]})["query"][:0]
+        return self.predict("embed", {"sessions": texts})["query"]
 
     def predict(self, signature: str, inputs: Mapping[str, Any]) -> Tensors:
         """Run any signature.
@@ -175,6 +200,8 @@ class Client:
         """Sessions as strings, their item ids joined by the separator."""
         rows = as_sessions(sessions, self.separator)
         for item in (item for row in rows for item in row):
+            if not is_utf_8(item):
+                raise UsageError(f"the item id {item!r} is no text, expected UTF-8")
             if self.separator in item:
                 raise UsageError(
                     f"the item id {item!r} contains the separator {self.separator!r}, which "
@@ -183,25 +210,27 @@ class Client:
         return [self.separator.join(row) for row in rows]
 
 
-def _connect(target: Target, timeout: float) -> Transport:
+def _connect(target: Target, timeout: float, access: Access) -> Transport:
     """Create the transport of a URL's scheme; REST needs no TensorFlow."""
-    if target.scheme == "grpc":
+    if target.scheme in ("grpc", "grpcs"):
         cli.require_extra("serving", GRPC_CLIENT_PACKAGES)
         cli.import_tensorflow()
         from serving.grpc_transport import GrpcTransport
 
-        return GrpcTransport(target, timeout)
+        return GrpcTransport(target, timeout, access)
     cli.require_extra("serving", REST_CLIENT_PACKAGES)
     from serving.rest_transport import RestTransport
 
-    return RestTransport(target, timeout)
+    return RestTransport(target, timeout, access)
 
 
 def _array(name: str, value: Any, kind: str) -> np.ndarray:
     try:
         array = np.array(value, NUMPY_TYPES[kind])
         is_exact = array.dtype.kind not in "iu" or bool(np.all(array == np.array(value)))
-        is_text = array.dtype != object or all(isinstance(each, str) for each in array.flat)
+        is_text = array.dtype != object or all(
+            isinstance(each, str) and is_utf_8(each) for each in array.flat
+        )
         if not (is_exact and is_text):
             raise ValueError
         return array

@@ -1,7 +1,8 @@
-"""The directory of a model: `NUMBER/saved_model.pb` for each version."""
+"""The directory of a model: `NUMBER/saved_model.pb` for each version, on any file system of TF."""
 
 import dataclasses
-from pathlib import Path
+import os
+from typing import Any
 
 from hln_tf.common.errors import HlnError
 from hln_tf.common.text import is_version
@@ -14,15 +15,15 @@ class VersionDirectory:
 
     Attributes:
       path: Path of the directory.
-      modified: Modification times, which change when files are replaced, so
-        that a version whose load failed is loaded again.
+      fingerprint: Times and sizes of the files, which change when they are
+        replaced, so that a version whose load failed is loaded again at once.
     """
 
-    path: Path
-    modified: tuple[int, ...]
+    path: str
+    fingerprint: tuple[Any, ...]
 
 
-def find_versions(base: Path) -> dict[int, VersionDirectory]:
+def find_versions(base: str) -> dict[int, VersionDirectory]:
     """Find the versions in a directory by number; other names are ignored.
 
     Of several names for a number the shortest counts: `1`, and not `01`.
@@ -30,18 +31,26 @@ def find_versions(base: Path) -> dict[int, VersionDirectory]:
     Raises:
       OSError: The directory cannot be read.
     """
+    files = _RemoteFiles() if is_remote(base) else _LocalFiles()
     found = {}
-    for entry in sorted(base.iterdir(), key=lambda entry: len(entry.name), reverse=True):
-        if is_version(entry.name) and entry.is_dir():
-            paths = [
-                entry,
-                *sorted(entry.glob("saved_model.pb*")),
-                *sorted(entry.glob("variables/*")),
-                *sorted(entry.glob("assets.extra/*")),
-            ]
-            modified = tuple(map(_modification_time, paths))
-            found[int(entry.name)] = VersionDirectory(entry, modified)
+    for name in sorted(files.names(base), key=len, reverse=True):
+        path = f"{base.rstrip('/')}/{name}"
+        if is_version(name) and files.is_directory(path):
+            paths = [path]
+            for folder, prefix in (
+                (path, "saved_model.pb"),
+                (f"{path}/variables", ""),
+                (f"{path}/assets.extra", ""),
+            ):
+                inside = files.names(folder) if files.is_directory(folder) else []
+                paths += [f"{folder}/{each}" for each in sorted(inside) if each.startswith(prefix)]
+            found[int(name)] = VersionDirectory(path, tuple(map(files.fingerprint, paths)))
     return found
+
+
+def is_remote(base: str) -> bool:
+    """Return whether a path names a file system, such as `gs://`, rather than a local file."""
+    return "://" in base
 
 
 def check_versions(settings: ModelSettings) -> None:
@@ -50,10 +59,15 @@ def check_versions(settings: ModelSettings) -> None:
     Raises:
       HlnError: There is no version, or one named by number or label is missing.
     """
-    base = Path(settings.model_base_path)
-    if not base.is_dir():
-        raise HlnError(f"--model_base_path {base} is not a directory: {_EXPECTED}")
-    found = find_versions(base)
+    base = settings.model_base_path
+    try:
+        found = find_versions(base)
+    except (FileNotFoundError, NotADirectoryError):
+        raise HlnError(f"--model_base_path {base} is not a directory: {_EXPECTED}") from None
+    except OSError as error:
+        raise HlnError(
+            f"--model_base_path {base} cannot be read ({error.strerror or error}): {_EXPECTED}"
+        ) from None
     if not found:
         raise HlnError(f"--model_base_path {base} holds no version of a model: {_EXPECTED}")
     named = set(settings.labels().values()) | (settings.versions() or set())
@@ -69,8 +83,50 @@ _EXPECTED = (
 )
 
 
-def _modification_time(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
+class _LocalFiles:
+    """Files of the operating system, without TensorFlow."""
+
+    def names(self, path: str) -> list[str]:
+        return os.listdir(path)
+
+    def is_directory(self, path: str) -> bool:
+        return os.path.isdir(path)
+
+    def fingerprint(self, path: str) -> tuple[int, ...]:
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            return ()
+        # A change of permissions changes the last of the times only.
+        return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+class _RemoteFiles:
+    """Files of the file systems that TensorFlow knows by the scheme of their paths."""
+
+    def __init__(self) -> None:
+        import tensorflow as tf
+
+        self._tf = tf
+
+    def names(self, path: str) -> list[str]:
+        try:
+            # Object stores list directories with a slash.
+            return [name.rstrip("/") for name in self._tf.io.gfile.listdir(path)]
+        except self._tf.errors.NotFoundError as error:
+            raise FileNotFoundError(error.message) from None
+        except self._tf.errors.OpError as error:
+            raise OSError(error.message) from None
+
+    def is_directory(self, path: str) -> bool:
+        try:
+            return bool(self._tf.io.gfile.isdir(path))
+        except self._tf.errors.OpError as error:
+            raise OSError(error.message) from None
+
+    def fingerprint(self, path: str) -> tuple[int, ...]:
+        try:
+            status = self._tf.io.gfile.stat(path)
+        except self._tf.errors.OpError:
+            return ()
+        return status.length, status.mtime_nsec

@@ -14,7 +14,7 @@ import numpy as np
 from tensorflow.core.example import example_pb2, feature_pb2
 
 from serving.errors import Code, ServingError, invalid
-from serving.json_values import decode_tensor, echo, is_base64
+from serving.json_values import decode_tensor, echo, is_base64, json_type
 from serving.servable import DEFAULT_SIGNATURE, Servable, Signature
 from serving.tensors import InputSpec, Tensors
 
@@ -24,7 +24,6 @@ _STRING = InputSpec(np.dtype(object), "string")
 _FLOAT = InputSpec(np.dtype(np.float32), "float")
 _INT64 = np.iinfo(np.int64)
 _KINDS = {bool: "int64", int: "int64", float: "float", str: "bytes"}
-_JSON_TYPES = {type(None): "Null", list: "Array", dict: "Object", str: "String", bool: "Bool"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,11 +202,9 @@ def _inputs(serialised: list[bytes]) -> Tensors:
 
 def _example(content: Any) -> bytes:
     if not isinstance(content, dict):
-        kind = _JSON_TYPES.get(type(content), "Number")
-        raise invalid(f"Example must be JSON object but got JSON {kind}")
+        raise invalid(f"Example must be JSON object but got JSON {json_type(content)}")
     example = example_pb2.Example()
     for name, value in content.items():
-        decode_tensor(name, _STRING)  # refuses half of a surrogate pair
         values = value if type(value) is list else [value]
         example.features.feature[name].CopyFrom(_feature(name, values))
     serialised: bytes = example.SerializeToString()
@@ -232,8 +229,8 @@ def _feature(name: str, values: list[Any]) -> feature_pb2.Feature:
 
 def _kind(name: str, value: Any) -> str:
     kind = "bytes" if type(value) is dict and is_base64(value) else _KINDS.get(type(value))
+    if type(value) is int and not _INT64.min <= value < 2**64:
+        return "float"
     if kind is None:
-        raise invalid(
-            f"Feature: {name} has element with unexpected JSON type: {_JSON_TYPES[type(value)]}"
-        )
+        raise invalid(f"Feature: {name} has element with unexpected JSON type: {json_type(value)}")
     return kind

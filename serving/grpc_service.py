@@ -1,51 +1,47 @@
 """TensorFlow Serving's PredictionService and ModelService over gRPC."""
 
-import asyncio
-import dataclasses
-import logging
-import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
 from tensorflow_serving.apis import (
     classification_pb2,
     model_management_pb2,
-    model_service_pb2_grpc,
+    model_service_pb2,
     predict_pb2,
-    prediction_service_pb2_grpc,
+    prediction_service_pb2,
     regression_pb2,
 )
-from tensorflow_serving.config import model_server_config_pb2
 
-from hln_tf.common.errors import UsageError
 from serving import examples
 from serving.descriptions import metadata_proto, statuses_proto
 from serving.errors import Code, ServingError, invalid
+from serving.grpc_methods import Method, add_service
+from serving.models import configs_from
 from serving.predictor import Predictor
 from serving.proto_tensors import decode_inputs, encode_outputs
 from serving.servable import DEFAULT_SIGNATURE, Servable
-from serving.settings import ModelSettings
 from serving.tensors import Tensors, elements
 from serving.threads import LARGE_BYTES, LARGE_ELEMENTS, offload_if
 
-_LOGGER = logging.getLogger(__name__)
-# gRPC sends error messages in HTTP/2 headers, whose size clients limit.
-_MAX_ERROR_LENGTH = 2000
+_DESCRIPTORS = (prediction_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR)
+# Full names of the services.
+SERVICES = tuple(
+    service.full_name
+    for descriptor in _DESCRIPTORS
+    for service in descriptor.services_by_name.values()
+)
 
 
-def add_services(server: grpc.aio.Server, predictor: Predictor, settings: ModelSettings) -> None:
+def add_services(server: grpc.aio.Server, predictor: Predictor) -> None:
     """Add both services to a server."""
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(predictor), server
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-        ModelService(predictor, settings), server
-    )
+    methods_of_each = (PredictionService(predictor).methods(), ModelService(predictor).methods())
+    for descriptor, methods in zip(_DESCRIPTORS, methods_of_each, strict=True):
+        (service,) = descriptor.services_by_name.values()
+        add_service(server, service, methods, predictor)
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+class PredictionService:
     """Predict, Classify, Regress and GetModelMetadata; MultiInference is UNIMPLEMENTED.
 
     Args:
@@ -54,30 +50,21 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
-        self._versions = predictor.versions
+        self._models = predictor.models
 
-    async def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Run a signature."""
-        return await _answer(self._predictor, "Predict", request, context, self._predict)
-
-    async def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Return the signatures of a version."""
-        return await _answer(self._predictor, "GetModelMetadata", request, context, self._metadata)
-
-    async def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Run a signature on examples and return classes."""
-        return await _answer(self._predictor, "Classify", request, context, self._classify)
-
-    async def Regress(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Run a signature on examples and return values."""
-        return await _answer(self._predictor, "Regress", request, context, self._regress)
-
-    async def MultiInference(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Refuse the request, which this server does not implement."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "use Predict, Classify or Regress")
+    def methods(self) -> Mapping[str, Method]:
+        """Return the methods by name."""
+        return {
+            "Predict": self._predict,
+            "Classify": self._classify,
+            "Regress": self._regress,
+            "GetModelMetadata": self._metadata,
+        }
 
     async def _predict(self, request: Any, context: Any) -> Any:
-        with self._versions.using(*_model(request)) as servable:
+        if not request.HasField("model_spec"):
+            raise invalid("Missing ModelSpec")
+        with self._models.using(*_model(request)) as servable:
             chosen = request.model_spec.signature_name or DEFAULT_SIGNATURE
             signature = servable.signature(chosen)
             if signature is None:
@@ -124,7 +111,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         """Run a signature on a request's examples; return the outputs and the batch size."""
         inputs = examples.read_examples(request.input)
         chosen = request.model_spec.signature_name or DEFAULT_SIGNATURE
-        with self._versions.using(*_model(request)) as servable:
+        with self._models.using(*_model(request)) as servable:
             signature = examples.signature_for(servable, chosen, method)
             remaining = context.time_remaining()
             outputs = await self._predictor.run(servable, signature, inputs, remaining)
@@ -139,101 +126,34 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         for field in request.metadata_field:
             if field != "signature_def":
                 raise invalid(f"Metadata field {field} is not supported")
-        with self._versions.using(*_model(request)) as servable:
+        with self._models.using(*_model(request)) as servable:
             return metadata_proto(servable)
 
 
-class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus, and HandleReloadConfigRequest for the one model that is served.
+class ModelService:
+    """GetModelStatus, and HandleReloadConfigRequest, which replaces the served models.
 
     Args:
-      predictor: Holds the versions of the model.
-      settings: The settings that the server was started with.
+      predictor: Holds the models.
     """
 
-    def __init__(self, predictor: Predictor, settings: ModelSettings) -> None:
+    def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
-        self._settings = settings
 
-    async def GetModelStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Return the state of versions."""
-        return await _answer(self._predictor, "GetModelStatus", request, context, self._status)
-
-    async def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Apply another version policy and other labels to the served model."""
-        try:
-            await self._predictor.versions.set_policy(self._policy(request))
-        except ServingError as error:
-            await _abort(context, error)
-        response = model_management_pb2.ReloadConfigResponse()
-        response.status.SetInParent()
-        return response
+    def methods(self) -> Mapping[str, Method]:
+        """Return the methods by name."""
+        return {"GetModelStatus": self._status, "HandleReloadConfigRequest": self._reload}
 
     async def _status(self, request: Any, context: Any) -> Any:
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
-        return statuses_proto(self._predictor.versions.statuses(*_model(request)))
+        return statuses_proto(self._predictor.models.statuses(*_model(request)))
 
-    def _policy(self, request: Any) -> ModelSettings:
-        if request.config.WhichOneof("config") != "model_config_list":
-            raise invalid(
-                "ServerModelConfig type not supported by HandleReloadConfigRequest. "
-                "Only ModelConfigList is currently supported"
-            )
-        configs = request.config.model_config_list.config
-        name, base = self._predictor.versions.name, self._predictor.versions.base_path
-        if len(configs) != 1 or configs[0].name != name or Path(configs[0].base_path) != base:
-            raise ServingError(
-                Code.UNIMPLEMENTED,
-                f"this server serves one model; expected the name {name!r} and the base path "
-                f"{str(base)!r} with another version policy or labels",
-            )
-        labels = configs[0].version_labels
-        try:
-            return dataclasses.replace(
-                self._settings,
-                served_versions=_served_versions(configs[0]),
-                version_labels=tuple(f"{label}={labels[label]}" for label in sorted(labels)),
-            )
-        except UsageError as error:
-            raise invalid(str(error)) from None
-
-
-def _served_versions(config: model_server_config_pb2.ModelConfig) -> str:
-    policy = config.model_version_policy
-    kind = policy.WhichOneof("policy_choice") or "latest"
-    if kind == "latest" and policy.latest.num_versions > 1:
-        raise ServingError(Code.UNIMPLEMENTED, "latest is served with num_versions 1 only")
-    return ",".join(map(str, policy.specific.versions)) if kind == "specific" else kind
-
-
-async def _answer(
-    predictor: Predictor,
-    api: str,
-    request: Any,
-    context: Any,
-    work: Callable[[Any, Any], Awaitable[Any]],
-) -> Any:
-    started = time.monotonic()
-    error = None
-    try:
-        return await work(request, context)
-    except ServingError as raised:
-        error = raised
-    except asyncio.CancelledError:
-        error = ServingError(Code.CANCELLED, "the client cancelled, or its deadline passed")
-        raise
-    except Exception:
-        _LOGGER.exception("a request failed by a defect of the server")
-        error = ServingError(Code.INTERNAL, "Internal error, see the server's log")
-    finally:
-        predictor.record("GRPC", api, request.model_spec.name, started, error)
-    return await _abort(context, error)
-
-
-async def _abort(context: Any, error: ServingError) -> None:
-    message = error.message.encode("utf-8", "backslashreplace").decode()
-    await context.abort(grpc.StatusCode[error.code.name], message[:_MAX_ERROR_LENGTH])
+    async def _reload(self, request: Any, context: Any) -> Any:
+        await self._predictor.models.reload(configs_from(request.config))
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.SetInParent()
+        return response
 
 
 def _model(request: Any) -> tuple[str, int | None, str | None]:

@@ -16,7 +16,7 @@ from tensorflow_serving.apis import (
 from serving import proto_tensors
 from serving.errors import Code
 from serving.tensors import NUMPY_TYPES, InputSpec, Tensors
-from serving.transport import ServerError, SignatureTypes, Target
+from serving.transport import Access, ServerError, SignatureTypes, Target
 
 
 class GrpcTransport:
@@ -25,14 +25,19 @@ class GrpcTransport:
     Args:
       target: The model.
       timeout: Seconds for a request.
+      access: Credentials.
     """
 
-    def __init__(self, target: Target, timeout: float) -> None:
+    def __init__(self, target: Target, timeout: float, access: Access) -> None:
         self._target = target
         self._timeout = timeout
-        self._channel = grpc.insecure_channel(
-            target.address, options=[("grpc.max_receive_message_length", -1)]
-        )
+        self._metadata = [("authorization", f"Bearer {access.token}")] if access.token else []
+        options = [("grpc.max_receive_message_length", -1)]
+        if target.has_tls:
+            credentials = grpc.ssl_channel_credentials(access.ca or None)
+            self._channel = grpc.secure_channel(target.address, credentials, options)
+        else:
+            self._channel = grpc.insecure_channel(target.address, options)
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
@@ -81,13 +86,14 @@ class GrpcTransport:
         elif self._target.label is not None:
             request.model_spec.version_label = self._target.label
         try:
-            return method(request, timeout=self._timeout)
+            return method(request, timeout=self._timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             code = error.code().name
             if code == "UNAVAILABLE":
                 raise ServerError(
-                    f"no server can be reached at {self._target.address}: check the address, "
-                    "or start one with python -m serving.serve",
+                    f"no server can be reached at {self._target.address} by gRPC"
+                    f"{' with TLS' if self._target.has_tls else ''}: check the address, which is "
+                    "not that of the REST port, or start one with python -m serving.serve",
                     code,
                 ) from None
             if code == "DEADLINE_EXCEEDED":

@@ -9,7 +9,11 @@ import numpy as np
 import orjson
 
 from serving.errors import invalid
+from serving.json_values import NOT_IN_JSON
 from serving.tensors import Layout, Tensors
+
+# TensorFlow's names where they differ from NumPy's.
+_TYPE_NAMES = {"float16": "half", "float32": "float", "float64": "double"}
 
 
 def encode_outputs(outputs: Tensors, layout: Layout) -> bytes:
@@ -31,25 +35,34 @@ def encode_outputs(outputs: Tensors, layout: Layout) -> bytes:
         raise invalid("Cannot convert empty tensor map to JSON")
     if layout is Layout.ROW:
         _check_same_batch(outputs)
+    return dumps(lambda for_orjson: _document(outputs, layout, for_orjson), outputs)
+
+
+def dumps(build: Callable[[bool], Any], outputs: Tensors) -> bytes:
+    """Encode a document with the values of outputs, by orjson if that writes them.
+
+    Args:
+      build: Builds the document with arrays as `jsonable` converts them.
+      outputs: The arrays.
+    """
     try:
-        document = _document(outputs, layout, for_orjson=True)
-        body = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+        body = orjson.dumps(build(True), option=orjson.OPT_SERIALIZE_NUMPY)
     except TypeError:  # a string that is not UTF-8
         pass
     else:
         # orjson writes null for NaN and the infinities.
         if b"null" not in body or all(map(_is_finite, outputs.values())):
             return body
-    document = _document(outputs, layout, for_orjson=False)
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(build(False), ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "surrogateescape")
 
 
 def _check_same_batch(outputs: Tensors) -> None:
     size = None
-    for name, array in outputs.items():
+    # From the last name, the order in which TensorFlow Serving compares two.
+    for name, array in reversed(outputs.items()):
         if array.ndim == 0:
-            raise invalid(f"Tensor name: {name} has no shape information")
+            raise invalid(f"Tensor name: {name} has no shape information ")
         if size is not None and array.shape[0] != size:
             raise invalid(
                 f"Tensor name: {name} has inconsistent batch size: {array.shape[0]} "
@@ -59,7 +72,7 @@ def _check_same_batch(outputs: Tensors) -> None:
 
 
 def _document(outputs: Tensors, layout: Layout, for_orjson: bool) -> dict[str, Any]:
-    values = {name: _jsonable(name, array, for_orjson) for name, array in outputs.items()}
+    values = {name: jsonable(name, array, for_orjson) for name, array in outputs.items()}
     key = "predictions" if layout is Layout.ROW else "outputs"
     if len(values) == 1:
         (content,) = values.values()
@@ -71,17 +84,27 @@ def _document(outputs: Tensors, layout: Layout, for_orjson: bool) -> dict[str, A
     }
 
 
-def _jsonable(name: str, array: np.ndarray, for_orjson: bool) -> Any:
-    """Convert an array to nested lists, or leave it to orjson if that writes the same digits."""
+def jsonable(name: str, array: np.ndarray, for_orjson: bool) -> Any:
+    """Convert an array to nested lists, or leave it to orjson if that writes the same digits.
+
+    Args:
+      name: Name of the output; strings of one that ends in `_bytes` become base64.
+      array: The array.
+      for_orjson: Whether orjson encodes it.
+
+    Raises:
+      ServingError: INVALID_ARGUMENT; JSON lacks the type.
+    """
     if array.dtype.kind == "O":
         as_text = _base64_object if name.endswith("_bytes") else _text
         return _mapped(as_text, array.tolist())
-    if array.dtype.kind in "iub":
-        return _contiguous(array) if for_orjson else array.tolist()
-    if array.dtype.kind != "f":
-        raise invalid(f"Failed to write JSON value for tensor type: {array.dtype.name}")
-    if for_orjson and array.dtype.itemsize > 2:
+    kind = _TYPE_NAMES.get(array.dtype.name, array.dtype.name)
+    if kind in NOT_IN_JSON or array.dtype.kind not in "iubf":
+        raise invalid(f"Failed to write JSON value for tensor type: {kind}")
+    if for_orjson:
         return _contiguous(array)
+    if array.dtype.kind != "f":
+        return array.tolist()
     # The digits of the array's type, so that 0.1 in float32 is not 0.10000000149011612.
     return _mapped(lambda value: float(str(array.dtype.type(value))), array.tolist())
 

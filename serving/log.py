@@ -42,11 +42,10 @@ class Log:
             return
         now = datetime.datetime.now(datetime.UTC)
         line = {"time": now, "level": LOG_LEVELS[level], "event": event, **fields}
-        # What is not valid text, such as half of a surrogate pair, is escaped.
         try:
             data = orjson.dumps(line)
-        except TypeError:
-            data = orjson.dumps({key: ascii(value) for key, value in line.items()})
+        except TypeError:  # half of a surrogate pair, which is no text
+            data = orjson.dumps({key: _as_text(value) for key, value in line.items()})
         try:
             sys.stderr.buffer.write(data + b"\n")
             sys.stderr.buffer.flush()
@@ -72,3 +71,8 @@ class JsonHandler(logging.Handler):
             fields["traceback"] = "".join(traceback.format_exception(*record.exc_info))
         write = self._log.error if record.levelno >= logging.ERROR else self._log.warning
         write("library", **fields)
+
+
+def _as_text(value: Any) -> Any:
+    """Escape in a string what is not text; other values have the same type in every line."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -12,18 +12,23 @@ import dataclasses
 import itertools
 import json
 import weakref
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import orjson
+import tensorflow as tf
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from hln_tf.export import ITEMS, MODEL_CARD
+from serving.errors import invalid
+from serving.json_requests import parse_json
+from serving.models import Models
 from serving.servable import Servable
-from serving.versions import Versions
+from serving.threads import LARGE_BYTES, offload_if
 
 FILES = Path(__file__).with_name("page")
 EXTRA = "assets.extra"
@@ -52,12 +57,12 @@ class Extras:
     known: frozenset[str]
 
     @classmethod
-    def read(cls, version: Path) -> "Extras":
+    def read(cls, version: str) -> "Extras":
         """Read the files in a version's directory."""
         try:
-            card = json.loads((version / EXTRA / MODEL_CARD).read_text("utf-8"))
-            items = (version / EXTRA / ITEMS).read_text("utf-8").split("\n")[:-1]
-        except (OSError, ValueError):
+            card = json.loads(_read(f"{version}/{EXTRA}/{MODEL_CARD}"))
+            items = _read(f"{version}/{EXTRA}/{ITEMS}").decode("utf-8").split("\n")[:-1]
+        except (tf.errors.OpError, ValueError):
             card, items = {}, []
         return cls(card, items, frozenset(items))
 
@@ -68,47 +73,57 @@ class Extras:
         return list(itertools.islice(itertools.chain(starting, containing), MAX_SUGGESTIONS))
 
 
-def page_routes(versions: Versions) -> list[BaseRoute]:
+def page_routes(models: Models) -> list[BaseRoute]:
     """Create the routes of the page.
 
     Args:
-      versions: The model; the page shows the version that requests get by default.
+      models: The models; the page shows the first one, or that of `?model=NAME`, in the
+        version that requests get by default.
     """
     # By loaded version rather than by path, where another version may replace it.
     cache: weakref.WeakKeyDictionary[Servable, Extras] = weakref.WeakKeyDictionary()
 
     async def extras_of(servable: Servable) -> Extras:
-        if servable not in cache:
-            cache[servable] = await asyncio.to_thread(Extras.read, servable.path)
-        return cache[servable]
+        found = cache.get(servable)
+        if found is None:
+            found = await asyncio.to_thread(Extras.read, servable.path)
+            # Without a card, it may yet arrive: a version may be copied file by file.
+            if found.card:
+                cache[servable] = found
+        return found
 
-    async def extras() -> Extras:
-        with versions.using(versions.name, None, None) as servable:
+    def using(request: Request) -> AbstractContextManager[Servable]:
+        return models.using(request.query_params.get("model", models.names[0]), None, None)
+
+    async def extras(request: Request) -> Extras:
+        with using(request) as servable:
             return await extras_of(servable)
 
     async def index(request: Request) -> Response:
         return Response((FILES / "index.html").read_bytes(), 200, _HEADERS, "text/html")
 
     async def model(request: Request) -> Response:
-        with versions.using(versions.name, None, None) as servable:
-            version, signatures = servable.version, sorted(servable.signature_defs)
-            card = (await extras_of(servable)).card
-        return _json(
-            {"name": versions.name, "version": version, "signatures": signatures, "card": card}
-        )
+        with using(request) as servable:
+            found = await extras_of(servable)
+            description = {
+                "name": servable.name,
+                "version": servable.version,
+                "signatures": sorted(servable.signature_defs),
+                "card": found.card,
+                "models": models.names,
+            }
+        return _json(description)
 
     async def items(request: Request) -> Response:
-        found = await extras()
+        found = await extras(request)
         return _json(await asyncio.to_thread(found.search, request.query_params.get("q", "")))
 
     async def known(request: Request) -> Response:
-        try:
-            ids = orjson.loads(await request.body())
-        except orjson.JSONDecodeError:
-            ids = None
+        body = await request.body()
+        ids = await offload_if(len(body) > LARGE_BYTES, lambda: parse_json(body))
         if not isinstance(ids, list) or not all(isinstance(item, str) for item in ids):
-            return _json({"error": "Expected a JSON list of item ids"}, 400)
-        found = await extras()
+            raise invalid('The body is no list of item ids, expected JSON such as ["a", "b"]')
+        found = await extras(request)
         return _json([item in found.known for item in ids])
 
     return [
@@ -130,5 +145,11 @@ class _Files(StaticFiles):
         return response
 
 
-def _json(document: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(document), status, _HEADERS, "application/json")
+def _json(document: Any) -> Response:
+    return Response(orjson.dumps(document), 200, _HEADERS, "application/json")
+
+
+def _read(path: str) -> bytes:
+    with tf.io.gfile.GFile(path, "rb") as file:
+        content: bytes = file.read()
+    return content

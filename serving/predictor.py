@@ -1,59 +1,78 @@
-"""Running, counting and logging of requests, for REST and gRPC alike."""
+"""Running, counting and logging of requests, for all protocols alike."""
 
 import time
 from typing import Any
 
 from serving.batching import Batcher
-from serving.errors import Code, ServingError
+from serving.errors import Code
+from serving.gateway import Call
 from serving.log import Log
 from serving.metrics import Metrics
+from serving.models import Models
+from serving.request_log import RequestLog
 from serving.servable import Servable, Signature
 from serving.tensors import Tensors
-from serving.versions import Versions
 
 
 class Predictor:
-    """A model with the batcher, metrics and log that REST and gRPC share.
+    """The models with the batcher, metrics and logs that all protocols share.
 
     Args:
-      versions: The versions of the model.
+      models: The models.
       batcher: Runs signatures.
       metrics: Counts requests.
       log: Logs requests.
+      request_log: Writes sampled requests; None for none.
+
+    Attributes:
+      is_draining: Whether the server is about to end.
     """
 
-    def __init__(self, versions: Versions, batcher: Batcher, metrics: Metrics, log: Log) -> None:
-        self.versions = versions
+    def __init__(
+        self,
+        models: Models,
+        batcher: Batcher,
+        metrics: Metrics,
+        log: Log,
+        request_log: RequestLog | None = None,
+    ) -> None:
+        self.models = models
         self.metrics = metrics
+        self.is_draining = False
         self._batcher = batcher
         self._log = log
+        self._request_log = request_log
+
+    @property
+    def is_ready(self) -> bool:
+        """True until the end begins; every model has a version that serves from the start."""
+        return not self.is_draining
 
     async def run(
         self, servable: Servable, signature: Signature, inputs: Tensors, timeout: float | None
     ) -> Tensors:
         """Run a signature of an acquired version; see `Batcher.run`."""
+        if self._request_log:
+            self._request_log.sample(servable, signature, inputs)
         self.metrics.in_flight.value += 1
         try:
             return await self._batcher.run(servable, signature, inputs, timeout)
         finally:
             self.metrics.in_flight.value -= 1
 
-    def record(
-        self, entrypoint: str, api: str, model: str, started: float, error: ServingError | None
-    ) -> None:
+    def record(self, entrypoint: str, call: Call) -> None:
         """Count a request and log it.
 
         Args:
           entrypoint: REST or GRPC.
-          api: The API method, such as Predict.
-          model: The model's name in the request.
-          started: `time.monotonic()` when the request was complete.
-          error: The error of a request that failed.
+          call: The request.
         """
-        micros = (time.monotonic() - started) * 1e6
+        micros = (time.monotonic() - call.started) * 1e6
+        error = call.error
         status = error.code.name if error else Code.OK.name
         # Arbitrary names would let clients create any number of time series.
-        name = model if model == self.versions.name else ""
+        name = call.model if call.model in self.models.names else ""
+        api = call.api or "Other"
         self.metrics.requests.add(name, status)
         self.metrics.request_latency.add(micros, name, api, entrypoint, status)
         if self._log.has_requests:
@@ -62,7 +81,8 @@ class Predictor:
                 "request",
                 entrypoint=entrypoint,
                 api=api,
-                model=model,
+                model=call.model,
+                peer=call.peer,
                 status=status,
                 micros=round(micros),
                 **fields,

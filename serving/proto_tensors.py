@@ -92,8 +92,11 @@ def decode_tensor(name: str, proto: tensor_pb2.TensorProto, spec: InputSpec) -> 
     count = math.prod(shape)
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0 or len(shape) > MAX_RANK:
         raise invalid(f"input {name} has the shape {shape}, expected known sizes")
-    if count > _MAX_ELEMENTS:
-        raise invalid(f"input {name} has {count} elements, expected at most {_MAX_ELEMENTS}")
+    # With a size of 0 there is no element, however large the others are.
+    if max(count, *shape, 0) > _MAX_ELEMENTS:
+        raise invalid(
+            f"input {name} has the shape {shape}, expected at most {_MAX_ELEMENTS} elements"
+        )
     if proto.tensor_content and kind != "object":
         if len(proto.tensor_content) != count * spec.dtype.itemsize:
             raise invalid(

@@ -31,6 +31,8 @@ def main(arguments: Sequence[str]) -> None:
     add("--exclude_seen", action="store_true", help="exclude the session's own items")
     add("--explain", action="store_true", help="print the preference groups instead")
     add("--timeout", type=float, default=10.0, help="seconds (default: %(default)s)")
+    add("--token_file", default="", help="file of the server's bearer token, if it wants one")
+    add("--ca_file", default="", help="certificates in PEM that vouch for a server with TLS")
     flags = parser.parse_args(arguments)
     if flags.k < 1:
         raise UsageError(f"-k is {flags.k}, expected at least 1")
@@ -38,21 +40,40 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError(f"--timeout is {flags.timeout}, expected a number of seconds above 0")
     if flags.explain and flags.exclude_seen:
         raise UsageError("--explain and --exclude_seen exclude each other")
-    if not is_utf_8(flags.session):
+    session = flags.session.rstrip("\r\n")
+    if "\n" in session or "\r" in session:
+        raise UsageError(f"--session is {session!r}, expected one line of item ids")
+    if not is_utf_8(session):
         raise UsageError(f"--session is {flags.session!r}, expected UTF-8 text")
     Target.parse(flags.url)
-    with Client(flags.url, flags.timeout) as client:
-        if flags.explain:
-            (explanation,) = client.explain([flags.session])
+    access = {"token_file": flags.token_file, "ca_file": flags.ca_file}
+    with Client(flags.url, flags.timeout, **access) as client:
+        explanation = None
+        if flags.explain or "explain" in client.signatures():
+            (explanation,) = client.explain([session])
+            _print_unused(session.split(client.separator), explanation)
+        if flags.explain and explanation:
             _print_explanation(explanation, flags.k)
             return
-        (recommendations,) = client.recommend([flags.session], flags.k, flags.exclude_seen)
+        (recommendations,) = client.recommend([session], flags.k, flags.exclude_seen)
     if recommendations.is_fallback:
         print(
             "the session has no click that the model uses; these are the most popular items",
             file=sys.stderr,
         )
     _print_items(recommendations.items)
+
+
+def _print_unused(session: list[str], explanation: Explanation) -> None:
+    """Print how many clicks of a session the model does not use."""
+    clicks = [item for item in session if item]
+    unknown = [item for item in clicks if item not in set(explanation.clicks)]
+    if unknown:
+        print(
+            f"{len(unknown)} of {len(clicks)} clicks are not used, the first is {unknown[0]!r}: "
+            "the model does not know them, or uses only later ones",
+            file=sys.stderr,
+        )
 
 
 def _print_items(items: list[tuple[str, float]]) -> None:

@@ -1,25 +1,22 @@
-"""TensorFlow Serving's REST API as an ASGI application."""
+"""All HTTP routes as one ASGI application, and TensorFlow Serving's REST API among them."""
 
-import json
-import logging
 import re
-import time
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
 import orjson
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving import examples, json_requests, json_responses, metrics
 from serving.descriptions import metadata_dict, statuses_dict
-from serving.errors import Code, ServingError, invalid
+from serving.errors import ServingError, invalid
+from serving.gateway import call_of, error_body
 from serving.predictor import Predictor
-from serving.settings import ServerSettings
 from serving.tensors import elements
 from serving.threads import LARGE_BYTES, LARGE_ELEMENTS, offload_if
 
@@ -32,39 +29,52 @@ _STATUS = re.compile(rf"{_MODEL}(/metadata)?", re.IGNORECASE | re.ASCII)
 _NO_MODEL = re.compile(r"/v1/models(/metadata)?", re.IGNORECASE)
 
 _JSON_HEADER = (b"content-type", b"application/json")
-_CLOSE_HEADER = (b"connection", b"close")
-
-_LOGGER = logging.getLogger(__name__)
 
 
 def create_app(
-    predictor: Predictor, settings: ServerSettings, pages: Sequence[BaseRoute] = ()
+    predictor: Predictor, apis: dict[str, ASGIApp], pages: Sequence[BaseRoute]
 ) -> ASGIApp:
     """Create the application of all HTTP routes.
 
     Args:
       predictor: Runs the requests.
-      settings: Timeouts and limits.
-      pages: Further routes, outside of `/v1` and `/monitoring`.
+      apis: Applications by the first part of the path, such as `v1`.
+      pages: Further routes.
     """
 
     async def prometheus(request: Request) -> Response:
         return Response(predictor.metrics.page(), media_type=metrics.CONTENT_TYPE)
 
-    async def no_match(request: Request, error: Exception) -> Response:
-        message = f"Malformed request: {request.method} {request.url.path}"
-        return Response(_error_body(message), 400, media_type="application/json")
+    async def alive(request: Request) -> Response:
+        return PlainTextResponse("ok\n")
 
-    api = RestApi(predictor, settings)
+    async def ready(request: Request) -> Response:
+        if predictor.is_ready:
+            return PlainTextResponse("ok\n")
+        return PlainTextResponse("draining\n", 503)
+
+    async def no_match(request: Request, error: Exception) -> Response:
+        return await refuse(request, malformed(request.scope))
+
+    async def refuse(request: Request, error: Any) -> Response:
+        call_of(request.scope).error = error
+        return Response(error_body(error), error.http_status, media_type="application/json")
+
     other = Starlette(
-        routes=[Route(METRICS_PATH, prometheus, methods=["GET"]), *pages],
-        exception_handlers={404: no_match, 405: no_match},
+        routes=[
+            Route("/healthz", alive, methods=["GET"]),
+            Route("/readyz", ready, methods=["GET"]),
+            Route(METRICS_PATH, prometheus, methods=["GET"]),
+            *pages,
+        ],
+        exception_handlers={404: no_match, 405: no_match, ServingError: refuse},
     )
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        # The API gets thousands of requests a second and needs no router.
-        is_api = scope["type"] == "http" and scope["path"][:4].lower() == "/v1/"
-        await (api if is_api else other)(scope, receive, send)
+        # The APIs get thousands of requests a second and need no router.
+        first = scope["path"].removeprefix("/").partition("/")[0]
+        api = apis.get(first.lower())
+        await (api or other)(scope, receive, send)
 
     return app
 
@@ -74,72 +84,49 @@ class RestApi:
 
     Args:
       predictor: Runs the requests.
-      settings: Timeouts and limits.
+      timeout: Seconds until a request's deadline.
     """
 
-    def __init__(self, predictor: Predictor, settings: ServerSettings) -> None:
+    def __init__(self, predictor: Predictor, timeout: float) -> None:
         self._predictor = predictor
-        self._versions = predictor.versions
-        self._settings = settings
+        self._models = predictor.models
+        self._timeout = timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        try:
-            body = await self._respond(scope, receive)
-            status, close = 200, False
-        except ServingError as error:
-            body, status = _error_body(error.message), error.http_status
-            close = status == 413
-        except ClientDisconnect:
-            return
-        headers = [_JSON_HEADER, (b"content-length", str(len(body)).encode())]
-        if close:
-            headers.append(_CLOSE_HEADER)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send_json(send, await self._respond(scope, receive))
 
     async def _respond(self, scope: Scope, receive: Receive) -> bytes:
         path, verb = scope["raw_path"].decode("latin-1"), scope["method"]
+        call = call_of(scope)
         if verb == "POST" and (found := _PREDICT.fullmatch(path)):
-            body = await self._read(scope, receive)
-            return await self._predict(body, *_model(found), found[4].lower())
+            method = found[4].lower()
+            call.api = method.capitalize()
+            name, version, label = model_of(found)
+            call.model = name
+            body = (await receive())["body"]
+            if method == "predict":
+                return await self._predict(body, name, version, label)
+            return await self._run_examples(_EXAMPLE_METHODS[method], body, name, version, label)
         if verb == "GET" and _NO_MODEL.fullmatch(path):
             raise invalid("Missing model name in request.")
         if verb == "GET" and (found := _STATUS.fullmatch(path)):
-            name, version, label = _model(found)
+            call.api = "GetModelMetadata" if found[4] else "GetModelStatus"
+            name, version, label = model_of(found)
+            call.model = name
             if found[4]:
-                with self._versions.using(name, version, label) as servable:
+                with self._models.using(name, version, label) as servable:
                     return _json(metadata_dict(servable))
-            return _json(statuses_dict(self._versions.statuses(name, version, label)))
-        raise invalid(f"Malformed request: {verb} {path}")
+            return _json(statuses_dict(self._models.statuses(name, version, label)))
+        raise malformed(scope)
 
     async def _predict(
-        self, body: bytes, name: str, version: int | None, label: str | None, method: str
-    ) -> bytes:
-        started = time.monotonic()
-        error = None
-        try:
-            if method == "predict":
-                return await self._predict_body(body, name, version, label)
-            example_method = _EXAMPLE_METHODS[method]
-            return await self._examples_body(example_method, body, name, version, label)
-        except ServingError as raised:
-            error = raised
-            raise
-        except Exception:
-            _LOGGER.exception("a request failed by a defect of the server")
-            error = ServingError(Code.INTERNAL, "Internal error, see the server's log")
-            raise error from None
-        finally:
-            self._predictor.record("REST", method.capitalize(), name, started, error)
-
-    async def _predict_body(
         self, body: bytes, name: str, version: int | None, label: str | None
     ) -> bytes:
         is_large = len(body) > LARGE_BYTES
         document = await offload_if(is_large, lambda: json_requests.parse_object(body))
         chosen = json_requests.signature_name(document)
-        with self._versions.using(name, version, label) as servable:
+        with self._models.using(name, version, label) as servable:
             signature = servable.signature(chosen)
             if signature is None:
                 raise invalid(
@@ -150,14 +137,13 @@ class RestApi:
             inputs, layout = await offload_if(
                 is_large, lambda: json_requests.decode_inputs(document, specs)
             )
-            timeout = self._settings.request_timeout
-            outputs = await self._predictor.run(servable, signature, inputs, timeout)
+            outputs = await self._predictor.run(servable, signature, inputs, self._timeout)
         return await offload_if(
             elements(outputs) > LARGE_ELEMENTS,
             lambda: json_responses.encode_outputs(outputs, layout),
         )
 
-    async def _examples_body(
+    async def _run_examples(
         self,
         method: examples.Method,
         body: bytes,
@@ -169,56 +155,42 @@ class RestApi:
         document = await offload_if(is_large, lambda: json_requests.parse_object(body))
         chosen = json_requests.signature_name(document)
         inputs = await offload_if(is_large, lambda: examples.parse_examples(document))
-        with self._versions.using(name, version, label) as servable:
+        with self._models.using(name, version, label) as servable:
             signature = examples.signature_for(servable, chosen, method)
-            timeout = self._settings.request_timeout
-            outputs = await self._predictor.run(servable, signature, inputs, timeout)
+            outputs = await self._predictor.run(servable, signature, inputs, self._timeout)
         return await offload_if(
             elements(outputs) > LARGE_ELEMENTS,
             lambda: examples.results_json(method, outputs, elements(inputs)),
         )
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes:
-        """Read the whole body; one that is too large is read to its end and discarded."""
-        limit = self._settings.max_request_bytes
-        headers = dict(scope["headers"])
-        too_large = ServingError(
-            Code.INVALID_ARGUMENT,
-            f"The body has more than {limit} bytes (--max_request_bytes)",
-            http_status=413,
-        )
-        declared = headers.get(b"content-length", b"0")
-        if b"expect" in headers and int(declared) > limit:
-            raise too_large
-        pieces: list[bytes] = []
-        size = 0
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            size += len(message["body"])
-            if size > limit:
-                pieces.clear()
-            else:
-                pieces.append(message["body"])
-            more = message["more_body"]
-        if size > limit:
-            raise too_large
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+async def send_json(
+    send: Send, body: bytes, headers: Sequence[tuple[bytes, bytes]] = (), status: int = 200
+) -> None:
+    """Send a response whose body is JSON, unless a header says otherwise."""
+    length = (b"content-length", str(len(body)).encode())
+    if not any(name == b"content-type" for name, _ in headers):
+        headers = [_JSON_HEADER, *headers]
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body})
 
 
-def _model(found: re.Match[str]) -> tuple[str, int | None, str | None]:
+def malformed(scope: Scope) -> ServingError:
+    """Create the error of a request that fits no route, in TensorFlow Serving's words."""
+    return invalid(f"Malformed request: {scope['method']} {scope['raw_path'].decode('latin-1')}")
+
+
+def model_of(found: re.Match[str]) -> tuple[str, int | None, str | None]:
+    """Return name, version and label of a model in a path, the first three groups of a match.
+
+    Raises:
+      ServingError: INVALID_ARGUMENT; the version is no 64-bit integer.
+    """
     name, number, label = found[1], found[2], found[3]
     version = int(number) if number and len(number) <= 19 else None
     if number and (version is None or version >= 2**63):
         raise invalid(f"Failed to convert version: {number} to numeric.")
     return unquote(name), version, unquote(label) if label else None
-
-
-def _error_body(message: str) -> bytes:
-    # Standard JSON escapes what is not text, such as half of a surrogate pair.
-    return json.dumps({"error": message}).encode()
 
 
 def _json(document: Any) -> bytes:

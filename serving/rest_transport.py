@@ -10,7 +10,7 @@ import urllib3
 
 from serving.errors import Code, http_status_of
 from serving.tensors import NUMPY_TYPES, Tensors
-from serving.transport import ServerError, SignatureTypes, Target
+from serving.transport import Access, ServerError, SignatureTypes, Target
 
 
 class RestTransport:
@@ -19,14 +19,20 @@ class RestTransport:
     Args:
       target: The model.
       timeout: Seconds for a request.
+      access: Credentials.
     """
 
-    def __init__(self, target: Target, timeout: float) -> None:
+    def __init__(self, target: Target, timeout: float, access: Access) -> None:
         self._target = target
         self._timeout = timeout
-        # Connecting is safe to retry; a request that was sent is not.
-        retries = urllib3.Retry(connect=2, read=False, redirect=0, status=0, backoff_factor=0.1)
-        self._pool = urllib3.PoolManager(timeout=timeout, retries=retries)
+        self._headers = {"Content-Type": "application/json"}
+        if access.token:
+            self._headers["Authorization"] = f"Bearer {access.token}"
+        options: dict[str, Any] = {"ca_cert_data": access.ca.decode()} if access.ca else {}
+        # A retry would add its own time to the timeout.
+        self._pool = urllib3.PoolManager(
+            timeout=urllib3.Timeout(total=timeout), retries=False, **options
+        )
 
     def predict(self, signature: str, inputs: Tensors, types: SignatureTypes) -> Tensors:
         """Run a signature."""
@@ -65,20 +71,28 @@ class RestTransport:
 
     def _request(self, verb: str, suffix: str, body: bytes | None = None) -> Any:
         url = f"{self._target.scheme}://{self._target.address}{self._target.path}{suffix}"
-        headers = {"Content-Type": "application/json"}
         try:
-            response = self._pool.request(verb, url, body=body, headers=headers)
+            response = self._pool.request(verb, url, body=body, headers=self._headers)
+        except urllib3.exceptions.NewConnectionError as error:
+            raise self._unreachable(error) from None
         except urllib3.exceptions.TimeoutError:
             raise ServerError(
                 f"{self._target} did not answer within {self._timeout:g} s", "DEADLINE_EXCEEDED"
             ) from None
-        except urllib3.exceptions.HTTPError as error:
-            reason = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
+        except urllib3.exceptions.SSLError as error:
             raise ServerError(
-                f"no server can be reached at {self._target.scheme}://{self._target.address} "
-                f"({_cause(reason)}): check the address, or start one with python -m serving.serve",
+                f"TLS with {self._target.address} fails ({_cause(error)}): check that this port "
+                "speaks TLS, and that --ca_file has the certificate of its authority",
                 "UNAVAILABLE",
             ) from None
+        except urllib3.exceptions.ProtocolError as error:
+            raise ServerError(
+                f"{self._target.address} does not answer by HTTP ({_cause(error)}): is this the "
+                "gRPC port, or a port with TLS? A URL of gRPC is grpc://HOST:PORT/NAME",
+                "UNAVAILABLE",
+            ) from None
+        except urllib3.exceptions.HTTPError as error:
+            raise self._unreachable(error) from None
         try:
             content = json.loads(response.data)
         except ValueError:
@@ -91,6 +105,13 @@ class RestTransport:
             reason = content.get("error", content) if isinstance(content, dict) else content
             raise ServerError(self._target.refusal(str(reason)), _code(response.status))
         return content
+
+    def _unreachable(self, error: urllib3.exceptions.HTTPError) -> ServerError:
+        return ServerError(
+            f"no server can be reached at {self._target.scheme}://{self._target.address} "
+            f"({_cause(error)}): check the address, or start one with python -m serving.serve",
+            "UNAVAILABLE",
+        )
 
 
 def _types(tensors: dict[str, Any]) -> dict[str, str]:

@@ -2,13 +2,14 @@
 
 import dataclasses
 import itertools
+import math
 import threading
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
@@ -17,7 +18,7 @@ from serving.proto_tensors import decode_inputs
 from serving.tensors import InputSpec, Tensors
 
 DEFAULT_SIGNATURE = "serving_default"
-WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
+WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 MAX_WARMUP_RECORDS = 1000
 
 
@@ -40,14 +41,24 @@ class Signature:
     _call: Any
     batches: bool
 
-    def run(self, inputs: Tensors) -> Tensors:
+    def run(self, inputs: Tensors, seconds: float | None = None) -> Tensors:
         """Compute the outputs.
 
+        Args:
+          inputs: Arrays by name.
+          seconds: Time after which TensorFlow starts no further operation; None for
+            no limit. An operation that runs is not interrupted.
+
         Raises:
-          ServingError: The graph refused the inputs, with its own code.
+          ServingError: The graph refused the inputs, with its own code, or
+            DEADLINE_EXCEEDED.
         """
+        options = None
+        if seconds is not None:
+            milliseconds = max(1, math.ceil(seconds * 1000))
+            options = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds)
         try:
-            values = self._call(*(inputs[name] for name in self.inputs))
+            values = self._call(*(inputs[name] for name in self.inputs), options=options)
         except tf.errors.OpError as error:
             raise ServingError(Code(error.error_code), error.message) from None
         except (ValueError, TypeError) as error:
@@ -78,7 +89,7 @@ class Servable:
     """
 
     def __init__(
-        self, path: Path, name: str, version: int, config: tf.compat.v1.ConfigProto | None = None
+        self, path: str, name: str, version: int, config: tf.compat.v1.ConfigProto | None = None
     ) -> None:
         self.path = path
         self.name = name
@@ -91,7 +102,7 @@ class Servable:
         try:
             with graph.as_default():
                 loader = tf.compat.v1.saved_model.load
-                meta_graph = loader(self._session, [tf.saved_model.SERVING], str(path))
+                meta_graph = loader(self._session, [tf.saved_model.SERVING], path)
             self.signature_defs = dict(meta_graph.signature_def)
             self._signatures = {
                 name: self._signature(name, definition)
@@ -103,7 +114,7 @@ class Servable:
                     Code.FAILED_PRECONDITION,
                     f"{path} has no signature to serve: give tf.saved_model.save its signatures",
                 )
-            self._warm_up(path / WARMUP_FILE)
+            self._warm_up(f"{path}/{WARMUP_FILE}")
         except ServingError:
             self._session.close()
             raise
@@ -164,30 +175,41 @@ class Servable:
         batches = all(_may_batch(info.tensor_shape) for info in tensors)
         return Signature(name, specs, tuple(sorted(outputs)), call, batches)
 
-    def _warm_up(self, path: Path) -> None:
-        for log in _warmup_logs(path):
+    def _warm_up(self, path: str) -> None:
+        for number, log in enumerate(_warmup_logs(path), start=1):
             kind = log.WhichOneof("log_type")
             if kind != "predict_log":
                 raise ServingError(
-                    Code.UNIMPLEMENTED, f"{path} has a {kind}, only predict_log is served"
+                    Code.UNIMPLEMENTED,
+                    f"{path}, request {number} is a {kind}, only predict_log is served",
                 )
             request = log.predict_log.request
             signature = self.signature(request.model_spec.signature_name)
             if signature is None:
                 raise ServingError(
                     Code.FAILED_PRECONDITION,
-                    f"{path} asks for the signature {request.model_spec.signature_name!r}, "
-                    "which the model lacks",
+                    f"{path}, request {number} asks for the signature "
+                    f"{request.model_spec.signature_name!r}, which the model lacks",
                 )
-            signature.run(decode_inputs(request.inputs, signature.inputs))
+            try:
+                signature.run(decode_inputs(request.inputs, signature.inputs))
+            except ServingError as error:
+                raise ServingError(
+                    error.code, f"{path}, request {number} fails: {error.message}"
+                ) from None
 
 
-def _warmup_logs(path: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
-    if not path.exists():
+def _warmup_logs(path: str) -> Iterator[prediction_log_pb2.PredictionLog]:
+    if not tf.io.gfile.exists(path):
         return
-    records = tf.compat.v1.io.tf_record_iterator(str(path))
-    for record in itertools.islice(records, MAX_WARMUP_RECORDS):
-        yield prediction_log_pb2.PredictionLog.FromString(record)
+    records = tf.compat.v1.io.tf_record_iterator(path)
+    try:
+        for record in itertools.islice(records, MAX_WARMUP_RECORDS):
+            yield prediction_log_pb2.PredictionLog.FromString(record)
+    except (tf.errors.OpError, DecodeError) as error:
+        raise ServingError(
+            Code.DATA_LOSS, f"{path} is no TFRecord file of PredictionLogs: {error}"
+        ) from None
 
 
 def _may_batch(shape: Any) -> bool:

@@ -10,7 +10,7 @@ from hln_tf.common.errors import HlnError, UsageError
 from serving.tensors import Tensors
 
 _URL = re.compile(
-    r"(?P<scheme>https?|grpc)://(?P<address>[^/]+)(?:/v1/models)?/(?P<model>[^/:]+)"
+    r"(?P<scheme>https?|grpcs?)://(?P<address>[^/]+)(?:/v1/models)?/(?P<model>[^/:]+)"
     r"(?:/versions/(?P<version>\d{1,18})|/labels/(?P<label>[^/:]+))?/?"
 )
 
@@ -34,7 +34,7 @@ class Target:
     """A model on a server.
 
     Attributes:
-      scheme: http, https or grpc.
+      scheme: http, https, grpc or grpcs, which is gRPC over TLS.
       address: Host and port.
       model: Name of the model.
       version: Number of the version, if the URL has one.
@@ -59,7 +59,8 @@ class Target:
         if not found:
             raise UsageError(
                 f"--url is {url!r}, expected http://HOST:PORT/v1/models/NAME or "
-                "grpc://HOST:PORT/NAME, with /versions/N or /labels/LABEL after it if need be"
+                "grpc://HOST:PORT/NAME (https or grpcs for TLS), with /versions/N or /labels/LABEL "
+                "after it if need be"
             )
         version = found["version"]
         return cls(
@@ -69,6 +70,11 @@ class Target:
             int(version) if version else None,
             found["label"],
         )
+
+    @property
+    def has_tls(self) -> bool:
+        """True if the server is addressed over TLS."""
+        return self.scheme in ("https", "grpcs")
 
     @property
     def path(self) -> str:
@@ -92,6 +98,20 @@ class SignatureTypes:
 
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Access:
+    """Credentials of a client.
+
+    Attributes:
+      token: Bearer token; empty for none.
+      ca: Certificates in PEM of the authorities that vouch for the server; those
+        of the system if empty.
+    """
+
+    token: str = ""
+    ca: bytes = b""
 
 
 class Transport(Protocol):

@@ -5,10 +5,8 @@ import contextlib
 import dataclasses
 import enum
 import gc
-import math
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from hln_tf.common.errors import HlnError
 from serving.directory import VersionDirectory, find_versions
@@ -19,9 +17,11 @@ from serving.servable import Servable
 from serving.settings import ModelSettings
 
 # Exponential backoff of a failed load while the files do not change: the first retry comes after
-# so many seconds, each further one after four times as many.
-RETRIES = 3
+# so many seconds, each further one after twice as many, up to a minute.
 RETRY_SECONDS = 2.0
+MAX_RETRY_SECONDS = 60.0
+
+Load = Callable[[str, str, int], Servable]
 
 
 class State(enum.Enum):
@@ -49,17 +49,12 @@ class Status:
 
 @dataclasses.dataclass(frozen=True)
 class _Failure:
-    """A failed load: modification times of the files, attempts so far, and time of the retry."""
+    """A failed load: fingerprint of the files, error, attempts so far, and time of the retry."""
 
-    modified: tuple[int, ...]
+    fingerprint: tuple[object, ...]
+    message: str
     attempts: int
     retry_at: float
-
-    @classmethod
-    def after(cls, attempts: int, modified: tuple[int, ...]) -> "_Failure":
-        """Schedule the next retry, or none after the last one."""
-        seconds = RETRY_SECONDS * 4**attempts if attempts < RETRIES else math.inf
-        return cls(modified, attempts + 1, time.monotonic() + seconds)
 
 
 class Versions:
@@ -70,23 +65,25 @@ class Versions:
 
     Args:
       settings: The directory and the version policy.
-      load: Loads a version from its directory and number; runs in a thread.
+      load: Loads a version from its directory, the model's name and its number;
+        runs in a thread.
       metrics: Counts the loads.
       log: Logs the loads.
 
     Attributes:
       name: The model's name.
+      base_path: The directory.
     """
 
     def __init__(
         self,
         settings: ModelSettings,
-        load: Callable[[Path, int], Servable],
+        load: Load,
         metrics: Metrics,
         log: Log,
     ) -> None:
         self.name = settings.name
-        self.base_path = Path(settings.model_base_path)
+        self.base_path = settings.model_base_path
         self._policy = settings
         self._load = load
         self._metrics = metrics
@@ -106,21 +103,14 @@ class Versions:
             largest one.
         """
         await self.reconcile()
+        if not self._statuses:
+            raise HlnError(f"{self.base_path} holds no version of a model")
         if not self._loaded:
             version = max(self._statuses)
             raise HlnError(
                 f"no version in {self.base_path} can be loaded; "
                 f"version {version}: {self._statuses[version].error}"
             )
-
-    async def watch(self) -> None:
-        """Poll the directory until cancelled."""
-        while True:
-            await asyncio.sleep(self._policy.file_system_poll_wait_seconds)
-            try:
-                await self.reconcile()
-            except OSError as error:
-                self._log.warning("poll_failed", path=str(self.base_path), error=str(error))
 
     async def reconcile(self) -> None:
         """Load the versions that the policy selects, then unload all others."""
@@ -131,7 +121,7 @@ class Versions:
             found = await asyncio.to_thread(find_versions, self.base_path)
             if not found:
                 if not self._was_empty:
-                    self._log.warning("no_versions", path=str(self.base_path))
+                    self._log.warning("no_versions", path=self.base_path)
                 self._was_empty = True
                 return
             self._was_empty = False
@@ -139,44 +129,56 @@ class Versions:
             if selected:
                 await self._unload_all_but(selected)
 
-    async def set_policy(self, policy: ModelSettings) -> None:
-        """Apply another version policy and other labels.
+    async def poll(self) -> None:
+        """Call `reconcile`, and log if the directory cannot be read."""
+        try:
+            await self.reconcile()
+        except OSError as error:
+            self._log.warning("poll_failed", path=self.base_path, error=str(error))
 
-        Its versions are loaded first: until then, and if a load fails, the
-        previous policy and versions remain in effect.
+    @contextlib.asynccontextmanager
+    async def changing_policy(self, policy: ModelSettings) -> AsyncIterator[None]:
+        """Apply another version policy and other labels at the end of the block.
+
+        Its versions are loaded first: until the end, and after an error in the
+        block or before it, the previous policy and versions remain in effect.
 
         Raises:
           ServingError: FAILED_PRECONDITION; a version that it names cannot be served.
         """
         async with self._reconciling:
             before = set(self._loaded)
-            found = await asyncio.to_thread(find_versions, self.base_path)
-            selected = await self._load_selected(policy, found)
-            named = set(policy.labels().values()) | (policy.versions() or set())
-            missing = named - selected
-            if not selected or missing:
+            try:
+                found = await asyncio.to_thread(find_versions, self.base_path)
+                selected = await self._load_selected(policy, found)
+                named = set(policy.labels().values()) | (policy.versions() or set())
+                missing = named - selected
+                if not selected or missing:
+                    what = f"version {min(missing)}" if missing else "the latest version"
+                    raise ServingError(
+                        Code.FAILED_PRECONDITION,
+                        f"the policy cannot be applied: {what} of model {self.name} is not "
+                        "available",
+                    )
+                yield
+            except BaseException:
                 await self._unload_all_but(before)
-                what = f"version {min(missing)}" if missing else "the latest version"
-                raise ServingError(
-                    Code.FAILED_PRECONDITION,
-                    f"the policy cannot be applied: {what} of model {self.name} is not available",
-                )
+                raise
             self._policy = policy
             await self._unload_all_but(selected)
 
     @contextlib.contextmanager
-    def using(self, name: str, version: int | None, label: str | None) -> Iterator[Servable]:
+    def using(self, version: int | None, label: str | None) -> Iterator[Servable]:
         """Yield a version, which remains loaded within the block.
 
         Args:
-          name: The model's name.
           version: Number of the version.
           label: Label of the version. Without both, the latest version is used.
 
         Raises:
           ServingError: NOT_FOUND, or INVALID_ARGUMENT for an unknown label.
         """
-        servable = self._lookup(name, version, label)
+        servable = self._lookup(version, label)
         servable.acquire()
         try:
             yield servable
@@ -185,24 +187,20 @@ class Versions:
             if servable.closed:
                 self._ended(servable.version)
 
-    def statuses(self, name: str, version: int | None, label: str | None) -> dict[int, Status]:
+    def statuses(self, version: int | None, label: str | None) -> dict[int, Status]:
         """Return the status of every version seen so far, or of one.
 
         Raises:
           ServingError: NOT_FOUND, or INVALID_ARGUMENT for an unknown label.
         """
-        if name != self.name:
-            if version is not None:
-                raise ServingError(
-                    Code.NOT_FOUND, f"Could not find version {version} of model {name}"
-                )
-            raise ServingError(Code.NOT_FOUND, f"Could not find any versions of model {name}")
         if label is not None:
             version = self._version_of_label(label)
         if version is None:
             return dict(sorted(self._statuses.items()))
         if version not in self._statuses:
-            raise ServingError(Code.NOT_FOUND, f"Could not find version {version} of model {name}")
+            raise ServingError(
+                Code.NOT_FOUND, f"Could not find version {version} of model {self.name}"
+            )
         return {version: self._statuses[version]}
 
     async def close(self) -> None:
@@ -210,15 +208,14 @@ class Versions:
         for version in list(self._loaded):
             await self._unload(version)
 
-    def _lookup(self, name: str, version: int | None, label: str | None) -> Servable:
-        if name == self.name and label is not None:
+    def _lookup(self, version: int | None, label: str | None) -> Servable:
+        if label is not None:
             version = self._version_of_label(label)
-        if name == self.name and self._loaded:
+        if self._loaded:
             servable = self._loaded.get(max(self._loaded) if version is None else version)
             if servable is not None:
                 return servable
-        request = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-        raise ServingError(Code.NOT_FOUND, f"Servable not found for request: {request}")
+        raise not_found(self.name, version)
 
     def _version_of_label(self, label: str) -> int:
         version = self._policy.labels().get(label)
@@ -233,13 +230,13 @@ class Versions:
         labelled = set(policy.labels().values())
         numbers = policy.versions()
         candidates = found.keys() if numbers is None else found.keys() & numbers
-        only_latest = policy.served_versions == "latest"
-        available = set()
+        most = policy.num_versions()
+        available: set[int] = set()
         for version in sorted(candidates, reverse=True):
+            if len(available) == most:
+                break
             if await self._ensure(version, found[version]):
                 available.add(version)
-                if only_latest:
-                    break
         for version in labelled & found.keys() - available:
             if await self._ensure(version, found[version]):
                 available.add(version)
@@ -250,28 +247,18 @@ class Versions:
         if version in self._loaded:
             return True
         failed = self._failed.get(version)
-        if failed and failed.modified != found.modified:
+        if failed and failed.fingerprint != found.fingerprint:
             failed = None
         if failed and time.monotonic() < failed.retry_at:
             return False
+        started = time.monotonic()
         if not failed:
             self._statuses[version] = Status(State.LOADING)
-        started = time.monotonic()
-        self._log.info("loading", model=self.name, version=version)
+            self._log.info("loading", model=self.name, version=version)
         try:
-            servable = await asyncio.to_thread(self._load, found.path, version)
+            servable = await asyncio.to_thread(self._load, found.path, self.name, version)
         except ServingError as error:
-            attempts = failed.attempts if failed else 0
-            self._failed[version] = _Failure.after(attempts, found.modified)
-            self._statuses[version] = Status(State.END, error)
-            self._metrics.loads.add(self.name, error.code.name)
-            self._log.error(
-                "load_failed",
-                model=self.name,
-                version=version,
-                code=error.code.name,
-                error=error.message,
-            )
+            self._fail(version, found, failed, error)
             return False
         self._failed.pop(version, None)
         self._loaded[version] = servable
@@ -280,6 +267,27 @@ class Versions:
         seconds = round(time.monotonic() - started, 3)
         self._log.info("available", model=self.name, version=version, seconds=seconds)
         return True
+
+    def _fail(
+        self, version: int, found: VersionDirectory, before: _Failure | None, error: ServingError
+    ) -> None:
+        """Schedule the next attempt, and log an error that is not the same as before."""
+        attempts = before.attempts + 1 if before else 1
+        seconds = min(MAX_RETRY_SECONDS, RETRY_SECONDS * 2 ** min(attempts - 1, 10))
+        self._failed[version] = _Failure(
+            found.fingerprint, error.message, attempts, time.monotonic() + seconds
+        )
+        self._statuses[version] = Status(State.END, error)
+        self._metrics.loads.add(self.name, error.code.name)
+        if not before or before.message != error.message:
+            self._log.error(
+                "load_failed",
+                model=self.name,
+                version=version,
+                code=error.code.name,
+                error=error.message,
+                retry=f"until it loads, {MAX_RETRY_SECONDS:g} s apart at most, without a line each",
+            )
 
     async def _unload_all_but(self, versions: set[int]) -> None:
         for version in sorted(self._loaded.keys() - versions):
@@ -298,6 +306,12 @@ class Versions:
             self._statuses[version] = Status(State.END)
             self._has_garbage = True
             self._log.info("unloaded", model=self.name, version=version)
+
+
+def not_found(name: str, version: int | None) -> ServingError:
+    """Create the error of a request for a version that is not loaded."""
+    request = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+    return ServingError(Code.NOT_FOUND, f"Servable not found for request: {request}")
 
 
 def _collect_garbage() -> None:

@@ -12,7 +12,8 @@ embed(sessions)                         -> query
 Inputs: `items` string [batch, time], item ids padded with ""; `sessions` string
 [batch], each a session, its item ids joined by the separator; `k` int32 [batch];
 `exclude_seen` bool [batch]. Outputs: `item_ids` string and `scores` float32,
-[batch, k], with k_max columns from `sessions_k`; `query` float32 [batch, d];
+[batch, k], from `sessions_k` with as many columns as the largest k of the batch,
+which a server may have merged from several requests; `query` float32 [batch, d];
 those of `explain` are `hln_tf.retrieval.session_graph.Groups`.
 
 There are never more columns than candidates. Models with preference groups have
@@ -45,7 +46,6 @@ def signatures(graph: SessionGraph) -> dict[str, Any]:
       A `tf.function` for each, whose input signature names its inputs.
     """
     k = min(graph.settings.k, graph.num_candidates)
-    k_max = min(graph.settings.k_max, graph.num_candidates)
 
     def top_k(items: tf.RaggedTensor) -> dict[str, tf.Tensor]:
         top = graph.top_k(items, k)
@@ -61,9 +61,10 @@ def signatures(graph: SessionGraph) -> dict[str, Any]:
         sessions: tf.Tensor, k: tf.Tensor, exclude_seen: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         top = graph.top_k_each(graph.split(sessions), k, exclude_seen)
+        columns = tf.reduce_max(tf.concat([[0], k], axis=0))
         return {
-            "item_ids": _wide(top.item_ids, k_max),
-            "scores": _wide(top.scores, k_max),
+            "item_ids": top.item_ids[:, :columns],
+            "scores": top.scores[:, :columns],
             "is_fallback": top.is_fallback,
         }
 

@@ -3,6 +3,8 @@ import { known, model, predict, search } from "./server.js";
 import { suggest } from "./suggestions.js";
 
 const NEAREST = 5; // items shown for each group
+const RETAINED = 0.5; // the retention from which a group retains a click rather than leaps over it
+const EXAMPLE_CLICKS = 4;
 const MIN_DIFFERENCE = 0.01; // in retention, to mark a click with the group that retains it most
 
 const element = (id) => document.getElementById(id);
@@ -48,7 +50,7 @@ function remove(index) {
 
 function changed() {
   const address = session.length ? `#${encodeURIComponent(sessionText())}` : "";
-  history.replaceState(null, "", location.pathname + address);
+  history.replaceState(null, "", location.pathname + location.search + address);
   return refresh();
 }
 
@@ -127,8 +129,8 @@ function showSession(groups) {
     "legend",
     count && session.length
       ? `${letter(0)} to ${letter(count - 1)} are the model's preference groups. Bars: the ` +
-          "retention of a click in each group. The mark of a click is the group with the " +
-          "highest retention, or = if the groups do not differ."
+          "retention of a click in each group; below 50 % a group leaps over it. The mark of a " +
+          "click is the group with the highest retention, or = if the groups do not differ."
       : "",
   );
 }
@@ -184,9 +186,10 @@ function retentionCell(group, p) {
   const filled = make("span");
   filled.style.width = percent(p).replace(" ", "");
   const title = `retention in group ${letter(group)}: ${percent(p)}`;
+  const leaps = p < RETAINED ? " leaps" : "";
   return make(
     "td",
-    { className: `retention group-${group % 6}`, title },
+    { className: `retention group-${group % 6}${leaps}`, title },
     percent(p),
     make("div", { className: "bar" }, filled),
   );
@@ -195,15 +198,52 @@ function retentionCell(group, p) {
 function showNearest(groups) {
   element("groups").hidden = !groups || groups.is_fallback;
   if (element("groups").hidden) return;
-  const blocks = groups.group_item_ids.map((items, group) => {
-    const rows = items.slice(0, NEAREST).map((item, i) => [item, groups.group_scores[group][i]]);
-    const head = make("h3", {}, mark(group), ` Group ${letter(group)}`);
-    const content = items[0]
-      ? make("ol", {}, ...ranking(rows))
-      : make("p", { className: "note" }, "retains no click of this session");
-    return make("div", {}, head, content);
+  const blocks = agreeing(groups.group_item_ids).map((members) => {
+    const [first] = members;
+    const items = groups.group_item_ids[first];
+    const rows = items.slice(0, NEAREST).map((item, i) => [item, groups.group_scores[first][i]]);
+    const head = make("h3", {}, ...members.flatMap((group) => [mark(group), " "]));
+    head.append(members.length > 1 ? agreement(members, groups) : `Group ${letter(first)}`);
+    const reads = members.map((group) => make("p", { className: "reads" }, reading(group, groups)));
+    if (!items[0]) return make("div", {}, head, ...reads);
+    const score = members.length > 1 ? `Score in ${letter(first)}` : "Score";
+    const heads = make("p", { className: "heads" }, make("span", {}, "Item"));
+    heads.append(make("span", {}, score));
+    return make("div", {}, head, ...reads, heads, make("ol", {}, ...ranking(rows)));
   });
   element("nearest").replaceChildren(...blocks);
+}
+
+/** The groups by equal lists of the items shown, in the order of the first of each. */
+function agreeing(lists) {
+  const found = new Map();
+  lists.forEach((items, group) => {
+    const key = JSON.stringify(items.slice(0, NEAREST));
+    found.set(key, [...(found.get(key) ?? []), group]);
+  });
+  return [...found.values()];
+}
+
+function agreement(members, groups) {
+  const all = members.length === groups.group_item_ids.length;
+  return all ? "The groups agree" : "These groups agree";
+}
+
+/** Which clicks a group retains and which it leaps over, by their numbers in the session. */
+function reading(group, groups) {
+  const retained = [];
+  const leaps = [];
+  usedColumns().forEach((column, index) => {
+    if (column === null) return;
+    const list = groups.retention[group][column] >= RETAINED ? retained : leaps;
+    list.push(index + 1);
+  });
+  const clicks = (list) => `${list.length > 1 ? "clicks" : "click"} ${list.join(", ")}`;
+  const parts = [
+    retained.length ? `retains ${clicks(retained)}` : "retains no click of this session",
+    leaps.length ? `leaps over ${clicks(leaps)}` : retained.length && "leaps over none",
+  ];
+  return `${letter(group)} ${parts.filter(Boolean).join(", ")}`;
 }
 
 /** List entries of items with scores; choosing one adds it to the session. */
@@ -220,12 +260,19 @@ function ranking(rows) {
 
 // The start
 
-function describe({ name, version, card }) {
+function describe({ name, version, card, models }) {
+  const links = (models ?? []).map((each) => {
+    const link = make("a", { href: `?${new URLSearchParams({ model: each })}` }, each);
+    if (each === name) link.setAttribute("aria-current", "page");
+    return link;
+  });
+  element("models").replaceChildren(...links);
+  element("models").hidden = links.length < 2;
   document.title = element("name").textContent = `${name}, version ${version}`;
   const test = card.metrics?.test;
   const facts = [
     card.model && `model ${card.model}`,
-    card.data && `data set ${card.data.dataset}`,
+    card.data?.dataset && `data set ${card.data.dataset}`,
     card.counts && `${card.counts.items.toLocaleString("en")} items`,
     test && `test Recall@20 ${percent(test["recall@20"])}, MRR@20 ${percent(test["mrr@20"])}`,
   ];
@@ -274,6 +321,14 @@ async function start() {
     event.preventDefault();
     close();
     take(input.value.trim());
+  });
+  element("example").addEventListener("click", async () => {
+    try {
+      // Popular items, of which the model has seen most.
+      await openItems((await search("")).slice(0, EXAMPLE_CLICKS).reverse());
+    } catch (error) {
+      show("problem", error.message);
+    }
   });
   element("clear").addEventListener("click", () => {
     session = [];

@@ -15,15 +15,22 @@ async function json(url, options) {
   return content;
 }
 
+/** A route of the page, for the model that the page's own address names, if any. */
+function route(path, parameters = {}) {
+  const name = new URLSearchParams(location.search).get("model");
+  const query = new URLSearchParams(name === null ? parameters : { ...parameters, model: name });
+  return query.size ? `page/${path}?${query}` : `page/${path}`;
+}
+
 /** Name, version, signatures and model card of the model. */
-export const model = () => json("page/model");
+export const model = () => json(route("model"));
 
 /** Ids of known items that contain a text, most popular first. */
-export const search = (text) => json(`page/items?${new URLSearchParams({ q: text })}`);
+export const search = (text) => json(route("items", { q: text }));
 
 /** For each item id, whether the model knows it. */
 export const known = (items) =>
-  items.length ? json("page/known", { method: "POST", body: JSON.stringify(items) }) : [];
+  items.length ? json(route("known"), { method: "POST", body: JSON.stringify(items) }) : [];
 
 /** The outputs of a version's signature for one session, without their batch dimension. */
 export async function predict({ name, version }, signature, inputs) {

@@ -68,7 +68,8 @@ def servers(versions, hln, tmp_path_factory):
             versions,
             logs / f"half_plus_two_{kind}.log",
             *("--version_labels", "stable=1", "canary=2"),
-            *("--read_timeout", "2", "--max_request_bytes", str(2**20)),
+            *("--read_timeout", "2", "--write_timeout", "2"),
+            *("--max_request_bytes", str(2**20)),
             *flags,
         )
         shared["hln", kind] = serve(hln.base, logs / f"hln_{kind}.log", *flags, name="hln")

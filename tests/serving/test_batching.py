@@ -42,7 +42,8 @@ class Doubler:
         self.busy = threading.Event()
         self._scalar = scalar
 
-    def run(self, inputs):
+    def run(self, inputs, seconds=None):
+        self.seconds = seconds
         self.busy.set()
         assert self.gate.wait(60)
         self.calls.append(inputs["x"].tolist())
@@ -52,7 +53,8 @@ class Doubler:
 
 
 @contextlib.asynccontextmanager
-async def batcher(**settings):
+async def batcher(max_batch_threads=1, **settings):
+    settings["max_batch_threads"] = max_batch_threads
     made = Batcher(BatchingSettings(**settings), Metrics())
     try:
         yield made
@@ -288,6 +290,40 @@ async def test_an_unexpected_error_fails_its_own_request_only():
     signature = Doubler()
     signature.gate.set()
     async with batcher() as made:
-        broken = types.SimpleNamespace(inputs={"x": None}, batches=True, run=lambda inputs: 1 / 0)
+        broken = types.SimpleNamespace(inputs={"x": None}, batches=True, run=lambda *_: 1 / 0)
         assert await ask(made, broken, [1]) is Code.INTERNAL
         assert await ask(made, signature, [1]) == [2]
+
+
+def batch_threads():
+    return {thread for thread in threading.enumerate() if thread.name == "batch"}
+
+
+@in_loop
+async def test_a_quick_request_does_not_wait_for_slow_ones():
+    slow, quick = Doubler(), Doubler()
+    quick.gate.set()
+    before = batch_threads()
+    async with batcher(max_batch_threads=3, enable_batching=False) as made:
+        blocked = [asyncio.create_task(ask(made, slow, [value])) for value in (1, 2)]
+        await asyncio.to_thread(slow.busy.wait, 60)
+        assert await ask(made, quick, [3]) == [6]
+        slow.gate.set()
+        assert await asyncio.gather(*blocked) == [[2], [4]]
+        # Only the threads that were there from the start remain.
+        for _ in range(600):
+            if len(batch_threads() - before) == 1:
+                break
+            await asyncio.sleep(0.1)
+        assert len(batch_threads() - before) == 1
+
+
+@in_loop
+async def test_a_batch_runs_until_the_last_deadline_of_its_requests():
+    signature = Doubler()
+    signature.gate.set()
+    async with batcher() as made:
+        await ask(made, signature, [1], timeout=100)
+        assert 90 < signature.seconds <= 100
+        await ask(made, signature, [1], timeout=None)
+        assert signature.seconds is None

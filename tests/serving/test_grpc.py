@@ -174,6 +174,8 @@ NOT_FOUND = grpc.StatusCode.NOT_FOUND
         (odd(shape=[-1]), INVALID, "shape"),
         (odd(shape=None), INVALID, "shape"),
         (odd(shape=[2**40, 2**40]), INVALID, "elements"),
+        (odd(shape=[0, 2**62], tensor_content=b""), INVALID, "elements"),
+        (predict_pb2.PredictRequest(), INVALID, "Missing ModelSpec"),
         (odd(shape=[1] * 64), INVALID, "shape"),
         (odd(shape=[2**24], tensor_content=b""), INVALID, "to be left out"),
         (odd(dtype=1000), INVALID, "type 1000"),
@@ -217,15 +219,15 @@ def test_multi_inference_is_not_served(one):
     refused(one.MultiInference, inference_pb2.MultiInferenceRequest(), unimplemented, "")
 
 
-def test_reloading_another_model_is_refused(models):
+def test_reloading_a_model_that_is_not_there_is_refused(models):
     request = model_management_pb2.ReloadConfigRequest()
     refused(models.HandleReloadConfigRequest, request, INVALID, "ModelConfigList")
     request.config.model_config_list.config.add(name="other", base_path="/nowhere")
     refused(
         models.HandleReloadConfigRequest,
         request,
-        grpc.StatusCode.UNIMPLEMENTED,
-        "serves one model",
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "the model other cannot be served",
     )
 
 

@@ -146,6 +146,28 @@ def test_both_transports_give_equal_results(hln_server):
         np.testing.assert_array_equal(array, grpc[name])
 
 
+def test_clients_name_what_is_wrong(client, hln):
+    with pytest.raises(UsageError, match=r"`k` is 101, which .* expected at least 1 and at most"):
+        client.recommend([["i1"]], k=101)
+    with pytest.raises(UsageError, match=r"the item id .* is no text, expected UTF-8"):
+        client.recommend([["\ud800"]])
+    with pytest.raises(ServerError, match="'sessions' does not fit the type DT_STRING"):
+        client.predict("sessions", {"sessions": ["\ud800"]})
+    empty = client.embed([])
+    assert empty.shape == (0, hln.recommender.embed(["i1"]).shape[1])
+    assert empty.dtype == np.float32
+
+
+def test_a_response_has_as_many_columns_as_the_largest_k(hln_server):
+    inputs = {"sessions": ["i1", "i2"], "k": [2, 1], "exclude_seen": [False, False]}
+    status, answer = hln_server.predict({"inputs": inputs, "signature_name": "sessions_k"})
+    assert status == 200
+    assert [[bool(item) for item in row] for row in answer["outputs"]["item_ids"]] == [
+        [True, True],
+        [True, False],
+    ]
+
+
 def test_an_invalid_k_fails_its_own_request_only(hln_server):
     """Even if it merges with other requests."""
 
@@ -235,6 +257,16 @@ def test_query(servers):
     assert not {"i1", "i4"} & {row.split()[1] for row in unseen.splitlines()}
     explained = run("serving.query", *arguments, "--explain").out
     assert "group 2: retention of each click" in explained and raw_id(4) in explained
+    # A line break at the end is no part of the last click; inside, it is an error.
+    assert run("serving.query", *arguments[:2], "--session", "i1 i4\n", "-k", "3").out == (
+        run("serving.query", *arguments).out
+    )
+    broken = run("serving.query", "--url", url, "--session", "i1\ni4")
+    assert "expected one line of item ids" in broken.sentence(2)
+    counted = run("serving.query", "--url", url, "--session", "i1 x i4 y")
+    assert "2 of 4 clicks are not used, the first is 'x'" in counted.err
+    beyond = run("serving.query", "--url", url, "--session", "i1", "-k", "1000")
+    assert "-k is 1000, which the model" in beyond.sentence(2)
     popular = run("serving.query", "--url", url, "--session", "unknown")
     assert "most popular" in popular.err and popular.code == 0
 

@@ -58,7 +58,11 @@ def plus(bias):
 def test_new_corrupt_repaired_and_removed_versions(base, versions, tmp_path):
     """One server, killed and restarted once."""
     server = serve(base, tmp_path / "log", *FAST)
-    wait_for(server.is_ready, "server")
+    # A connection is refused until the server answers.
+    with wait_for(lambda: accepted(server), "server") as connection:
+        connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(2**16).startswith(b"HTTP/1.1 200 ")
+        assert any(event["event"] == "serving" for event in server.events())
     load = Load(server)
     load.start()
     try:
@@ -101,6 +105,15 @@ def test_new_corrupt_repaired_and_removed_versions(base, versions, tmp_path):
     drain(again)
 
 
+def accepted(server):
+    """A connection to a server, None while it accepts none."""
+    assert server.process.poll() is None
+    try:
+        return server.connect()
+    except ConnectionRefusedError:
+        return None
+
+
 def slow(rounds):
     """The body of a request that takes at least half a millisecond a round."""
     return {"inputs": [rounds], "signature_name": "slow"}
@@ -124,16 +137,21 @@ def drain(server):
     body = json.dumps(slow(600)).encode()
     with (
         server.connect() as connection,
+        server.connect() as half,
         grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel,
     ):
         connection.sendall(request_bytes("/v1/models/half_plus_two:predict", body))
+        half.sendall(request_bytes("/v1/models/half_plus_two:predict", body)[:-1])
         over_grpc = slow_over_grpc(channel, 600)
         wait_for(lambda: server.in_flight() == 2, "two requests in flight")
         server.process.send_signal(signal.SIGTERM)
+        # Half a request cannot become complete any more.
+        assert half.recv(2**16).startswith(b"HTTP/1.1 503 ")
         assert connection.recv(2**16).startswith(b"HTTP/1.1 200 ")
         assert len(over_grpc.result().outputs["y"].float_val) == 1
     assert server.process.wait(60) == 0
     assert server.events()[-1]["event"] == "stopped"
+    assert not [event for event in server.events() if "traceback" in event]
     with pytest.raises(OSError):
         server.connect()
 
@@ -145,6 +163,7 @@ def narrow(versions, tmp_path_factory):
         versions,
         tmp_path_factory.mktemp("narrow") / "log",
         *("--no-enable_batching", "--max_enqueued_batches", "1", "--request_timeout", "1"),
+        *("--max_batch_threads", "1"),
     )
     wait_for(server.is_ready, "server")
     yield server
@@ -207,24 +226,28 @@ def warm_up(version, signature, value):
 
 def test_warm_up_requests_are_run_and_a_failing_one_fails_the_version(base):
     warm_up(base / "1", "root", 4.0)
-    Servable(base / "1", "m", 1).retire()
+    Servable(str(base / "1"), "m", 1).retire()
     for signature, value, code in (
         ("root", -1.0, Code.INVALID_ARGUMENT),
         ("absent", 1.0, Code.FAILED_PRECONDITION),
     ):
         warm_up(base / "1", signature, value)
         with pytest.raises(ServingError) as caught:
-            Servable(base / "1", "m", 1)
+            Servable(str(base / "1"), "m", 1)
         assert caught.value.code is code
+        assert f"{base / '1' / WARMUP_FILE}, request 1 " in caught.value.message
+    (base / "1" / WARMUP_FILE).write_bytes(b"no TFRecords")
+    with pytest.raises(ServingError, match="tf_serving_warmup_requests is no TFRecord file"):
+        Servable(str(base / "1"), "m", 1)
 
 
 @pytest.fixture(scope="module")
 def half_plus_two_1(versions):
-    return Servable(versions / "1", "m", 1)
+    return Servable(str(versions / "1"), "m", 1)
 
 
 def test_a_version_in_use_is_unloaded_after_its_last_use(base):
-    servable = Servable(base / "1", "m", 1)
+    servable = Servable(str(base / "1"), "m", 1)
     servable.acquire()
     servable.retire()
     outputs = servable.signature("").run({"x": np.float32([1])})
@@ -245,10 +268,10 @@ def test_only_signatures_with_a_batch_dimension_merge(half_plus_two_1, signature
 def test_a_saved_model_without_signatures_is_refused(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "1"))
     with pytest.raises(ServingError, match="no signature to serve"):
-        Servable(tmp_path / "1", "m", 1)
+        Servable(str(tmp_path / "1"), "m", 1)
 
 
 def test_a_saved_model_that_lacks_its_variables_is_refused(base):
     shutil.rmtree(base / "1" / "variables")
     with pytest.raises(ServingError):
-        Servable(base / "1", "m", 1)
+        Servable(str(base / "1"), "m", 1)

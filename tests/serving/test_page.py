@@ -4,6 +4,7 @@ import json
 import urllib.error
 import urllib.request
 
+import numpy as np
 import pytest
 from browsers import SCREENSHOTS, chromium
 from commands import ROOT
@@ -13,6 +14,8 @@ from small_hln import make_model
 
 from hln_tf.models.markov import Markov
 from hln_tf.recommender import Recommender
+from serving.page import Extras
+from serving.servable import Servable
 
 ITEMS = 60
 IDS = [f"2145{1000 + 37 * item}" for item in range(ITEMS)]
@@ -85,6 +88,23 @@ def test_items_are_found_by_any_part_of_their_ids_popular_ones_first(groups):
     assert answer == [True, False, False, *[True] * ITEMS] * 200
     with pytest.raises(urllib.error.HTTPError, match="400"):
         fetch(groups + "page/known", b"{")
+
+
+def test_any_id_that_preprocessing_takes_survives_every_file_of_an_export(tmp_path):
+    item_ids = ["a\r", "\rb\u2028\x85", "c d"]
+    model = Markov(3)
+    model.fit_counts(to_sessions([[1, 2, 3], [1, 2], [1]]))
+    Recommender(model, item_ids, MAX_LENGTH, "\t").export(tmp_path / "m", RUN)
+    assert Extras.read(f"{tmp_path}/m/1").items == item_ids
+    signature = Servable(f"{tmp_path}/m/1", "m", 1).signature("sessions_k")
+    inputs = {
+        "sessions": np.array(["\t".join(item_ids).encode()], object),
+        "k": np.int32([3]),
+        "exclude_seen": np.array([False]),
+    }
+    outputs = signature.run(inputs)
+    assert not outputs["is_fallback"][0]
+    assert sorted(item.decode() for item in outputs["item_ids"][0]) == sorted(item_ids)
 
 
 def test_the_page_gets_a_description_of_the_model(groups, counts):
@@ -246,14 +266,73 @@ def test_the_page_shows_recommendations_and_explanations(groups, open_page):
         for group in by_click
     ]
     assert len(set(marks)) > 1
-    nearest = page.locator("#nearest > div").all()
-    assert len(nearest) == 3
-    for block, items in zip(nearest, explained["group_item_ids"][0], strict=True):
-        found = block.locator(".pick").all_inner_texts()
-        assert found == [item for item in items[:5] if item]
-        assert found or "retains no click" in block.inner_text()
+    # Equal lists are shown once.
+    lists = [[item for item in items[:5] if item] for items in explained["group_item_ids"][0]]
+    distinct = list(dict.fromkeys(map(tuple, lists)))
+    blocks = page.locator("#nearest > div").all()
+    assert [tuple(block.locator(".pick").all_inner_texts()) for block in blocks] == distinct
+    # Each group says by number which clicks it retains, and which it leaps over.
+    reads = sorted(page.locator(".reads").all_inner_texts())
+    assert reads == [
+        reading("ABC"[group], [p >= 0.5 for p in row[:5]])
+        for group, row in enumerate(explained["retention"][0])
+    ]
+    assert "for one interest of the visitor" in page.inner_text("#groups")
+    assert page.locator(".heads").first.inner_text().split() == ["Item", "Score"]
     assert_nothing_is_clipped(page)
     screenshot(page, "desktop")
+
+
+def reading(letter, retained):
+    """The sentence of a group, for whether it retains each click."""
+
+    def clicks(which):
+        numbers = [str(n) for n, each in enumerate(retained, 1) if each == which]
+        return f"click{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}" if numbers else ""
+
+    if not any(retained):
+        return f"{letter} retains no click of this session, leaps over {clicks(False)}"
+    return f"{letter} retains {clicks(True)}, leaps over {clicks(False) or 'none'}"
+
+
+def test_an_example_session_to_start_from(groups, open_page):
+    page = open_page(groups)
+    page.click("#example")
+    wait_for_clicks(page, 4)
+    assert all(item in text for item, text in zip(IDS[3::-1], clicks(page), strict=True))
+    assert not page.is_visible("#example")
+
+
+def test_groups_with_equal_lists_agree(groups, open_page):
+    page = open_page(groups)
+
+    def agree(route):
+        response = route.fetch()
+        answer = response.json()
+        outputs = answer["outputs"]
+        for name in ("group_item_ids", "group_scores") if "group_item_ids" in outputs else ():
+            first = outputs[name][0][0]
+            outputs[name] = [[first, first, first]]
+        if "retention" in outputs:
+            outputs["is_fallback"] = [False]
+            outputs["retention"] = [[[1.0] * 8, [0.2] + [1.0] * 7, [0.0] * 8]]
+        route.fulfill(response=response, json=answer)
+
+    page.route("**/v1/**", agree)
+    page.click("#example")
+    wait_for_clicks(page, 4)
+    page.wait_for_selector("#nearest h3")
+    assert "The groups agree" in page.inner_text("#nearest h3")
+    assert page.locator("#nearest ol").count() == 1
+    assert page.locator(".reads").all_inner_texts() == [
+        "A retains clicks 1, 2, 3, 4, leaps over none",
+        "B retains clicks 2, 3, 4, leaps over click 1",
+        "C retains no click of this session, leaps over clicks 1, 2, 3, 4",
+    ]
+    for name, viewport in (("agree-desk", DESKTOP), ("agree-phone", PHONE)):
+        page.set_viewport_size(viewport)
+        assert_nothing_is_clipped(page)
+        screenshot(page, name)
 
 
 def test_the_page_fits_a_phone_and_has_a_dark_scheme(groups, open_page):

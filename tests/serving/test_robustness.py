@@ -79,7 +79,7 @@ def test_slow_and_silent_clients_time_out(server):
 def test_a_body_of_100_megabytes(server, declared):
     size = 100 * 2**20
     length = f"Content-Length: {size}" if declared else "Transfer-Encoding: chunked"
-    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n".encode()
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\n{length}\r\n\r\n".encode()
     piece = b" " * 2**20
     with server.connect() as connection:
         connection.sendall(head)

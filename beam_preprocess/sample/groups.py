@@ -15,7 +15,7 @@ from hln_tf.data.sessions import read_sessions
 from hln_tf.training import RunDirectory
 
 K = 20
-# Clicks of a session that is drawn.
+# Clicks of a session that is plotted.
 SHOWN = (8, 12)
 
 

@@ -43,7 +43,10 @@ class Hyperparameter:
 
     def value(self, sampled: Any) -> Any:
         """Return the setting's value for a sampled one: the exact default, or a rounded value."""
-        if not isinstance(self.domain, Range) or sampled == self.default:
+        if not isinstance(self.domain, Range):
+            # KerasTuner's messages have integers for truth values.
+            return next((choice for choice in self.choices if choice == sampled), sampled)
+        if sampled == self.default:
             return sampled
         if isinstance(sampled, float):
             sampled = _rounded(sampled)

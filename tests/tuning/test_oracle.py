@@ -129,7 +129,7 @@ def test_more_trials_extend_a_finished_search(make_plan, fake_training):
 def test_an_exhausted_search_space_ends_the_search(make_plan, fake_training):
     plan, train = make_plan(max_trials=20, names=("aggregation",)), fake_training()
     search(plan, train)
-    assert train.ran == [0, 1, 2]
+    assert train.ran == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(

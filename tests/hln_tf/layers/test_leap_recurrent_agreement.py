@@ -19,8 +19,8 @@ SESSIONS = [
     (2, "none", False),
     (3, "front", False),
     (6, "middle", True),
-    (13, "end", False),
-    (30, "middle", False),
+    pytest.param(13, "end", False, marks=pytest.mark.slow),
+    pytest.param(30, "middle", False, marks=pytest.mark.slow),
 ]
 PREDICTIVE = {"leap_gate": "predictive"}
 COMBINED = {"leap_gate": "combined"}

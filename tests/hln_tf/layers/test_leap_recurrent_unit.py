@@ -229,7 +229,12 @@ def test_a_frozen_unit_has_no_trainable_weights():
             ValueError,
             "`inputs` must be dense and padded, received a RaggedTensor",
         ),
-        (tf.zeros([2, 3]), {}, ValueError, "expected ndim=3, found ndim=2"),
+        (
+            tf.zeros([2, 3]),
+            {},
+            ValueError,
+            r"`inputs` must have shape \[batch, time, d\], received \(2, 3\)",
+        ),
         (
             tf.zeros([2, 3, D]),
             {"constants": 2 * [tf.zeros([2, N])]},

@@ -67,7 +67,7 @@ def test_results_are_the_references(variant, inference_gate):
     assert np.ptp(np.concatenate(seen)) > 0.5
 
 
-@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("fused", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_gradients_through_exclusivity_are_those_of_the_relaxed_gates(variant, fused):
     model = make_model(**variant, temperature=0.7)

@@ -80,6 +80,7 @@ OWN_FLAGS = {
     "hln": (
         *(*OF_ENCODERS, "hidden_dim", "num_groups", "aggregation", "temperature", "leap_bias"),
         *("preference_dropout", "gates", "inference_gate"),
+        *("leap_gate", "leap_threshold", "leap_slope", "exclusive_groups"),
     ),
     "s_pop": ("top_items",),
     "sknn": ("sample_size", "neighbors"),

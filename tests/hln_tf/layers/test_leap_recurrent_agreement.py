@@ -15,8 +15,8 @@ from hln_tf.layers.leap_recurrent_unit import LeapRecurrentUnit
 # Lengths, where sessions are padded, and whether there are item embeddings alone.
 SESSIONS = [
     (1, "all", False),
-    (1, "none", True),
-    (2, "none", False),
+    pytest.param(1, "none", True, marks=pytest.mark.slow),
+    pytest.param(2, "none", False, marks=pytest.mark.slow),
     (3, "front", False),
     (6, "middle", True),
     pytest.param(13, "end", False, marks=pytest.mark.slow),
@@ -197,7 +197,11 @@ def test_outputs_and_gradients_agree(length, padding, is_bare, arguments, traini
 @pytest.mark.parametrize(("arguments", "training"), MODES, ids=str)
 @pytest.mark.parametrize(
     ("length", "padding", "is_bare"),
-    [(1, "none", False), (2, "front", True), (6, "middle", False)],
+    [
+        pytest.param(1, "none", False, marks=pytest.mark.slow),
+        pytest.param(2, "front", True, marks=pytest.mark.slow),
+        (6, "middle", False),
+    ],
 )
 def test_gradients_are_those_of_numpy(length, padding, is_bare, arguments, training):
     unit = make_unit(**RETURNED, **arguments)

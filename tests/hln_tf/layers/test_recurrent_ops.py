@@ -83,7 +83,15 @@ def all_at_once(inputs, gate, noise, return_states):
 
 
 @pytest.mark.parametrize("time", [1, 6])
-@pytest.mark.parametrize("absent", [(), ("h_0",), ("available",), ("h_0", "available")])
+@pytest.mark.parametrize(
+    "absent",
+    [
+        (),
+        pytest.param(("h_0",), marks=pytest.mark.slow),
+        pytest.param(("available",), marks=pytest.mark.slow),
+        ("h_0", "available"),
+    ],
+)
 @pytest.mark.parametrize(
     ("gate", "without", "used"),
     [

@@ -140,7 +140,8 @@ def _compile(path: Path) -> Any:
         raise ProgramError(f"{path}: {error.strerror}: write the programs again") from None
     client = backend.get_backend()
     try:
-        with interpreters_mlir.make_ir_context():
+        with interpreters_mlir.make_ir_context() as context:
+            context.attach_diagnostic_handler(lambda _: True)  # they would go to standard error
             text = str(mlir.deserialize_portable_artifact(module))
         return client.compile_and_load(
             _COPY.sub(r"stablehlo.reshape \1 : (\2) -> \2", text).encode(),

@@ -50,8 +50,8 @@ class LeapRecurrentCell(CheckedCall, keras.layers.Layer):
     It is a cell for `keras.layers.RNN` of `import tf_keras as keras`; that of Keras
     3, which is `import keras`, is refused. `LeapRecurrentUnit` computes the same for
     whole sessions, faster, and goes into a SavedModel with constants too, which
-    Keras cannot do with its RNN over a custom cell. A program that loads a Keras model with this cell imports
-    it, or any other name of `hln_tf.layers`, first:
+    Keras cannot do with its RNN over a custom cell. A program that loads a Keras
+    model with this cell imports it, or any other name of `hln_tf.layers`, first:
     `from hln_tf.layers import LeapRecurrentCell`.
 
     Args:

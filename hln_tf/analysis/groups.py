@@ -10,38 +10,31 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hln_tf.data.sessions import Sessions
+
 Groups = list[npt.NDArray[np.int64]]
 
 # The group of clicks that belong to none.
 NO_GROUP = -1
-SESSIONS_AT_A_TIME = 512
 
 
 def strongest_groups(model: Any, sessions: Sequence[npt.NDArray[np.int32]]) -> Groups:
     """Find the group with the highest retention of each click.
 
     Args:
-      model: A model with `retention`.
+      model: A model with preference groups.
       sessions: Item indices, int32 [clicks] for each session.
 
     Returns:
       int64 [clicks] for each session.
     """
-    import tensorflow as tf
+    from hln_tf.analysis.retention import compiled_retention, retention_of_clicks
 
-    from hln_tf.analysis.retention import compiled_retention
-
-    retention = compiled_retention(model)
-    order = np.argsort([len(session) for session in sessions], kind="stable")
-    groups: dict[int, npt.NDArray[np.int64]] = {}
-    for first in range(0, len(order), SESSIONS_AT_A_TIME):
-        chosen = order[first : first + SESSIONS_AT_A_TIME]
-        batch = [sessions[place] for place in chosen]
-        items = tf.ragged.constant(batch, tf.int32, ragged_rank=1).to_tensor()
-        strongest = retention(items).numpy().argmax(axis=1)
-        for place, row, session in zip(chosen, strongest, batch, strict=True):
-            groups[place] = row[: len(session)]
-    return [groups[place] for place in range(len(sessions))]
+    flat = Sessions.from_lists(sessions)
+    of_clicks = retention_of_clicks(
+        compiled_retention(model), flat, int(flat.lengths.max(initial=1))
+    )
+    return np.split(of_clicks.argmax(axis=0), flat.offsets[1:])[:-1]
 
 
 def interleave_pairs(

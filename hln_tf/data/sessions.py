@@ -55,7 +55,7 @@ class Sessions:
         return self.where(np.arange(len(self)) >= len(self) - count)
 
     @classmethod
-    def from_lists(cls, sessions: Iterable[Sequence[int]]) -> "Sessions":
+    def from_lists(cls, sessions: Iterable[Sequence[int] | npt.NDArray[np.int32]]) -> "Sessions":
         """Make sessions from the item indices of each, dated 0, 1, 2, ..."""
         items = [np.asarray(session, np.int32) for session in sessions]
         lengths = [len(session) for session in items]

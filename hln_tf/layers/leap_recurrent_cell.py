@@ -213,7 +213,7 @@ class LeapRecurrentCell(CheckedCall, keras.layers.Layer):
         gru = gru_step(h, gru_input, products, self.c).h
         retained = tf.ones_like(h[:, :1]) if available is None else available
         if self.is_gated:
-            logit = self.leap_logit(x, states, a)
+            logit = self.leap_logit(x, h, a)
             if noise is None and self.gate.is_sampled(training):
                 noise = self.sample_noise(tf.shape(logit))
             logit, noise = self.gate.at_begin(logit, noise, *states[1:])
@@ -221,24 +221,20 @@ class LeapRecurrentCell(CheckedCall, keras.layers.Layer):
         h = (1 - retained) * h + retained * gru
         return h, [h, *(before + tf.stop_gradient(retained) for before in states[1:])]
 
-    def leap_logit(
-        self, x: tf.Tensor, states: Sequence[tf.Tensor], a: tf.Tensor | None
-    ) -> tf.Tensor:
-        """Compute the logit of the leap probability, [batch, 1].
+    def leap_logit(self, x: tf.Tensor, h: tf.Tensor, a: tf.Tensor | None) -> tf.Tensor:
+        """Compute the logit of the leap probability, [batch, 1], of a pass that has begun.
 
         Args:
           x: x_t, [batch, d].
-          states: Those before the step, see the class.
+          h: h_{t-1}, [batch, n].
           a: The aggregate of the preferences before, [batch, n]; None for zeros.
         """
-        h = states[0]
         W_p_x = U_p_a = None
         if self.has_preference_gate:
             W_p_x = tf.matmul(x, self.W_p, transpose_b=True)
             a = tf.zeros_like(h) if a is None else a
             U_p_a = tf.matmul(a, self.U_p, transpose_b=True)
-        leap = self.leap_input(self.leap_bias_of(x, W_p_x, U_p_a), self.leap_key(x))
-        return self.gate.at_begin(leap.logit(h), None, *states[1:])[0]
+        return self.leap_input(self.leap_bias_of(x, W_p_x, U_p_a), self.leap_key(x)).logit(h)
 
     def leap_bias_of(
         self, x: tf.Tensor, W_p_x: tf.Tensor | None, U_p_a: tf.Tensor | None

@@ -355,11 +355,9 @@ class LeapRecurrentUnit(CheckedCall, keras.layers.RNN):
             outputs, new_states = self.cell(at_step, states[:count], constants=a, training=training)
             leap = gate = tf.zeros_like(outputs[:, :1])
             if self.cell.is_gated:
-                logit = self.cell.leap_logit(at_step[0], states[:count], a[0] if a else None)
-                leap = tf.sigmoid(logit)
-                gate = self.cell.gate(
-                    *self.cell.gate.at_begin(logit, at_step[1], *states[1:count]), training
-                )
+                logit = self.cell.leap_logit(at_step[0], states[0], a[0] if a else None)
+                logit, noise = self.cell.gate.at_begin(logit, at_step[1], *states[1:count])
+                leap, gate = tf.sigmoid(logit), self.cell.gate(logit, noise, training)
             of_click = [1 - (1 - leap) * at_step[2]] * self.return_leap_probabilities
             of_click += [gate] * self.return_gates
             return tf.concat([outputs, *of_click], axis=1), new_states

@@ -82,8 +82,11 @@ class PreferenceManager(CheckedCall, keras.layers.Layer):
                 check_floats("preferences", h)
                 check_shape("preferences", h, ("batch", n), ": a list holds tensors [batch, n]")
             count = len(preferences)
-        if self.aggregation == "recency":
-            _require_ages(ages)
+        if self.aggregation == "recency" and ages is None:
+            raise ValueError(
+                "`ages` is None, but the aggregation `recency` needs the number of clicks since "
+                "each group's last one, int32 [batch, l]"
+            )
         check_shape("ages", ages, ("batch", count))
 
     def call(
@@ -95,35 +98,27 @@ class PreferenceManager(CheckedCall, keras.layers.Layer):
         h: Any = preferences
         if h.shape.rank == 2:  # Keras passes a list of one as its element when it loads a model
             h = h[:, None]
-        if self.aggregation == "recency":
-            return tf.reduce_sum(h * self.recency_weights(ages)[..., None], axis=1)
-        if self.aggregation == "sum":
-            return tf.reduce_sum(h, axis=1)
+        if self.aggregation in ("sum", "recency"):
+            return tf.reduce_sum(self.weighed(h, ages), axis=1)
         if self.aggregation == "max":
             return tf.reduce_max(h, axis=1)
         energy = tf.matmul(tf.tanh(tf.matmul(h, self.W_a, transpose_b=True)), self.v)
         return tf.reduce_sum(tf.nn.softmax(energy, axis=1) * h, axis=1)
 
-    def recency_weights(self, ages: tf.Tensor | None) -> tf.Tensor:
-        """Return the weights of preferences in the sum of `recency`.
+    def weighed(self, preferences: tf.Tensor, ages: tf.Tensor | None) -> tf.Tensor:
+        """Weigh preferences as the sum of `recency` does; others stay as they are.
 
         Args:
+          preferences: [batch, l, n].
           ages: int32 [batch, l], see the class.
 
         Returns:
-          float [batch, l].
+          [batch, l, n].
         """
-        _require_ages(ages)
-        return tf.gather(tf.exp(self.r), tf.minimum(ages, OLDEST))
+        if self.aggregation != "recency":
+            return preferences
+        return preferences * tf.gather(tf.exp(self.r), tf.minimum(ages, OLDEST))[..., None]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make an equal layer."""
         return {**super().get_config(), "aggregation": self.aggregation}
-
-
-def _require_ages(ages: Any) -> None:
-    if ages is None:
-        raise ValueError(
-            "`ages` is None, but the aggregation `recency` needs the number of clicks since "
-            "each group's last one, int32 [batch, l]"
-        )

@@ -38,13 +38,8 @@ def leap_probabilities(
       available: [batch, time], 0 for clicks that must be skipped.
       like: [batch, time, ...], for shape and type.
     """
-    if logits is None:
-        leaps = tf.zeros(tf.shape(like)[:2], like.dtype)
-    else:
-        leaps = tf.sigmoid(tf.transpose(logits[..., 0]))
-    if available is not None:
-        leaps = 1 - (1 - leaps) * available
-    return leaps if mask is None else tf.where(mask, leaps, 1.0)
+    leaps = gates_of_clicks(None if logits is None else tf.sigmoid(logits), mask, like)
+    return leaps if available is None else 1 - (1 - leaps) * available
 
 
 def gates_of_clicks(gates: tf.Tensor | None, mask: tf.Tensor | None, like: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,7 @@ settings by keyword, which `help` lists for each:
 - `GRU4Rec`, `NARM`, `STAMP`, `SRGNN`, `CSRM`, `FPMC`, `BPRMF`: trained baselines.
 - `Popularity`, `SPop`, `Markov`, `SKNN`: baselines that count sessions in `fit`.
 - `SessionEncoder`, `SessionCounter`: the bases for models of one's own, both
-  a `SessionScorer`; `register_model` makes one known to the commands.
+  a `SessionScorer`; `hln_tf.register_model` makes one known to the commands.
 
 Names are imported on first use.
 """

@@ -300,7 +300,7 @@ class SessionScorer(CheckedCall, tfrs.Model, metaclass=BuiltModel):
             self.built = True
             with tf.init_scope():
                 scores = self.scores(tf.zeros([1, 1], tf.int32))
-            check_shape(scores, self.num_items, f"`scores` of {type(self).__name__}")
+            check_returned(scores, self.num_items, f"`scores` of {type(self).__name__}")
 
     def get_build_config(self) -> dict[str, Any]:
         """Return the shape of sessions; integer inputs have a `build` of their own."""
@@ -334,7 +334,7 @@ class SessionScorer(CheckedCall, tfrs.Model, metaclass=BuiltModel):
         return checked_batch(data, self.num_items, type(self).__name__, needs_target)
 
 
-def check_shape(tensor: Any, width: int, what: str) -> None:
+def check_returned(tensor: Any, width: int, what: str) -> None:
     """Check what a method of a model returned, [batch, width].
 
     Args:

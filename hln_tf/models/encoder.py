@@ -15,7 +15,7 @@ from hln_tf.layers.item_table import gather_with_shared_gradient, item_rows, mas
 from hln_tf.layers.seeds import SeedGenerator
 from hln_tf.layers.sharding import Seed, sample_rows, weigh_part
 from hln_tf.metrics.ranking import FullCatalogueRanking
-from hln_tf.models.base import SessionScorer, check_callbacks, check_shape
+from hln_tf.models.base import SessionScorer, check_callbacks, check_returned
 from hln_tf.models.batches import Batch, epoch, targets_of
 from hln_tf.tasks.loss import RetrievalLoss
 from hln_tf.tasks.registry import get, losses_with
@@ -175,7 +175,7 @@ class SessionEncoder(SessionScorer):
         if training and seed is None:
             seed = self._seeds.next()
         embeddings = self.encode_embeddings(items, x, training, seed)
-        check_shape(embeddings, x.shape[2], f"`encode_embeddings` of {type(self).__name__}")
+        check_returned(embeddings, x.shape[2], f"`encode_embeddings` of {type(self).__name__}")
         return self.to_query(embeddings)
 
     def item_embeddings(self) -> tf.Variable | tf.Tensor:

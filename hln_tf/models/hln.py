@@ -180,9 +180,7 @@ class HLN(SessionEncoder):
         """
         x = self.lookup(self.item_embeddings(), items)
         passes = self._run_passes(items, x, training=False, seed=None)
-        h = tf.stack(passes.preferences, axis=1)
-        if self.settings.aggregation == "recency":
-            h *= self.preference_manager.recency_weights(passes.ages)[..., None]
+        h = self.preference_manager.weighed(tf.stack(passes.preferences, axis=1), passes.ages)
         return Preferences(self.to_query(self._to_item_space(h)), 1 - passes.leaps)
 
     def retention(self, items: tf.Tensor) -> tf.Tensor:

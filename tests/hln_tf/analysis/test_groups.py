@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hln_tf.analysis import groups
+from hln_tf.analysis import groups, retention
 
 
 @pytest.mark.parametrize(
@@ -34,13 +34,13 @@ class Planted:
     """A model that retains an item in the group of its item index modulo 3."""
 
     def preferences(self, items):
-        retention = tf.one_hot(items % 3, 3, axis=1)
+        found = tf.one_hot(items % 3, 3, axis=1)
         clicked = tf.cast(items > 0, tf.float32)[:, None]
-        return type("Preferences", (), {"retention": retention * clicked})
+        return type("Preferences", (), {"retention": found * clicked})
 
 
 def test_a_click_belongs_to_the_group_with_the_highest_retention(monkeypatch):
-    monkeypatch.setattr(groups, "SESSIONS_AT_A_TIME", 2)
+    monkeypatch.setattr(retention, "BATCH_SIZE", 2)
     sessions = [np.array([1, 2, 3], np.int32), np.array([4], np.int32), np.array([5, 6], np.int32)]
     found = groups.strongest_groups(Planted(), sessions)
     assert [row.tolist() for row in found] == [[1, 2, 0], [1], [2, 0]]

@@ -66,7 +66,7 @@ def test_a_step_by_hand():
     np.testing.assert_allclose(state[1], gru, atol=1e-6)
     gate = reference.preference_gate(x[0].numpy(), a[0].numpy(), weights)
     logit = reference.leap_logit(h[0].numpy(), x[0].numpy(), gate, weights)
-    np.testing.assert_allclose(cell.leap_logit(x, [h], a), [[logit], [logit]], atol=1e-5)
+    np.testing.assert_allclose(cell.leap_logit(x, h, a), [[logit], [logit]], atol=1e-5)
 
 
 def test_without_a_leap_it_is_the_gru_of_keras():
@@ -93,7 +93,7 @@ def test_hard_gate_retains_on_a_tie():
     for weight in (cell.w_q, cell.u_q, cell.b):
         weight.assign(tf.zeros_like(weight))
     x, h, a = one_click(1)
-    np.testing.assert_array_equal(cell.leap_logit(x, [h], a), [[0.0]])
+    np.testing.assert_array_equal(cell.leap_logit(x, h, a), [[0.0]])
     assert not skipped(cell(x, [h], constants=[a])[0], h)
 
 
@@ -105,7 +105,7 @@ def test_clicks_are_skipped_as_often_as_the_leap_probability_says(logit, tempera
     x, h, a = one_click()
     for seed in range(25):
         cell = make_cell(temperature=temperature, seed=seed)
-        cell.b.assign_add(logit - cell.leap_logit(x, [h], a)[0, 0])
+        cell.b.assign_add(logit - cell.leap_logit(x, h, a)[0, 0])
         state, _ = cell(x, [h], constants=[a], training=True)
         shares.append(np.mean(skipped(state, h)))
     p = 1 / (1 + np.exp(-logit))
@@ -117,7 +117,7 @@ def test_clicks_are_skipped_as_often_as_the_leap_probability_says(logit, tempera
 def test_noise_differs_from_row_to_row_and_from_call_to_call():
     cell = make_cell(seed=3)
     x, h, a = one_click()
-    cell.b.assign_sub(cell.leap_logit(x, [h], a)[0, 0])
+    cell.b.assign_sub(cell.leap_logit(x, h, a)[0, 0])
     first, second = (skipped(cell(x, [h], constants=[a], training=True)[0], h) for _ in range(2))
     np.testing.assert_allclose(np.mean(first == second), 0.5, atol=0.05)
 
@@ -139,7 +139,7 @@ def test_gate_is_the_straight_through_sample_of_the_relaxed_bernoulli(temperatur
         return state, tape.gradient(total, [x, h, a, *cell.weights])
 
     def by_the_distribution():
-        logit = cell.leap_logit(x, [h], a)
+        logit = cell.leap_logit(x, h, a)
         g = RelaxedBernoulli(temperature, logits=logit).straight_through(noise)
         gru = gru_of_cell(cell, x, h)
         return g * h + (1 - g) * gru
@@ -151,7 +151,7 @@ def test_gate_is_the_straight_through_sample_of_the_relaxed_bernoulli(temperatur
     for ours, theirs in zip(found[1], expected[1], strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
     # By hand: the derivative by the bias b is that of the relaxed sample, at either gate.
-    relaxed = 1 / (1 + np.exp(-(cell.leap_logit(x, [h], a) + noise) / temperature))
+    relaxed = 1 / (1 + np.exp(-(cell.leap_logit(x, h, a) + noise) / temperature))
     slope = relaxed * (1 - relaxed) / temperature
     by_b = np.sum(weight * (h - gru_of_cell(cell, x, h)) * slope)
     index = [v.ref() for v in cell.weights].index(cell.b.ref())

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import io
 import os
 import signal
@@ -103,6 +104,11 @@ def tree(directory):
         for path in directory.rglob("*")
         if path.is_file()
     }
+
+
+def digests(directory):
+    """Return the SHA-256 of the files below a directory."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in tree(directory).items()}
 
 
 def weights(directory):

@@ -1,6 +1,7 @@
 """A server process, and models for it."""
 
 import atexit
+import contextlib
 import dataclasses
 import http.client
 import json
@@ -53,8 +54,11 @@ class Served:
         status, _, data = self.raw(verb, path, body)
         return status, json.loads(data)
 
+    def connection(self):
+        return http.client.HTTPConnection("127.0.0.1", self.rest, timeout=TIMEOUT)
+
     def raw(self, verb, path, body=None, headers=()):
-        connection = http.client.HTTPConnection("127.0.0.1", self.rest, timeout=TIMEOUT)
+        connection = self.connection()
         try:
             connection.request(verb, path, body, dict(headers))
             response = connection.getresponse()
@@ -116,6 +120,15 @@ def serve_flags(log, *flags, name=""):
     # For tests that fail before they stop their server.
     atexit.register(process.kill)
     return Served(process, name, rest, grpc, log)
+
+
+def everything(connection):
+    """All bytes that the server sends until it closes the connection."""
+    pieces = []
+    with contextlib.suppress(ConnectionError):
+        while piece := connection.recv(2**16):
+            pieces.append(piece)
+    return b"".join(pieces)
 
 
 def request_bytes(path, body, *headers):

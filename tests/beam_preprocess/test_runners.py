@@ -1,10 +1,10 @@
 """Equality of the data sets, byte by byte, that different runners write."""
 
 import concurrent.futures
-import hashlib
 import json
 
 import pytest
+from commands import digests
 
 from beam_preprocess import Settings, Work, prepare
 from beam_preprocess.generate import LogSettings, generate
@@ -12,14 +12,6 @@ from hln_tf.common.errors import HlnError, UsageError
 
 CONFIG = Settings(train_fraction="1/2", validation_fraction="0.2")
 WORK = Work(workers=2, partitions=3, block_bytes=200_000)
-
-
-def digests(directory):
-    return {
-        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 `make test-engines` runs these tests alone. `HLN_TF_CLICKS` may name a log of Yoochoose's format.
 """
 
-import hashlib
 import json
 import os
 import signal
@@ -13,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import digests
 
 from beam_preprocess.generate import LogSettings, generate
 
@@ -42,14 +42,6 @@ def prepare(log, output, *flags):
     assert "Traceback" not in done.stderr, done.stderr
     lines = done.stderr.splitlines()
     return done.returncode, lines[-1] if lines else ""
-
-
-def digests(directory):
-    return {
-        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.fixture(scope="module")

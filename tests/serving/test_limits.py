@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from served import request_bytes, wait_for
+from served import everything, request_bytes, wait_for
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from serving.errors import Code, ServingError
@@ -20,15 +20,6 @@ from serving.servable import Servable
 MODEL = "/v1/models/half_plus_two"
 PATH = f"{MODEL}:predict"
 LIMIT = 2**20  # --max_request_bytes of the shared servers
-
-
-def everything(connection):
-    """All bytes that the server sends until it closes the connection."""
-    pieces = []
-    with contextlib.suppress(ConnectionError):
-        while piece := connection.recv(2**16):
-            pieces.append(piece)
-    return b"".join(pieces)
 
 
 def peak_bytes(server):

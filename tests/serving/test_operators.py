@@ -58,17 +58,12 @@ class Secured(Served):
     ca: Path = Path()
     base: Path = Path()
 
-    def raw(self, verb, path, body=None, headers=BEARER):
+    def connection(self):
         context = ssl.create_default_context(cafile=str(self.ca))
-        connection = http.client.HTTPSConnection(
-            "127.0.0.1", self.rest, timeout=120, context=context
-        )
-        try:
-            connection.request(verb, path, body, dict(headers))
-            response = connection.getresponse()
-            return response.status, dict(response.headers), response.read()
-        finally:
-            connection.close()
+        return http.client.HTTPSConnection("127.0.0.1", self.rest, timeout=120, context=context)
+
+    def raw(self, verb, path, body=None, headers=BEARER):
+        return super().raw(verb, path, body, headers)
 
     def channel(self):
         credentials = grpc.ssl_channel_credentials(self.ca.read_bytes())

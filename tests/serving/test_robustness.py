@@ -6,7 +6,7 @@ import re
 import threading
 
 import pytest
-from served import request_bytes, wait_for
+from served import everything, request_bytes, wait_for
 
 PATH = "/v1/models/half_plus_two:predict"
 LINE = re.compile(
@@ -33,15 +33,6 @@ def others_are_served(server):
     thread.join()
     assert not failures
     assert server.process.poll() is None
-
-
-def everything(connection):
-    """All bytes that the server sends until it closes the connection."""
-    pieces = []
-    with contextlib.suppress(ConnectionError):
-        while piece := connection.recv(2**16):
-            pieces.append(piece)
-    return b"".join(pieces)
 
 
 def test_a_client_that_disconnects(server):

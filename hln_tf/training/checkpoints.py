@@ -1,5 +1,7 @@
 """Checkpoints of which only the newest is retained."""
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ class NewestCheckpoint:
     """A directory with the newest checkpoint of some objects.
 
     A new one is written under a number of its own before the older one is
-    removed, so a kill at any moment leaves a complete one.
+    removed, so a kill at any moment leaves a complete one. The first one that
+    is saved removes what a killed process left of others.
 
     Args:
       directory: The directory.
@@ -22,7 +25,8 @@ class NewestCheckpoint:
     """
 
     def __init__(self, directory: Path, remedy: str, name: str = "ckpt", **parts: Any) -> None:
-        self._directory, self._remedy = directory, remedy
+        self._directory, self._remedy, self._name = directory, remedy, name
+        self._has_saved = False
         self._checkpoint = tf.train.Checkpoint(**parts)
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(directory), max_to_keep=1, checkpoint_name=name
@@ -33,6 +37,19 @@ class NewestCheckpoint:
         newest = self._manager.latest_checkpoint
         number = int(newest.rpartition("-")[2]) + 1 if newest else 1
         self._manager.save(checkpoint_number=number)
+        if not self._has_saved:
+            self._remove_leftovers(number)
+            self._has_saved = True
+
+    def _remove_leftovers(self, number: int) -> None:
+        """Remove all but one checkpoint's files: a killed process leaves halves under other names."""
+        newest = re.compile(rf"{self._name}-{number}\.(index|data-\d+-of-\d+)")
+        for path in self._directory.iterdir():
+            if path.name.startswith((f"{self._name}-", "checkpoint.tmp")):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif not newest.fullmatch(path.name):
+                    path.unlink()
 
     def restore(self, is_whole: bool = False) -> bool:
         """Restore the objects from the newest checkpoint.

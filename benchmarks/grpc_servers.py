@@ -1,6 +1,5 @@
 """The cost of a request in kinds of gRPC servers: `python -m benchmarks.grpc_servers`."""
 
-import asyncio
 import dataclasses
 import multiprocessing
 import os

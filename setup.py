@@ -74,6 +74,7 @@ setup(
             "playwright>=1.50",
             "pytest>=8",
             "pytest-xdist>=3.6",
+            "pytrec-eval-terrier>=0.5",
             "ruff>=0.9",
             "schemathesis>=4.0",
             "tritonclient>=2.50",

@@ -65,18 +65,19 @@ def main(arguments: Sequence[str]) -> None:
     if settings.sessions:
         sessions = parts[directories[0]]
         ids = runs[0].vocabulary()
-        found = run_comparison.widest_gaps(systems, examples, sessions, ids, settings.sessions)
+        found = run_comparison.largest_differences(
+            systems, examples, sessions, ids, settings.sessions
+        )
         print(f"\n{found}")
     if flags.output:
         from hln_tf.analysis.pictures import draw_differences, save
 
-        intervals = [
-            tuple(
-                100 * end for end in (row.difference.value, row.difference.low, row.difference.high)
-            )
+        ends = [(row.difference.value, row.difference.low, row.difference.high) for row in rows]
+        intervals = [(100 * value, 100 * low, 100 * high) for value, low, high in ends]
+        labels = [
+            ", ".join(filter(None, (row.second, row.metric, row.by and f"{row.by}: {row.label}")))
             for row in rows
         ]
-        labels = [f"{row.second}, {row.metric}{row.by and f', {row.label}'}" for row in rows]
         differs = [row.difference.differs for row in rows]
         figure = draw_differences(labels, intervals, differs, f"compared with {rows[0].first}")
         table = run_comparison.comparison_rows(rows, settings.level)

@@ -1,11 +1,11 @@
 """Paired comparisons of models: bootstrap intervals and randomisation tests over sessions.
 
-The examples of a session are not independent, so whole sessions are drawn: a metric is the
-ratio of a sum over sessions and the number of their examples.
+The examples of a session are not independent, so whole sessions are resampled: a metric is
+the ratio of a sum over sessions and the number of their examples.
 
-- Interval: the percentile bootstrap (Efron and Tibshirani, 1993) of sessions drawn with
-  replacement, the same ones for both models. Of a model with several seeds, seeds are drawn
-  too, so that the interval covers their spread.
+- Interval: the percentile bootstrap (Efron and Tibshirani, 1993) of sessions resampled
+  with replacement, the same ones for both models. Of a model with several seeds, seeds are
+  resampled too, so that the interval covers their spread.
 - Test: the randomisation test (Smucker et al., CIKM 2007) of the hypothesis that the two
   models may be swapped in each session. Of several seeds it compares their mean.
 - Several comparisons: Holm's correction of the p-values (Scandinavian J. Statistics 6, 1979).
@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-# Numbers of a matrix of draws in memory at a time.
-_DRAWS = 4_000_000
+# Numbers of a matrix of resamples in memory at a time.
+_NUMBERS = 4_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ def sums_by_session(values: Array, session: npt.NDArray[np.int64]) -> Array:
 
     Args:
       values: float64 [seeds, examples].
-      session: int64 [examples], each example's session, from 0 without a gap.
+      session: int64 [examples], each example's session, numbered from 0 on.
 
     Returns:
       float64 [seeds, sessions].
@@ -73,9 +73,9 @@ def compare_sums(
       pairs: The sums of a metric of the first and of the second model, float64
         [seeds, sessions]; each has its own number of seeds.
       examples: int64 [sessions], the number of examples of each session.
-      resamples: Number of bootstrap samples, and of random swaps.
+      resamples: Number of bootstrap resamples, and of random swaps.
       level: Probability of the intervals, such as 0.95.
-      rng: Draws them.
+      rng: Chooses them.
 
     Returns:
       One difference for each pair, not `corrected`.
@@ -111,7 +111,7 @@ def _intervals(
     rng: np.random.Generator,
 ) -> tuple[Array, Array]:
     sessions = len(examples)
-    drawn = []
+    found = []
     for count in _chunks(resamples, sessions):
         times = np.array(
             [
@@ -121,15 +121,17 @@ def _intervals(
             np.float64,
         )
         total = times @ examples
-        drawn.append([(_drawn(b, times, rng) - _drawn(a, times, rng)) / total for a, b in pairs])
-    differences = np.concatenate(drawn, axis=1)
+        found.append(
+            [(_resampled(b, times, rng) - _resampled(a, times, rng)) / total for a, b in pairs]
+        )
+    differences = np.concatenate(found, axis=1)
     tails = (1 - level) / 2, (1 + level) / 2
     low, high = np.quantile(differences, tails, axis=1)
     return low, high
 
 
-def _drawn(sums: Array, times: Array, rng: np.random.Generator) -> Array:
-    """Sum over drawn sessions, the mean over drawn seeds, float64 [resamples]."""
+def _resampled(sums: Array, times: Array, rng: np.random.Generator) -> Array:
+    """Sum over resampled sessions, the mean over resampled seeds, float64 [resamples]."""
     seeds = len(sums)
     by_seed = times @ sums.T
     if seeds == 1:
@@ -153,6 +155,6 @@ def _p_values(
 
 
 def _chunks(resamples: int, sessions: int) -> Iterator[int]:
-    size = max(1, _DRAWS // max(sessions, 1))
+    size = max(1, _NUMBERS // max(sessions, 1))
     for start in range(0, resamples, size):
         yield min(size, resamples - start)

@@ -245,16 +245,14 @@ def draw_slices(rows: Sequence[tuple[str, str, float, float]], metric: str, titl
     figure = new_figure(_WIDTH, 2.0 + 0.28 * len(rows), title)
     axes = figure.subplots()
     for place, (by, _, value, share) in enumerate(rows):
-        group = [each[0] for each in rows[:place]].count(by) == 0
         axes.barh(place, 100 * value, color=_LINE_COLOURS[0], height=0.7)
-        axes.text(100 * value, place, f" {100 * value:.1f} ({share:.0%} of examples)", va="center")
-        if group and place:
+        axes.text(100 * value, place, f" {100 * value:.1f} ({share:.0%})", va="center")
+        if place and rows[place - 1][0] != by:
             axes.axhline(place - 0.5, color="#bbbbbb", linewidth=1)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks(np.arange(len(rows)), [f"{by}: {label}" for by, label, _, _ in rows])
-    axes.set_xlabel(f"{metric} (%)")
-    axes.margins(x=0.3)
-    axes.set_xlim(left=0)
+    axes.set_xlabel(f"{metric} (%), in brackets the share of the examples")
+    axes.set_xlim(0, 130 * max(max(value for _, _, value, _ in rows), 0.01))
     return figure
 
 

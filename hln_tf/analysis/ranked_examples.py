@@ -66,6 +66,24 @@ def clicked_before(sessions: Sessions) -> npt.NDArray[np.bool_]:
     return again
 
 
+def example_keys(sessions: Sessions, prefixes: Prefixes, vocabulary: Sequence[str]) -> pa.Table:
+    """Identify a part's examples, by the columns `KEYS`, in order of session and position.
+
+    Args:
+      sessions: The sessions of the part.
+      prefixes: Their examples.
+      vocabulary: Item ids in order of their indices.
+    """
+    session = _session_of(sessions, prefixes)
+    place = sessions.items[prefixes.targets] - 1
+    columns = {
+        "session": session,
+        "position": (prefixes.targets - sessions.offsets[session]).astype(np.int32),
+        "target": pc.take(pa.array(vocabulary, pa.string()), pa.array(place)),
+    }
+    return pa.table(columns, pa.schema([SCHEMA.field(name) for name in KEYS]))
+
+
 def examples_table(
     sessions: Sessions,
     prefixes: Prefixes,
@@ -87,23 +105,24 @@ def examples_table(
     Returns:
       A table of the columns of `SCHEMA`.
     """
-    session = np.searchsorted(sessions.offsets, prefixes.targets, "right") - 1
-    items = sessions.items[prefixes.targets]
-    classes = pa.DictionaryArray.from_arrays(
-        popularity_classes(item_counts)[items - 1], pa.array(POPULARITY)
-    )
+    keys = example_keys(sessions, prefixes, vocabulary)
+    milliseconds = 1000 * sessions.dates[_session_of(sessions, prefixes)]
+    place = sessions.items[prefixes.targets] - 1
+    classes = popularity_classes(item_counts)[place]
     columns = {
-        "session": session,
-        "date": pa.array(1000 * sessions.dates[session], SCHEMA.field("date").type),
-        "position": (prefixes.targets - sessions.offsets[session]).astype(np.int32),
-        "target": pc.take(pa.array(vocabulary, pa.string()), pa.array(items - 1)),
+        **{name: keys[name] for name in KEYS},
+        "date": pa.array(milliseconds, SCHEMA.field("date").type),
         "rank": ranks,
         "score": scores,
-        "popularity": np.asarray(item_counts, np.int64)[items - 1],
-        "popularity_class": classes,
+        "popularity": np.asarray(item_counts, np.int64)[place],
+        "popularity_class": pa.DictionaryArray.from_arrays(classes, pa.array(POPULARITY)),
         "in_session": clicked_before(sessions)[prefixes.targets],
     }
-    return pa.table(columns, SCHEMA)
+    return pa.table({name: columns[name] for name in SCHEMA.names}, SCHEMA)
+
+
+def _session_of(sessions: Sessions, prefixes: Prefixes) -> npt.NDArray[np.int64]:
+    return np.searchsorted(sessions.offsets, prefixes.targets, "right") - 1
 
 
 def write_examples(path: Path, table: pa.Table) -> None:

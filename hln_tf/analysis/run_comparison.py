@@ -27,10 +27,10 @@ class ComparisonSettings:
         ("recall@20", "mrr@20"), "recall, mrr, ndcg or precision, each with a cut-off"
     )
     resamples: int = setting(
-        10_000, "bootstrap samples, and random swaps of the test", minimum=100, maximum=1_000_000
+        10_000, "bootstrap resamples, and random swaps of the test", minimum=100, maximum=1_000_000
     )
     level: float = setting(0.95, "probability of the intervals", above=0.5, below=1.0)
-    seed: int = setting(1, "seed of the samples", minimum=0)
+    seed: int = setting(1, "seed of the resamples", minimum=0)
     slices: bool = setting(False, "also compare slices of the examples")
     sessions: int = setting(
         0, "examples to show on which each of two models is ahead", minimum=0, maximum=1000
@@ -171,7 +171,7 @@ def _compare_slices(
 
 def comparison_rows(rows: Sequence[Row], level: float) -> list[list[str]]:
     """Make the rows of a table of comparisons, in points; the first row is the header."""
-    titles = ["model", "compared with", "metric", "examples of", "is"]
+    titles = ["model", "compared with", "metric", "slice by", "value"]
     texts = [[row.second, row.first, row.metric, row.by, row.label] for row in rows]
     figures = [
         [
@@ -210,7 +210,7 @@ def means_markdown(systems: Sequence[System], metrics: Sequence[str]) -> str:
     return markdown([["model", "runs", *metrics], *rows], texts=1)
 
 
-def widest_gaps(
+def largest_differences(
     systems: Sequence[System],
     examples: pa.Table,
     sessions: Sessions,
@@ -229,10 +229,10 @@ def widest_gaps(
     first, rows = systems[0], []
     best = {system.name: system.ranks.min(axis=0) for system in systems}
     for other in systems[1:]:
-        gap = 1 / best[other.name] - 1 / best[first.name]
-        for ahead, order in ((other, np.argsort(-gap)), (first, np.argsort(gap))):
+        by_place = 1 / best[other.name] - 1 / best[first.name]
+        for ahead, order in ((other, np.argsort(-by_place)), (first, np.argsort(by_place))):
             for place in order[:count]:
-                if (gap[place] > 0) != (ahead is other) or not gap[place]:
+                if (by_place[place] > 0) != (ahead is other) or not by_place[place]:
                     continue
                 session, position = (examples[name][int(place)].as_py() for name in KEYS[:2])
                 start = sessions.offsets[session]

@@ -2,8 +2,8 @@
 
 `RecallAtK`, `MRRAtK` and `NDCGAtK` take the targets' ranks, `FullCatalogueRanking` computes
 them from embeddings for a task of TFRS. All are of Keras 2, `import tf_keras as keras`.
-`means_of_ranks` computes the same in NumPy and `BeyondAccuracy` what else lists of
-recommendations are like. Names are imported on first use.
+`means_of_ranks` computes the same in NumPy and `BeyondAccuracy` other properties of
+lists of recommendations. Names are imported on first use.
 """
 
 import lazy_loader

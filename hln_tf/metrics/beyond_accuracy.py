@@ -1,4 +1,4 @@
-"""What lists of recommendations are like, apart from whether they have the target."""
+"""Properties of lists of recommendations, apart from whether they have the target."""
 
 from collections.abc import Sequence
 

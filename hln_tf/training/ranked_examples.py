@@ -8,7 +8,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import tensorflow as tf
 
-from hln_tf.analysis.ranked_examples import KEYS, examples_table, read_examples, write_examples
+from hln_tf.analysis.ranked_examples import (
+    KEYS,
+    example_keys,
+    examples_table,
+    read_examples,
+    write_examples,
+)
 from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.common.progress import progress_bar
 from hln_tf.data.prefixes import Prefixes
@@ -87,13 +93,9 @@ def ranked_examples(
     prefixes = Prefixes.from_sessions(sessions, training.max_length)
     vocabulary = run.vocabulary()
     path = ranks_path(run, split)
-    nothing = np.zeros(len(prefixes))
-    expected = examples_table(
-        sessions, prefixes, nothing, nothing, np.ones(len(vocabulary)), vocabulary
-    )
     if path.exists():
         table = read_examples(path)
-        if table.select(KEYS) == expected.select(KEYS):
+        if table.select(KEYS).equals(example_keys(sessions, prefixes, vocabulary)):
             return table
     model = run.model()
     batch_size = training.evaluation_batch_size

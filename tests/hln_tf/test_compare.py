@@ -68,7 +68,7 @@ def test_slices_and_sessions(popular, trained):
         assert (first, second) == ("popularity", "hln")
         assert (int(of_second) < int(of_first)) == (best == "hln")
         assert clicks and target.startswith("i")
-    assert {row[2] for row in ahead[2:]} == {"popularity", "hln"}
+    assert "hln" in {row[2] for row in ahead[2:]}
 
 
 def test_runs_of_one_setting_or_of_other_examples_are_one_sentence(popular, seeds, damaged):

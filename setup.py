@@ -26,7 +26,7 @@ EXTRAS = {
         "uvicorn>=0.30",
         "uvloop>=0.19",
     ],
-    "plots": ["matplotlib>=3.10"],
+    "plots": ["jinja2>=3.1", "matplotlib>=3.10"],
     # With its own demand on TensorFlow: built for another one, it fails to load.
     "scann": ["scann[tf]>=1.4.2"],
     "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
@@ -41,7 +41,12 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["hln_tf*", "beam_preprocess*", "tuning*", "serving*"]),
-    package_data={"": ["*.pyi"], "hln_tf": ["py.typed"], "serving": ["page/*", "*.proto"]},
+    package_data={
+        "": ["*.pyi"],
+        "hln_tf": ["py.typed"],
+        "hln_tf.analysis": ["page.html"],
+        "serving": ["page/*", "*.proto"],
+    },
     # Upper bounds are those of packages whose private parts are used: see docs/dependencies.md.
     install_requires=[
         "apache-beam>=2.77,<2.78",

@@ -90,6 +90,29 @@ def compare_sums(
     ]
 
 
+def intervals_of_means(
+    sums: Sequence[Array],
+    examples: npt.NDArray[np.int64],
+    resamples: int,
+    level: float,
+    rng: np.random.Generator,
+) -> tuple[Array, Array]:
+    """Compute the bootstrap intervals of metrics of one model.
+
+    Args:
+      sums: The sums of each metric, float64 [seeds, sessions].
+      examples: int64 [sessions], the number of examples of each session.
+      resamples: Number of bootstrap resamples.
+      level: Probability of the intervals.
+      rng: Chooses them.
+
+    Returns:
+      The lower and the upper ends, float64 [metrics].
+    """
+    pairs = [(np.zeros((1, len(examples))), each) for each in sums]
+    return _intervals(pairs, examples, resamples, level, rng)
+
+
 def corrected(differences: Sequence[Difference]) -> list[Difference]:
     """Correct the p-values of all comparisons that are made, by Holm's method."""
     p_values = np.array([each.p_value for each in differences])

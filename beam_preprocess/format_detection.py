@@ -33,6 +33,8 @@ def open_log(file: RawFile, log: LogFormat) -> LogFile:
     data = first_rows(file, log.is_quoted)
     mark = len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0
     data = data[mark:]
+    if not data.strip():
+        raise HlnError(f"{file.path} is empty: expected a raw log of at least one row")
     starts = [*row_starts(data, log.is_quoted)[: _ROWS + 2].tolist(), len(data)]
     first = data[: starts[1]]
     names = _object_names(file, first) if log.format == "jsonl" else _names(file, log, first)

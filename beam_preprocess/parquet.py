@@ -11,7 +11,7 @@ from beam_preprocess.read import LogFile, Part, RawFile
 from beam_preprocess.rows import FIRST, SHOWN, Malformed
 from beam_preprocess.schema import Schema
 from hln_tf.common.errors import HlnError
-from hln_tf.data.clicks import is_text, join_clicks, to_text, to_times, value_type
+from hln_tf.data.clicks import is_text, join_clicks, python_value, to_text, to_times, value_type
 
 _ROWS = 1 << 17  # read at a time
 
@@ -96,9 +96,9 @@ def parse(batch: pa.RecordBatch, schema: Schema) -> tuple[pa.Table, Malformed]:
     )
     if good.all():
         return clicks, Malformed()
-    wrong = np.flatnonzero(~good)
+    wrong, names = np.flatnonzero(~good), batch.schema.names
     first = tuple(
-        (row, str({name: batch.column(name)[row].as_py() for name in batch.schema.names})[:SHOWN])
+        (row, str({name: python_value(batch.column(name)[row]) for name in names})[:SHOWN])
         for row in wrong[:FIRST].tolist()
     )
     return clicks.filter(pa.array(good)), Malformed(len(wrong), first)

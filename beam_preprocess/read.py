@@ -234,12 +234,10 @@ def first_rows(file: RawFile, is_quoted: bool) -> bytes:
     """Read whole rows from the file's beginning, at most about 1 MB.
 
     Raises:
-      HlnError: The file is empty, or its first row has no end.
+      HlnError: The first row has no end.
     """
     with file.open_text() as text:
         data = _read(text, file, _CHUNK)
-    if not data.strip():
-        raise HlnError(f"{file.path} is empty: expected a raw log of at least one row")
     if len(data) == _CHUNK:
         data = data[: whole_rows(data, is_quoted)]
         if not data:

@@ -1,6 +1,7 @@
 """Columns of a log as a table of clicks, with Arrow."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -74,3 +75,11 @@ def is_text(kind: pa.DataType) -> bool:
     return (
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     )
+
+
+def python_value(scalar: pa.Scalar) -> Any:
+    """Return a value for a message; a time that Python does not have as a number."""
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError):  # of another year, or with nanoseconds
+        return scalar.value

@@ -14,6 +14,7 @@ from hln_tf.data.clicks import (
     decode,
     is_text,
     join_clicks,
+    python_value,
     to_text,
     to_times,
     value_type,
@@ -90,7 +91,7 @@ def clicks_from_frame(
             wrong = int(np.flatnonzero(~good)[0])
             texts = {name: ids[name][wrong].as_py() for name in ids}
             name = _wrong_column(texts, items, time)
-            value = _value(batch.column(name)[wrong])
+            value = python_value(batch.column(name)[wrong])
             expected = f"{_ID}: {_REMEDY}"
             if name == time:
                 expected = _expected_time(value, time_format)
@@ -241,13 +242,6 @@ def _expected_time(value: Any, time_format: str) -> str:
             f"{detect_finer_unit(value)}: pass the datetime column itself"
         )
     return f"{_TIME}: {_REMEDY}"
-
-
-def _value(scalar: pa.Scalar) -> Any:
-    try:
-        return scalar.as_py()
-    except (ValueError, OverflowError):  # a timestamp of a year that Python does not have
-        return scalar.value
 
 
 def _shown(value: Any) -> str:

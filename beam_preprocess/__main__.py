@@ -29,14 +29,13 @@ by a spec, a YAML file of the keys below and of any of the protocol's names:
 --train_fraction 1/64,1/4 writes both OUTPUT/1-64 and OUTPUT/1-4. Any other flag goes
 to Apache Beam; without --runner the pipeline runs in this process.
 """
+_INPUT = "raw logs, text plain or .gz: files, directories or patterns such as 'clicks/*.csv'"
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the arguments, prepare the data set and print its counts."""
     parser = Parser(prog="python -m beam_preprocess", description=_DESCRIPTION, epilog=_epilog())
-    parser.add_argument(
-        "--input", nargs="+", required=True, metavar="RAW", help="raw logs, text plain or .gz"
-    )
+    parser.add_argument("--input", nargs="+", required=True, metavar="RAW", help=_INPUT)
     parser.add_argument("--spec", metavar="YAML", help=f"the spec of --dataset {CUSTOM}")
     parser.add_argument("--output", required=True, metavar="DIR", help="directory to write")
     parser.add_argument(

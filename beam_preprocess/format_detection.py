@@ -2,10 +2,12 @@
 
 import csv
 import dataclasses
+from collections.abc import Sequence
 
 from beam_preprocess import jsonl, parquet
 from beam_preprocess.formats import LogFormat
-from beam_preprocess.read import Block, LogFile, RawFile, first_rows
+from beam_preprocess.inputs import describe_files
+from beam_preprocess.read import Block, LogFile, RawFile, RawLog, first_rows
 from beam_preprocess.records import row_starts
 from beam_preprocess.scan import parse_block
 from beam_preprocess.schema import Schema
@@ -16,14 +18,44 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PARQUET_MAGIC = b"PAR1"
 
 
+class EmptyFileError(HlnError):
+    """A file has no row."""
+
+
+def open_logs(files: Sequence[RawFile], log: LogFormat) -> RawLog:
+    """Open all files of a log; those without a row are left out unless all are.
+
+    Raises:
+      HlnError: A file is in another format, or no file has a row.
+    """
+    opened: list[LogFile] = []
+    empty: list[str] = []
+    for file in files:
+        try:
+            opened.append(open_log(dataclasses.replace(file, index=len(opened)), log))
+        except EmptyFileError:
+            if len(files) == 1:
+                raise
+            empty.append(file.path)
+    if not opened:
+        raise HlnError(
+            f"none of the {len(files)} files of the input has a row ({describe_files(empty)}): "
+            "expected a raw log of at least one row"
+        )
+    return RawLog(tuple(opened), tuple(empty))
+
+
 def open_log(file: RawFile, log: LogFormat) -> LogFile:
     """Find the columns of a file and check that its first rows are in the format.
 
     Raises:
+      EmptyFileError: It has no row.
       HlnError: A column is missing, or none of the first rows is in the format.
     """
     if log.format == "parquet":
         types = parquet.read_schema(file)
+        if types is None:
+            raise EmptyFileError(f"{file.path} is empty: expected a raw log of at least one row")
         schema = Schema.find(log, types.names, file.path)
         parquet.check_types(file, types, schema)
         return _log_file(file, schema)
@@ -34,7 +66,7 @@ def open_log(file: RawFile, log: LogFormat) -> LogFile:
     mark = len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0
     data = data[mark:]
     if not data.strip():
-        raise HlnError(f"{file.path} is empty: expected a raw log of at least one row")
+        raise EmptyFileError(f"{file.path} is empty: expected a raw log of at least one row")
     starts = [*row_starts(data, log.is_quoted)[: _ROWS + 2].tolist(), len(data)]
     first = data[: starts[1]]
     names = _object_names(file, first) if log.format == "jsonl" else _names(file, log, first)
@@ -42,7 +74,7 @@ def open_log(file: RawFile, log: LogFormat) -> LogFile:
     found = _log_file(file, Schema.find(log, names, file.path), mark + body)
     rows = data[body : starts[-2] if len(starts) > _ROWS + 2 else None]
     if not rows.strip():
-        raise HlnError(f"{file.path} is empty but for its header: expected at least one row")
+        raise EmptyFileError(f"{file.path} is empty but for its header: expected at least one row")
     clicks, malformed = parse_block(Block(found, found.body, rows))
     if malformed.count and not clicks.num_rows:
         row, text = malformed.first[0]

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from beam_preprocess.inputs import describe_files
 from hln_tf.common.errors import HlnError, ReportedError, UsageError
 from hln_tf.data.layout import MANIFEST, Manifest
 from hln_tf.data.sources import CUSTOM, SOURCES
@@ -107,7 +108,7 @@ def _preprocess(
 ) -> None:
     arguments = ["beam_preprocess", "--dataset", dataset, "--input", *map(str, inputs)]
     arguments += ["--output", str(data_dir), *options]
-    _run(arguments, f"preparing {data_dir} from {', '.join(map(str, inputs))}")
+    _run(arguments, f"preparing {data_dir} from {describe_files(inputs)}")
 
 
 def _run(arguments: Sequence[str], task: str) -> None:

@@ -16,16 +16,16 @@ from hln_tf.data.clicks import is_text, join_clicks, python_value, to_text, to_t
 _ROWS = 1 << 17  # read at a time
 
 
-def read_schema(file: RawFile) -> pa.Schema:
-    """Read the columns of a Parquet file.
+def read_schema(file: RawFile) -> pa.Schema | None:
+    """Read the columns of a Parquet file; None where it has no row.
 
     Raises:
       HlnError: The file is damaged or not Parquet.
     """
+    if not file.bytes:
+        return None
     with _opened(file) as parquet:
-        if not parquet.metadata.num_rows:
-            raise HlnError(f"{file.path} is empty: expected a raw log of at least one row")
-        return parquet.schema_arrow
+        return parquet.schema_arrow if parquet.metadata.num_rows else None
 
 
 def check_types(file: RawFile, types: pa.Schema, schema: Schema) -> None:

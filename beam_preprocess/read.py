@@ -63,6 +63,19 @@ class LogFile(RawFile):
 
 
 @dataclasses.dataclass(frozen=True)
+class RawLog:
+    """The raw files of a log.
+
+    Attributes:
+      files: Those that have rows; each one's `index` is its rank among them.
+      empty: Paths of those that have none.
+    """
+
+    files: tuple[LogFile, ...]
+    empty: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Part:
     """The rows of a file that begin at byte `start` or later, before byte `end`.
 
@@ -95,29 +108,29 @@ def find_files(paths: Sequence[str | os.PathLike[str]]) -> list[RawFile]:
     """Check the raw files and sort them by name.
 
     Args:
-      paths: Paths or URLs of files.
+      paths: Paths of files; URLs of files, of directories, or patterns.
 
     Raises:
-      HlnError: A file is missing, empty, no regular file, or not gzip
-        although its name ends in `.gz`.
+      HlnError: A file is missing, no regular file, or not gzip although its name ends in `.gz`.
       UsageError: A file is given twice.
     """
     found: list[RawFile] = []
-    for path in sorted(map(str, paths), key=lambda path: (os.path.basename(path), path)):
-        storage.check_scheme(path)
+    identities = set()
+    given = [path for each in paths for path in storage.expand(str(each))]
+    for path in sorted(given, key=lambda path: (os.path.basename(path), path)):
         location = storage.absolute(path)
         if not storage.exists(location):
             raise HlnError(f"{path} does not exist: give the path of a raw log to --input")
         if storage.is_local(path) and not os.path.isfile(location):
             raise HlnError(f"{path} is not a file: give the raw logs themselves to --input")
-        if any(_is_same(location, other.location) for other in found):
+        identity = _identity(location)
+        if identity in identities:
             raise UsageError(f"{path} is given twice in --input: its clicks would count twice")
+        identities.add(identity)
         with storage.open_file(location) as file:
             compressed = file.read(2) == _GZIP_MAGIC
         size = storage.size(location)
-        if size == 0:
-            raise HlnError(f"{path} is empty: expected a raw log of at least one row")
-        if path.endswith(".gz") and not compressed:
+        if size and path.endswith(".gz") and not compressed:
             raise HlnError(
                 f"{path} is not a gzip file although its name ends in .gz: "
                 "rename it if it is plain text, or fetch it again"
@@ -126,10 +139,12 @@ def find_files(paths: Sequence[str | os.PathLike[str]]) -> list[RawFile]:
     return found
 
 
-def _is_same(path: str, other: str) -> bool:
-    if storage.is_local(path) and storage.is_local(other):
-        return os.path.samefile(path, other)
-    return path == other
+def _identity(location: str) -> tuple[int, int] | str:
+    """Return what two paths of the same file have in common."""
+    if not storage.is_local(location):
+        return location
+    status = os.stat(location)
+    return status.st_dev, status.st_ino
 
 
 def cut_text(file: LogFile, block_bytes: int) -> list[Part]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from beam_preprocess import storage
-from beam_preprocess.read import LogFile, line_number
+from beam_preprocess.inputs import describe_files
+from beam_preprocess.read import LogFile, RawLog, line_number
 from beam_preprocess.scan import MalformedRow, RowCounts
 from beam_preprocess.settings import Settings
 from beam_preprocess.splits import Ranges, Span
@@ -45,20 +46,21 @@ class Rows:
     problem: str
 
 
-def check_rows(counts: RowCounts, files: Sequence[LogFile], settings: Settings) -> Rows:
+def check_rows(counts: RowCounts, log: RawLog, settings: Settings) -> Rows:
     """Check that the log can be used and warn about what it lacks.
 
     Args:
       counts: Counts of all rows.
-      files: The raw files.
+      log: The raw files.
       settings: The protocol.
     """
     read = counts.rows + counts.malformed
     problem = counts.problem.message if counts.problem else ""
-    first, warnings = [], []
+    first: list[dict[str, Any]] = []
+    warnings = _empty_files(log)
     if counts.malformed and not problem:
-        first = [_locate(row, files[row.file]) for row in counts.first_malformed]
-        file = files[counts.first_malformed[0].file]
+        first = [_locate(row, log.files[row.file]) for row in counts.first_malformed]
+        file = log.files[counts.first_malformed[0].file]
         unit = "row" if file.schema.log.format == "parquet" else "line"
         message = (
             f"{counts.malformed:,} of {read:,} rows are malformed, first {file.path}, "
@@ -73,6 +75,13 @@ def check_rows(counts: RowCounts, files: Sequence[LogFile], settings: Settings) 
         warnings.append(f"left out: {message}")
     warnings += _nearly_empty_days(counts, settings)
     return Rows(read, counts.malformed, first, counts.clicks, warnings, problem)
+
+
+def _empty_files(log: RawLog) -> list[str]:
+    if not log.empty:
+        return []
+    total = len(log.files) + len(log.empty)
+    return [f"{len(log.empty)} of {total} files have no row: {describe_files(log.empty)}"]
 
 
 def _locate(row: MalformedRow, file: LogFile) -> dict[str, Any]:

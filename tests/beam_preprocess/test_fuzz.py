@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beam_preprocess import Settings, Work
-from beam_preprocess.format_detection import open_log
+from beam_preprocess.format_detection import open_logs
 from beam_preprocess.formats import TIMES, LogFormat
 from beam_preprocess.read import find_files
 from beam_preprocess.scan import add_row_counts, cut, scan
@@ -28,10 +28,10 @@ def read(path, log):
     """Read a log as the pipeline does; returns clicks and counts, or the error's sentence."""
     config = Settings(dataset="custom", log=log, session_timeout=1800, max_malformed=1)
     try:
-        files = [open_log(file, log) for file in find_files([path])]
-        parts = cut(files, 50)
+        opened = open_logs(find_files([path]), log)
+        parts = cut(opened.files, 50)
         scanned = [block for part in parts for block in scan(part, config, Work(block_bytes=50))]
-        rows = check_rows(add_row_counts([counts for counts, _, _ in scanned]), files, config)
+        rows = check_rows(add_row_counts([counts for counts, _, _ in scanned]), opened, config)
     except HlnError as error:
         assert str(error) and "\n" not in str(error)
         return str(error)

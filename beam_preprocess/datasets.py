@@ -26,6 +26,7 @@ YOOCHOOSE = LogFormat(
     session="1",
     time="2",
     item=("3",),
+    missing=(),
     example="11411374,2014-09-24T09:58:32.124Z,214853707,0",
 )
 LASTFM = LogFormat(
@@ -35,6 +36,7 @@ LASTFM = LogFormat(
     user="1",
     time="2",
     item=("4", "6"),
+    missing=(),  # a song may be called None
     example="user_000001\t2009-05-04T23:08:57Z\tartist id\tartist\ttrack id\ttrack",
 )
 

@@ -69,7 +69,7 @@ def read_part(
     """Read a part of a file: its clicks by partition, and the counts of each block."""
     for counts, raw_bytes, clicks in scan.scan(part, settings, work):
         progress.counts.add("read", raw_bytes, counts.rows)
-        count("rows", counts.rows + counts.malformed)
+        count("rows", counts.read)
         count("malformed rows", counts.malformed)
         yield TaggedOutput("rows", counts)
         if clicks is not None:

@@ -1,45 +1,22 @@
 """Parsing of delimited text into columns of clicks, with Arrow."""
 
-import dataclasses
 from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
+from beam_preprocess.columns import FIRST, SHOWN, Malformed, Parsed, sort_rows
 from beam_preprocess.records import row_starts
 from beam_preprocess.schema import Schema
-from hln_tf.data.clicks import join_clicks
-from hln_tf.data.times import parse_times
-
-SHOWN = 200  # characters of a malformed row that a message shows
-FIRST = 5  # malformed rows that are reported
 
 
-@dataclasses.dataclass(frozen=True)
-class Malformed:
-    """Malformed rows of a block.
-
-    Attributes:
-      count: Their number.
-      first: Line (from 0) and text of the first few.
-    """
-
-    count: int = 0
-    first: tuple[tuple[int, str], ...] = ()
-
-
-def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
+def parse(data: bytes, schema: Schema) -> Parsed:
     r"""Parse whole rows.
 
     Args:
       data: UTF-8 text, rows ended by `\n` or `\r\n`. Blank lines are skipped.
       schema: The columns of the rows.
-
-    Returns:
-      The clicks in file order as `session` (string), `time` (int64,
-      microseconds since 1970 UTC) and `item` (string), and the malformed rows
-      left out.
 
     Raises:
       UnicodeDecodeError: The text is not UTF-8.
@@ -72,16 +49,12 @@ def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
         ),
     ).combine_chunks()
     arrays = {index: columns[names[index]].combine_chunks() for index in schema.used}
-    clicks, good = join_clicks(
-        arrays[schema.key],
-        parse_times(arrays[schema.time], log.time_format),
-        [arrays[index] for index in schema.item],
-    )
-    if not wrong_rows and good.all():
-        return clicks, Malformed()
+    rows = sort_rows(arrays, schema)
+    if not wrong_rows and not rows.malformed.any():
+        return Parsed(rows.clicks, Malformed(), rows.findings)
     starts = row_starts(data, log.is_quoted)
     row_numbers = np.delete(np.arange(len(starts)), wrong_rows)
-    wrong_rows.extend(row_numbers[~good].tolist())
+    wrong_rows.extend(row_numbers[rows.malformed].tolist())
     bounds = np.append(starts, len(data))
 
     def text(row: int) -> bytes:
@@ -93,7 +66,7 @@ def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
         (data.count(b"\n", 0, int(starts[row])), text(row).decode()[:SHOWN])
         for row in wrong_rows[:FIRST]
     )
-    return clicks.filter(pa.array(good)), Malformed(len(wrong_rows), first)
+    return Parsed(rows.clicks, Malformed(len(wrong_rows), first, rows.hint), rows.findings)
 
 
 def stable_hash(ids: pa.StringArray) -> np.ndarray:

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from beam_preprocess import storage
+from beam_preprocess.columns import Findings
+from beam_preprocess.doubts import describe_selection, warn_of_rows
 from beam_preprocess.inputs import describe_files
 from beam_preprocess.read import LogFile, RawLog, line_number
 from beam_preprocess.scan import MalformedRow, RowCounts
@@ -33,7 +35,9 @@ class Rows:
       read: Number of rows.
       malformed: Number of malformed ones.
       first_malformed: File, line number and text of the first malformed rows.
+      selected: Rows that conditions and missing values left, by description.
       clicks: Number of clicks inside the time window.
+      findings: Rows that were left out, and the doubtful ones.
       warnings: One sentence each.
       problem: Why the log cannot be used, one sentence, or empty.
     """
@@ -41,7 +45,9 @@ class Rows:
     read: int
     malformed: int
     first_malformed: list[dict[str, Any]]
+    selected: dict[str, int]
     clicks: int
+    findings: Findings
     warnings: list[str]
     problem: str
 
@@ -54,7 +60,7 @@ def check_rows(counts: RowCounts, log: RawLog, settings: Settings) -> Rows:
       log: The raw files.
       settings: The protocol.
     """
-    read = counts.rows + counts.malformed
+    read = counts.read
     problem = counts.problem.message if counts.problem else ""
     first: list[dict[str, Any]] = []
     warnings = _empty_files(log)
@@ -64,8 +70,8 @@ def check_rows(counts: RowCounts, log: RawLog, settings: Settings) -> Rows:
         unit = "row" if file.schema.log.format == "parquet" else "line"
         message = (
             f"{counts.malformed:,} of {read:,} rows are malformed, first {file.path}, "
-            f"{unit} {first[0]['line']}: {first[0]['content']!r}; {file.schema.expected}, "
-            "no id empty"
+            f"{unit} {first[0]['line']}: {first[0]['content']!r}; "
+            f"{file.schema.explain(counts.first_malformed[0].hint)}"
         )
         if counts.malformed > settings.max_malformed * read:
             problem = (
@@ -73,8 +79,11 @@ def check_rows(counts: RowCounts, log: RawLog, settings: Settings) -> Rows:
                 f"(now {settings.max_malformed}) to leave them out"
             )
         warnings.append(f"left out: {message}")
+    warnings += warn_of_rows(counts.findings, settings.log_format)
     warnings += _nearly_empty_days(counts, settings)
-    return Rows(read, counts.malformed, first, counts.clicks, warnings, problem)
+    selected = describe_selection(counts.findings, read - counts.malformed, settings.log_format)
+    findings = counts.findings
+    return Rows(read, counts.malformed, first, selected, counts.clicks, findings, warnings, problem)
 
 
 def _empty_files(log: RawLog) -> list[str]:
@@ -225,7 +234,7 @@ class Outcome:
 
     def clicks_left(self) -> dict[str, int]:
         """Return the clicks that each filter left, in order of the filters."""
-        left = {"read": self.rows.read - self.rows.malformed}
+        left = {"read": self.rows.read - self.rows.malformed, **self.rows.selected}
         if self.settings.window():
             left["in the time window"] = self.rows.clicks
         return left | self.grouped | self.filtered
@@ -283,6 +292,7 @@ class Outcome:
             "rows": self.rows.read,
             "malformed_rows": self.rows.malformed,
             "first_malformed_rows": self.rows.first_malformed,
+            **self.rows.findings.description(),
             "clicks_left": self.clicks_left(),
             "full_train": {
                 "sessions": full.sessions,

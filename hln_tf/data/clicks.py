@@ -7,8 +7,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hln_tf.data.times import from_numbers, from_timestamps, parse_times
-
 JOINT = " / "
 
 
@@ -37,22 +35,6 @@ def join_clicks(
 def to_text(ids: pa.Array) -> pa.StringArray:
     """Convert ids to text, from text, integers or dictionaries of them."""
     return decode(ids).cast(pa.string())
-
-
-def to_times(column: pa.Array, time_format: str) -> pa.Int64Array:
-    """Convert times to microseconds since 1970 UTC; what is no time in the format is null.
-
-    Args:
-      column: Timestamps or dates, whatever the format; text; or numbers, where the
-        format is not `iso`.
-      time_format: `iso`, `seconds` or `milliseconds`.
-    """
-    column = decode(column)
-    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        return from_timestamps(column)
-    if is_text(column.type):
-        return parse_times(column.cast(pa.string()), time_format)
-    return from_numbers(column, time_format)
 
 
 def decode(column: pa.Array) -> pa.Array:

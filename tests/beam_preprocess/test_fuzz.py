@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from beam_preprocess import Settings, Work
 from beam_preprocess.format_detection import open_logs
-from beam_preprocess.formats import TIMES, LogFormat
+from beam_preprocess.formats import LogFormat
 from beam_preprocess.read import find_files
 from beam_preprocess.scan import add_row_counts, cut, scan
 from beam_preprocess.stats import check_rows
 from hln_tf.common.errors import HlnError
+from hln_tf.data.time_patterns import TIMES
 
 ANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 NAMES = ("s", "t", "i", "note")

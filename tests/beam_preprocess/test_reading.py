@@ -36,9 +36,8 @@ def test_rows_against_a_parser_of_single_lines(lines):
             good.append((columns[0], columns[2]))
         elif line.strip():
             bad.append((number, line))
-    clicks, malformed = parse(
-        "".join(f"{line}\n" for line in lines).encode() or b"\n", YOOCHOOSE_ROWS
-    )
+    parsed = parse("".join(f"{line}\n" for line in lines).encode() or b"\n", YOOCHOOSE_ROWS)
+    clicks, malformed = parsed.clicks, parsed.malformed
     found = zip(clicks["session"].to_pylist(), clicks["item"].to_pylist(), strict=True)
     assert list(found) == good
     assert set(clicks["time"].to_pylist()) <= {1411552712_124000}
@@ -53,9 +52,9 @@ def test_quotes_in_songs_are_unchanged_and_both_names_are_needed():
         f"u\t{GOOD}\tid\t\tid\tsong",
         f"u\t{GOOD}\tid\tartist\tid\t",
     ]
-    clicks, malformed = parse("\n".join(rows).encode(), LASTFM_ROWS)
-    assert clicks["item"].to_pylist() == ['The "A" / "b', "坂本龍一 / a, b"]
-    assert (malformed.count, malformed.first[0][0]) == (2, 2)
+    parsed = parse("\n".join(rows).encode(), LASTFM_ROWS)
+    assert parsed.clicks["item"].to_pylist() == ['The "A" / "b', "坂本龍一 / a, b"]
+    assert (parsed.malformed.count, parsed.malformed.first[0][0]) == (2, 2)
 
 
 def test_text_that_is_not_utf8_is_refused():

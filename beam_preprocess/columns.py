@@ -142,19 +142,19 @@ def sort_rows(
     for index, values in schema.where:
         selected &= _flags(pc.is_in(columns[index], pa.array(values)))
     skipped = int(is_row.sum()) - int(selected.sum())
+    added = None if schema.added is None else columns[schema.added]
+    times = read_times(columns[schema.time], schema.log.times, added)
+    plausible = plausible_times(times.values)
     missing: dict[str, int] = {}
     for index in schema.needed:
+        if index == schema.time and not plausible.null_count:
+            continue
         absent = selected & _is_missing(columns[index], schema.log.missing) & ~np.asarray(is_wrong)
         if absent.any():
             missing[schema.names[index]] = int(absent.sum())
             selected &= ~absent
-    added = None if schema.added is None else columns[schema.added]
-    times = read_times(columns[schema.time], schema.log.times, added)
-    clicks, good = join_clicks(
-        columns[schema.key],
-        plausible_times(times.values),
-        [columns[index] for index in schema.item],
-    )
+    items = [columns[index] for index in schema.item]
+    clicks, good = join_clicks(columns[schema.key], plausible, items)
     malformed = (selected & ~good) | ~is_row
     retained = selected & good
     ambiguous = retained & times.ambiguous

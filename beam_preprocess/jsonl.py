@@ -15,6 +15,7 @@ from hln_tf.common.text import is_utf_8
 # Numbers stay as they are written, so that an id such as 12.0 or one of 20 digits is unchanged.
 _decode = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str).decode
 _FLAGS = {True: "true", False: "false"}
+_ONE: list[Any] = [{}]  # for a line that is one row
 
 
 def parse(data: bytes, schema: Schema) -> Parsed:
@@ -26,11 +27,10 @@ def parse(data: bytes, schema: Schema) -> Parsed:
       UnicodeDecodeError: The text is not UTF-8.
     """
     str(data, "utf-8")
-    names = [_Name(schema.names[column]) for column in schema.used]
     events = _Name(schema.log.events)
-    conditions = {column for column, _ in schema.where}
-    may_be_flag = [column in conditions for column in schema.used]
-    values: list[list[str | None]] = [[] for _ in names]
+    values: dict[int, list[str | None]] = {column: [] for column in schema.used}
+    columns = [(_Name(schema.names[column]), found) for column, found in values.items()]
+    conditions = {schema.names[column] for column, _ in schema.where}
     # Not `splitlines`, which would also cut at characters that JSON allows in a text.
     lines = data.split(b"\n")
     numbers: list[int] = []  # the line of each row
@@ -40,26 +40,24 @@ def parse(data: bytes, schema: Schema) -> Parsed:
         if not line.strip():
             continue
         row = decode_object(line)
-        elements = events.value(row, row) if row and events.name else [row]
-        if not row or not isinstance(elements, list | None):
+        elements = events.value(row, row) if events.name else _ONE
+        if not row or not (elements is None or isinstance(elements, list)):
             broken.append(len(numbers))
-            elements = None
-        for element in [{}] if elements is None else elements:
-            for name, is_flag, found in zip(names, may_be_flag, values, strict=True):
+            elements = _ONE
+        for element in _ONE if elements is None else elements:
+            for name, found in columns:
                 value = name.value(row, element)
-                if is_flag and isinstance(value, bool):
-                    value = _FLAGS[value]
-                if value is not None and not (isinstance(value, str) and is_utf_8(value)):
-                    wrong.append(len(numbers))
-                    value = None
+                if not (value is None or isinstance(value, str)):
+                    if isinstance(value, bool) and name.name in conditions:
+                        value = _FLAGS[value]
+                    else:
+                        wrong.append(len(numbers))
+                        value = None
                 found.append(value)
             numbers.append(number)
+    arrays = {column: _strings(texts, wrong) for column, texts in values.items()}
     is_broken, is_wrong = np.zeros((2, len(numbers)), bool)
     is_broken[broken] = is_wrong[wrong] = True
-    arrays = {
-        column: pa.array(texts, pa.string())
-        for column, texts in zip(schema.used, values, strict=True)
-    }
     rows = sort_rows(arrays, schema, is_broken, is_wrong)
     malformed = np.flatnonzero(rows.malformed)
     first = tuple(
@@ -100,3 +98,14 @@ class _Name:
             if key:
                 inner = inner.get(key) if isinstance(inner, dict) else None
         return inner
+
+
+def _strings(values: list[str | None], wrong: list[int]) -> pa.StringArray:
+    """Convert texts; those that are not text after all become null, and their rows `wrong`."""
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:  # half of a pair such as \ud800, which is no character
+        is_text = [value is None or is_utf_8(value) for value in values]
+        wrong += [row for row, good in enumerate(is_text) if not good]
+        retained = [value if good else None for value, good in zip(values, is_text, strict=True)]
+        return pa.array(retained, pa.string())

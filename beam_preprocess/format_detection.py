@@ -67,12 +67,12 @@ def open_log(file: RawFile, log: LogFormat) -> LogFile:
     with file.open() as raw:
         if raw.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC:
             raise HlnError(f"{file.path} is a Parquet file: set format: parquet in the spec")
-    data = first_rows(file, log.is_quoted)
+    data = first_rows(file, log.quoted_between)
     mark = len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0
     data = data[mark:]
     if not data.strip():
         raise EmptyFileError(f"{file.path} is empty: expected a raw log of at least one row")
-    starts = [*row_starts(data, log.is_quoted)[: _ROWS + 2].tolist(), len(data)]
+    starts = [*row_starts(data, log.quoted_between)[: _ROWS + 2].tolist(), len(data)]
     first = data[: starts[1]]
     names = _object_names(file, log, data) if log.format == "jsonl" else _names(file, log, first)
     body = starts[1] if log.is_separated and log.header else 0

@@ -83,8 +83,8 @@ class LogFormat:
             isinstance(column, str) and column for column in self.item
         ):
             raise UsageError(f"item is {list(self.item)}, expected a column, or several, each once")
-        if len(self.delimiter) > 1 or self.delimiter in ('"', "\n", "\r"):
-            raise UsageError(f"delimiter is {self.delimiter!r}, expected one character")
+        if len(self.delimiter.encode()) > 1 or self.delimiter in ('"', "\n", "\r"):
+            raise UsageError(f"delimiter is {self.delimiter!r}, expected one character of ASCII")
         if self.delimiter and not self.is_separated:
             raise UsageError(f"delimiter is {self.delimiter!r}, but {self.format} has none")
         if not all(isinstance(value, str) for value in self.missing):
@@ -156,6 +156,11 @@ class LogFormat:
         if not self.is_separated:
             return False
         return self.format == "csv" if self.quotes is None else self.quotes
+
+    @property
+    def quoted_between(self) -> str:
+        """The character between fields that may be quoted; empty where they may not."""
+        return self.between if self.is_quoted else ""
 
     @property
     def key(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from beam_preprocess import compression, storage
-from beam_preprocess.records import whole_rows
+from beam_preprocess.records import open_quote, whole_rows
 from beam_preprocess.schema import Schema
 from hln_tf.common.errors import HlnError, UsageError
 
@@ -198,14 +198,14 @@ def read_blocks(part: Part, block_bytes: int) -> Iterator[Block]:
 
 def _rows(stream: BinaryIO, file: LogFile, block_bytes: int) -> Iterator[tuple[int, bytes]]:
     """Yield offset and content of blocks of whole rows, read from the beginning on."""
-    is_quoted = file.schema.log.is_quoted
+    delimiter = file.schema.log.quoted_between
     offset, rest = file.body, b""
     file.read(stream, file.body)
     while True:
         chunk = file.read(stream, block_bytes)
-        if is_quoted:
+        if delimiter:
             rest += chunk
-            end = whole_rows(rest, is_quoted)
+            end = whole_rows(rest, delimiter)
             if not chunk or len(rest) - end > max(_LONGEST_QUOTED, block_bytes):
                 _check_quotes(rest[end:], file, offset + end)
             data, rest = (rest[:end], rest[end:]) if chunk else (rest, b"")
@@ -222,15 +222,21 @@ def _rows(stream: BinaryIO, file: LogFile, block_bytes: int) -> Iterator[tuple[i
 
 
 def _check_quotes(data: bytes, file: LogFile, offset: int) -> None:
-    if data.count(b'"') % 2:
+    opening = open_quote(data, file.schema.log.quoted_between)
+    if opening is not None:
+        line = line_number(file, offset + opening)
         raise HlnError(
-            f'{file.path}, line {line_number(file, offset)} has a quote (") that is never closed: '
+            f'{file.path}, line {line} has a quote (") that is never closed: '
             "fix the row, or set quotes: false in the spec if quotes mean nothing in the log"
         )
 
 
-def first_rows(file: RawFile, is_quoted: bool) -> bytes:
+def first_rows(file: RawFile, delimiter: str) -> bytes:
     """Read whole rows from the file's beginning, at most about 1 MB.
+
+    Args:
+      file: The file.
+      delimiter: As for `whole_rows`.
 
     Raises:
       HlnError: The first row has no end.
@@ -238,7 +244,7 @@ def first_rows(file: RawFile, is_quoted: bool) -> bytes:
     with file.open_text() as text:
         data = file.read(text, _CHUNK)
     if len(data) == _CHUNK:
-        data = data[: whole_rows(data, is_quoted)]
+        data = data[: whole_rows(data, delimiter)]
         if not data:
             raise HlnError(
                 f"{file.path}, line 1 is longer than {_CHUNK:,} bytes: expected a text file of rows"

@@ -52,7 +52,7 @@ def parse(data: bytes, schema: Schema) -> Parsed:
     rows = sort_rows(arrays, schema)
     if not wrong_rows and not rows.malformed.any():
         return Parsed(rows.clicks, Malformed(), rows.findings)
-    starts = row_starts(data, log.is_quoted)
+    starts = row_starts(data, log.quoted_between)
     row_numbers = np.delete(np.arange(len(starts)), wrong_rows)
     wrong_rows.extend(row_numbers[rows.malformed].tolist())
     bounds = np.append(starts, len(data))

@@ -6,13 +6,16 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import csv
 
 from beam_preprocess import Settings, Work, prepare
 from beam_preprocess.format_detection import open_log
 from beam_preprocess.formats import LogFormat
 from beam_preprocess.parquet import read as read_parquet
 from beam_preprocess.read import find_files
-from beam_preprocess.records import row_starts, whole_rows
+from beam_preprocess.records import open_quote, row_starts, whole_rows
 from beam_preprocess.scan import cut, parse_part
 from hln_tf.common.errors import HlnError
 
@@ -160,11 +163,40 @@ def test_quote_without_end_is_named(tmp_path, compressed):
 
 
 def test_rows_end_outside_of_quotes():
-    assert whole_rows(b'a\n"b\nc', True) == 2
-    assert whole_rows(b'a\n"b\nc', False) == 5
-    assert whole_rows(b'a\n"b\n"\nc', True) == 7
-    assert whole_rows(b'"b\n', True) == 0
-    assert row_starts(b'a\r\n"b\r\n"\nc\rd', True).tolist() == [0, 3, 9, 11]
+    assert whole_rows(b'a\n"b\nc', ",") == 2
+    assert whole_rows(b'a\n"b\nc', "") == 5
+    assert whole_rows(b'a\n"b\n"\nc', ",") == 7
+    assert whole_rows(b'"b\n', ",") == 0
+    assert row_starts(b'a\r\n"b\r\n"\nc\rd', ",").tolist() == [0, 3, 9, 11]
+
+
+def test_quotes_within_a_field_are_characters():
+    data = b'a,5" disk\n"b ""\n"" c",7"\n'
+    assert row_starts(data, ",").tolist() == [0, 10]
+    assert whole_rows(data, ",") == len(data)
+    assert whole_rows(data[:-1], ",") == 10
+
+
+@settings(deadline=None)
+@given(st.text('a,"\n\r', max_size=12).map(str.encode))
+def test_rows_are_as_arrow_has_them(data):
+    """Arrow skips no row here but for those of another number of columns."""
+    starts = row_starts(data, ",")
+    if not data or open_quote(data[starts[-1] :], ",") is not None:
+        return
+    skipped = []
+    options = csv.ParseOptions(
+        newlines_in_values=True,
+        ignore_empty_lines=False,
+        invalid_row_handler=lambda row: skipped.append(row.number) or "skip",
+    )
+    names = csv.ReadOptions(column_names=["x"], use_threads=False)
+    table = csv.read_csv(pa.BufferReader(data), names, options)
+    assert len(starts) == table.num_rows + len(skipped)
+    whole = whole_rows(data, ",")
+    assert whole == 0 or (data[whole - 1 : whole] == b"\n" and whole in [*starts, len(data)])
+    if data.endswith(b"\n"):
+        assert whole == len(data)
 
 
 def test_json_values(tmp_path):

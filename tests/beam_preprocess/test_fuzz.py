@@ -143,9 +143,10 @@ values = st.one_of(
     form=st.sampled_from(["csv", "tsv"]),
     header=st.booleans(),
     quoted=st.booleans(),
+    quotes=st.booleans(),
     time_format=st.sampled_from(list(TIMES)),
 )
-def test_separated(tmp_path_factory, rows, form, header, quoted, time_format):
+def test_separated(tmp_path_factory, rows, form, header, quoted, quotes, time_format):
     path = tmp_path_factory.mktemp("fuzz") / "log"
     delimiter = "," if form == "csv" else "\t"
     buffer = io.StringIO()
@@ -155,7 +156,7 @@ def test_separated(tmp_path_factory, rows, form, header, quoted, time_format):
         buffer.write("\n".join(map(delimiter.join, [[*NAMES[:3]], *rows])))
     path.write_bytes(buffer.getvalue().encode("utf-8", "surrogatepass"))
     used = {"session": "1", "time": "2", "item": ("3",)}
-    log = LogFormat(format=form, header=header, quotes=quoted, time_format=time_format, **used)
+    log = LogFormat(format=form, header=header, quotes=quotes, time_format=time_format, **used)
     read(path, log)
 
 

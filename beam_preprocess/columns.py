@@ -33,6 +33,23 @@ class Malformed:
     hint: str = ""
 
 
+@dataclasses.dataclass(frozen=True, order=True)
+class LongRow:
+    """A row of several lines, some of which may be rows that a stray quote has swallowed.
+
+    Attributes:
+      file: Index of the file.
+      offset: Offset of its block in the file.
+      line: Its first line in the block, from 0.
+      lines: Number of its lines.
+    """
+
+    file: int
+    offset: int
+    line: int
+    lines: int
+
+
 @dataclasses.dataclass(frozen=True)
 class Findings:
     """The rows that were left out, and the doubtful ones.
@@ -42,12 +59,16 @@ class Findings:
       missing: Number of rows without a value that they need, by column.
       ambiguous: Number of times that their time zone has twice.
       first_ambiguous: The first of these, microseconds since 1970 UTC; 0: none.
+      long_rows: Number of rows with a quoted field of many lines.
+      first_long_row: The first of these.
     """
 
     skipped: int = 0
     missing: Mapping[str, int] = dataclasses.field(default_factory=dict)
     ambiguous: int = 0
     first_ambiguous: int = 0
+    long_rows: int = 0
+    first_long_row: LongRow | None = None
 
     @property
     def left_out(self) -> int:
@@ -56,7 +77,18 @@ class Findings:
 
     def description(self) -> dict[str, Any]:
         """Return the counts as stats.json has them."""
-        return {"missing_values": dict(self.missing), "ambiguous_times": self.ambiguous}
+        return {
+            "missing_values": dict(self.missing),
+            "ambiguous_times": self.ambiguous,
+            "rows_of_many_lines": self.long_rows,
+        }
+
+    def located(self, file: int, offset: int) -> "Findings":
+        """Return the findings of a block with the place of the block."""
+        if self.first_long_row is None:
+            return self
+        first = dataclasses.replace(self.first_long_row, file=file, offset=offset)
+        return dataclasses.replace(self, first_long_row=first)
 
     def __add__(self, other: "Findings") -> "Findings":
         names = sorted({*self.missing, *other.missing})
@@ -66,6 +98,8 @@ class Findings:
             {name: self.missing.get(name, 0) + other.missing.get(name, 0) for name in names},
             self.ambiguous + other.ambiguous,
             min(first, default=0),
+            self.long_rows + other.long_rows,
+            min(filter(None, (self.first_long_row, other.first_long_row)), default=None),
         )
 
 

@@ -5,6 +5,7 @@ import zoneinfo
 
 from beam_preprocess.columns import Findings
 from beam_preprocess.formats import LogFormat
+from beam_preprocess.read import RawLog, line_number
 from hln_tf.data.times import SECOND
 
 
@@ -26,11 +27,12 @@ def describe_selection(findings: Findings, rows: int, log: LogFormat) -> dict[st
     return left
 
 
-def warn_of_rows(findings: Findings, log: LogFormat) -> list[str]:
+def warn_of_rows(findings: Findings, raw: RawLog, log: LogFormat) -> list[str]:
     """Describe rows that are left out or doubtful, one sentence for each kind.
 
     Args:
       findings: Those of all rows.
+      raw: The files.
       log: The format of the log.
     """
     warnings = []
@@ -47,5 +49,13 @@ def warn_of_rows(findings: Findings, log: LogFormat) -> list[str]:
             f"{findings.ambiguous:,} times are ambiguous, since clocks are put back in "
             f"{log.time_zone}, the first {first:%Y-%m-%d %H:%M:%S}: they count as the earlier "
             "time; log times in UTC, or with an offset, to be exact"
+        )
+    if first := findings.first_long_row:
+        file = raw.files[first.file]
+        begin = line_number(file, first.offset) + first.line
+        warnings.append(
+            f"{findings.long_rows:,} rows have a quoted field of many lines, or of lines that look "
+            f"like rows, the first {file.path}, lines {begin} to {begin + first.lines - 1}: if "
+            "a quote there is stray, fix it, or set quotes: false in the spec"
         )
     return warnings

@@ -6,9 +6,11 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from beam_preprocess.columns import FIRST, SHOWN, Malformed, Parsed, sort_rows
+from beam_preprocess.columns import FIRST, SHOWN, Findings, LongRow, Malformed, Parsed, sort_rows
 from beam_preprocess.records import row_starts
 from beam_preprocess.schema import Schema
+
+_MANY_LINES = 20  # of one row
 
 
 def parse(data: bytes, schema: Schema) -> Parsed:
@@ -50,9 +52,11 @@ def parse(data: bytes, schema: Schema) -> Parsed:
     ).combine_chunks()
     arrays = {index: columns[names[index]].combine_chunks() for index in schema.used}
     rows = sort_rows(arrays, schema)
-    if not wrong_rows and not rows.malformed.any():
+    is_long = log.is_quoted and data.count(b"\n") > columns.num_rows + len(wrong_rows)
+    if not wrong_rows and not rows.malformed.any() and not is_long:
         return Parsed(rows.clicks, Malformed(), rows.findings)
     starts = row_starts(data, log.quoted_between)
+    findings = rows.findings + _find_long_rows(data, starts, schema) if is_long else rows.findings
     row_numbers = np.delete(np.arange(len(starts)), wrong_rows)
     wrong_rows.extend(row_numbers[rows.malformed].tolist())
     bounds = np.append(starts, len(data))
@@ -66,7 +70,27 @@ def parse(data: bytes, schema: Schema) -> Parsed:
         (data.count(b"\n", 0, int(starts[row])), text(row).decode()[:SHOWN])
         for row in wrong_rows[:FIRST]
     )
-    return Parsed(rows.clicks, Malformed(len(wrong_rows), first, rows.hint), rows.findings)
+    return Parsed(rows.clicks, Malformed(len(wrong_rows), first, rows.hint), findings)
+
+
+def _find_long_rows(data: bytes, starts: np.ndarray, schema: Schema) -> Findings:
+    """Find rows of many lines, or with a line that has as many columns as a row."""
+    text = np.frombuffer(data, np.uint8)
+    lines = np.append(0, np.flatnonzero(text == ord("\n")) + 1)
+    lines = lines[lines < len(data)]
+    row = np.searchsorted(starts, lines, "right") - 1
+    delimiters = np.flatnonzero(text == ord(schema.log.between))
+    columns = np.diff(np.searchsorted(delimiters, np.append(lines, len(data)))) + 1
+    is_like_row = (columns == len(schema.names)) & (lines != starts[row])
+    count = np.bincount(row, minlength=len(starts))
+    is_long = (count > _MANY_LINES) | (np.bincount(row, is_like_row, len(starts)) > 0)
+    if not is_long.any():
+        return Findings()
+    first = int(np.argmax(is_long))
+    line = int(np.searchsorted(lines, starts[first]))
+    return Findings(
+        long_rows=int(is_long.sum()), first_long_row=LongRow(0, 0, line, int(count[first]))
+    )
 
 
 def stable_hash(ids: pa.StringArray) -> np.ndarray:

@@ -159,10 +159,9 @@ def _scan(
             MalformedRow(part.file.index, block.offset, *row, malformed.hint * (not number))
             for number, row in enumerate(malformed.first)
         )
+        findings = block.parsed.findings.located(part.file.index, block.offset)
         yield (
-            RowCounts(
-                rows, malformed.count, clicks.num_rows, days, first, findings=block.parsed.findings
-            ),
+            RowCounts(rows, malformed.count, clicks.num_rows, days, first, findings=findings),
             block.raw_bytes,
             clicks,
         )

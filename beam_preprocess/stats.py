@@ -79,7 +79,7 @@ def check_rows(counts: RowCounts, log: RawLog, settings: Settings) -> Rows:
                 f"(now {settings.max_malformed}) to leave them out"
             )
         warnings.append(f"left out: {message}")
-    warnings += warn_of_rows(counts.findings, settings.log_format)
+    warnings += warn_of_rows(counts.findings, log, settings.log_format)
     warnings += _nearly_empty_days(counts, settings)
     selected = describe_selection(counts.findings, read - counts.malformed, settings.log_format)
     findings = counts.findings

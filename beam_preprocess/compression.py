@@ -12,7 +12,7 @@ import pyarrow as pa
 from beam_preprocess.inputs import HIDDEN, describe_files
 from hln_tf.common.errors import HlnError
 
-HEAD = 10  # bytes that tell what a file is
+HEAD = 10  # bytes that show what a file is
 _BEGINNINGS = {
     "gzip": rb"\x1f\x8b",
     "bzip2": rb"BZh[1-9](1AY&SY|\x17\x72\x45\x38\x50\x90)",

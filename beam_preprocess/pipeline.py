@@ -20,6 +20,7 @@ from collections.abc import Mapping
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
+from beam_preprocess.combiners import AddDoubts
 from beam_preprocess.filter_items import CountItems, FilterItems, GroupSessions
 from beam_preprocess.number_items import NumberItems, SplitByDate
 from beam_preprocess.progress import Progress
@@ -50,14 +51,20 @@ def build(
     content = pipeline | "ReadLog" >> ReadLog(log, settings, work, progress)
     grouped = content.clicks | "GroupSessions" >> GroupSessions(settings, content.rows, progress)
     items = grouped.sessions | "CountItems" >> CountItems(settings, work.partitions)
-    filtered = grouped.sessions | "FilterItems" >> FilterItems(settings, items)
+    filtered = grouped.sessions | "FilterItems" >> FilterItems(settings, items.ids)
     parts = filtered.sessions | "SplitByDate" >> SplitByDate(settings)
-    numbered = parts.sessions | "NumberItems" >> NumberItems(settings, items, progress)
+    numbered = parts.sessions | "NumberItems" >> NumberItems(settings, items.ids, progress)
+    doubts = (
+        (grouped.doubts, items.doubts)
+        | "Doubts" >> beam.Flatten()
+        | "AddDoubts" >> beam.CombineGlobally(AddDoubts())
+    )
     facts = Facts(
         rows=AsSingleton(content.rows),
         grouped=AsSingleton(grouped.clicks_left, {}),
         filtered=AsSingleton(filtered.clicks_left, {}),
-        items=AsSingleton(items),
+        items=AsSingleton(items.ids),
+        doubts=AsSingleton(doubts),
         span=AsSingleton(parts.span, None),
         indices=AsSingleton(numbered.indices),
     )

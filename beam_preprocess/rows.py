@@ -9,6 +9,7 @@ from pyarrow import csv
 from beam_preprocess.columns import FIRST, SHOWN, Findings, LongRow, Malformed, Parsed, sort_rows
 from beam_preprocess.records import row_starts
 from beam_preprocess.schema import Schema
+from beam_preprocess.spellings import normalise_ids
 
 _MANY_LINES = 20  # of one row
 
@@ -116,7 +117,9 @@ def partition_sessions(clicks: pa.Table, partitions: int) -> list[tuple[int, pa.
     sessions, items = (
         clicks[name].combine_chunks().dictionary_encode() for name in ("session", "item")
     )
-    of_session = (stable_hash(sessions.dictionary) % np.uint64(partitions)).astype(np.uint16)
+    # Different spellings of an id go to one partition, where they are compared.
+    of_session = stable_hash(normalise_ids(sessions.dictionary)) % np.uint64(partitions)
+    of_session = of_session.astype(np.uint16)
     of_click = of_session[sessions.indices.to_numpy()]
     order = np.argsort(of_click, kind="stable")
     bounds = np.concatenate([[0], np.cumsum(np.bincount(of_click, minlength=partitions))])

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from beam_preprocess import storage
 from beam_preprocess.columns import Findings
-from beam_preprocess.doubts import describe_selection, warn_of_rows
+from beam_preprocess.doubts import Doubts, describe_selection, warn_of_rows
 from beam_preprocess.inputs import describe_files
 from beam_preprocess.read import LogFile, RawLog, line_number
 from beam_preprocess.scan import MalformedRow, RowCounts
@@ -216,6 +216,7 @@ class Outcome:
       grouped: The clicks that the filters before the count of items left.
       filtered: The clicks that the filters after it left.
       items: The ids of the frequent items.
+      doubts: The doubts about ids and sessions.
       span: The dates of the sessions; None where there is no session.
       indices: The item index of each frequent item, int32 [items]; 0: none.
       ranges: The ranges of dates of train and test.
@@ -228,6 +229,7 @@ class Outcome:
     grouped: dict[str, int]
     filtered: dict[str, int]
     items: pa.StringArray
+    doubts: Doubts
     span: Span | None
     indices: np.ndarray
     ranges: Mapping[str, Ranges]
@@ -293,6 +295,7 @@ class Outcome:
             "malformed_rows": self.rows.malformed,
             "first_malformed_rows": self.rows.first_malformed,
             **self.rows.findings.description(),
+            **self.doubts.description(),
             "clicks_left": self.clicks_left(),
             "full_train": {
                 "sessions": full.sessions,
@@ -303,7 +306,7 @@ class Outcome:
             "train_all": train_all.description(),
             **{split: written[split].description() for split in SPLITS},
             "unseen_test_targets": int(unseen.sum()),
-            "warnings": self.rows.warnings,
+            "warnings": [*self.rows.warnings, *self.doubts.warnings()],
             "files": {split: list(written[split].files) for split in SPLITS},
             "settings": self.settings.description(),
         }

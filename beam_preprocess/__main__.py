@@ -29,7 +29,10 @@ by a spec, a YAML file of the keys below and of any of the protocol's names:
 --train_fraction 1/64,1/4 writes both OUTPUT/1-64 and OUTPUT/1-4. Any other flag goes
 to Apache Beam; without --runner the pipeline runs in this process.
 """
-_INPUT = "raw logs, text plain or .gz: files, directories or patterns such as 'clicks/*.csv'"
+_INPUT = (
+    "raw logs, plain or .gz, .bz2, .zst or .zip: files, directories or patterns such as "
+    "'clicks/*.csv'"
+)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -43,7 +46,8 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--verbose", action="store_true", help="show the logs of Beam")
     shown_defaults = {"dataset": "none, one must be given", "separator": "a space"}
-    add_settings(parser, LogFormat, f"format of a log of your own (--dataset {CUSTOM})")
+    title = f"format of a log of your own (--dataset {CUSTOM})"
+    add_settings(parser, LogFormat, title, {"missing": "those of pandas"})
     protocol = "protocol (see below for the defaults of each dataset)"
     add_settings(parser, Settings, protocol, shown_defaults)
     add_settings(parser, Work, "work (does not change the data set)")

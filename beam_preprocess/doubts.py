@@ -139,10 +139,10 @@ def warn_of_rows(findings: Findings, raw: RawLog, log: LogFormat) -> list[str]:
         )
     if findings.ambiguous:
         zone = zoneinfo.ZoneInfo(log.time_zone)
-        first = datetime.datetime.fromtimestamp(findings.first_ambiguous // SECOND, zone)
+        moment = datetime.datetime.fromtimestamp(findings.first_ambiguous // SECOND, zone)
         warnings.append(
             f"{findings.ambiguous:,} times are ambiguous, since clocks are put back in "
-            f"{log.time_zone}, the first {first:%Y-%m-%d %H:%M:%S}: they count as the earlier "
+            f"{log.time_zone}, the first {moment:%Y-%m-%d %H:%M:%S}: they count as the earlier "
             "time; log times in UTC, or with an offset, to be exact"
         )
     if first := findings.first_long_row:

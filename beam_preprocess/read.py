@@ -45,14 +45,6 @@ class RawFile:
         """Open the file's uncompressed content."""
         return compression.decompress(self.open(), self.compression, self.path)
 
-    def read(self, stream: BinaryIO, size: int) -> bytes:
-        """Read bytes of the file's uncompressed content.
-
-        Raises:
-          HlnError: It is damaged or truncated.
-        """
-        return compression.read(stream, size, self.path, self.compression)
-
     def description(self) -> dict[str, str | int]:
         """Return name, size and checksum, as the manifest has them."""
         return {"name": self.name, "bytes": self.bytes, "sha256": storage.sha256(self.location)}
@@ -200,9 +192,9 @@ def _rows(stream: BinaryIO, file: LogFile, block_bytes: int) -> Iterator[tuple[i
     """Yield offset and content of blocks of whole rows, read from the beginning on."""
     delimiter = file.schema.log.quoted_between
     offset, rest = file.body, b""
-    file.read(stream, file.body)
+    _read(stream, file, file.body)
     while True:
-        chunk = file.read(stream, block_bytes)
+        chunk = _read(stream, file, block_bytes)
         if delimiter:
             rest += chunk
             end = whole_rows(rest, delimiter)
@@ -231,6 +223,10 @@ def _check_quotes(data: bytes, file: LogFile, offset: int) -> None:
         )
 
 
+def _read(stream: BinaryIO, file: RawFile, size: int) -> bytes:
+    return compression.read(stream, size, file.path, file.compression)
+
+
 def first_rows(file: RawFile, delimiter: str) -> bytes:
     """Read whole rows from the file's beginning, at most about 1 MB.
 
@@ -242,7 +238,7 @@ def first_rows(file: RawFile, delimiter: str) -> bytes:
       HlnError: The first row has no end.
     """
     with file.open_text() as text:
-        data = file.read(text, _CHUNK)
+        data = _read(text, file, _CHUNK)
     if len(data) == _CHUNK:
         data = data[: whole_rows(data, delimiter)]
         if not data:

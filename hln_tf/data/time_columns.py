@@ -11,7 +11,7 @@ from hln_tf.data.time_patterns import TIMES, UNITS, TimeFormat
 from hln_tf.data.time_text import Written, parse_duration, parse_written
 from hln_tf.data.times import YEARS, apply_zone, from_numbers, from_timestamps, plausible_times
 
-_NAMES = {"iso": "ISO 8601", "us": "month/day/year"}
+_NAMES = {"iso": "ISO 8601"}
 
 
 class Times(NamedTuple):

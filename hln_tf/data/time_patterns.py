@@ -11,7 +11,7 @@ from hln_tf.common.errors import UsageError
 
 TIMES = {
     "iso": "ISO 8601 such as 2014-09-24T09:58:32.124Z, 2014-09-24 09:58 or 20140924",
-    "us": "month/day/year such as 9/24/2014 9:58:32 AM",
+    "month/day/year": "month/day/year such as 9/24/2014 9:58:32 AM",
     "seconds": "seconds since 1970 such as 1411552712",
     "milliseconds": "milliseconds since 1970 such as 1411552712124",
     "microseconds": "microseconds since 1970 such as 1411552712124000",

@@ -36,14 +36,14 @@ def parse_written(text: pa.StringArray, time_format: str, pattern: str = "") -> 
 
     Args:
       text: Times as a log has them.
-      time_format: `iso`, `us`, or the unit of numbers since 1970, such as `seconds`.
+      time_format: `iso`, `month/day/year`, or the unit of numbers since 1970, such as `seconds`.
       pattern: Instead of a format, a pattern of `strptime`.
     """
     if pattern:
         return _parse_parts(text, (compile_pattern(pattern),))
     if time_format == "iso":
         return _parse_iso(text)
-    if time_format == "us":
+    if time_format == "month/day/year":
         return _parse_parts(text, US)
     return Written(_parse_numbers(text, time_format), np.zeros(len(text), bool))
 

@@ -240,7 +240,7 @@ def test_a_log_without_ids_says_so(tmp_path):
     [
         ("2014-09-24 09:58:32 UTC", {}),
         ("2014-09-24 11:58:32", {"time_zone": "Europe/Berlin"}),
-        ("9/24/2014 9:58:32 AM", {"time_format": "us"}),
+        ("9/24/2014 9:58:32 AM", {"time_format": "month/day/year"}),
         ("1411552712000000", {"time_format": "microseconds"}),
         ("1411552712000000000", {"time_format": "nanoseconds"}),
         ("1.411552712e9", {"time_format": "seconds"}),
@@ -291,7 +291,7 @@ def test_ambiguous_hours_are_a_warning(tmp_path):
         (["1411552712000000"] * 2, {"time_format": "seconds"}, "looks like microseconds"),
         (["7", "8"], {"time_format": "seconds"}, "7 is in the year 1970, expected 1990 to 2099"),
         (["2101-01-01"] * 2, {}, "is in the year 2101"),
-        (["24/09/2014"] * 2, {"time_format": "us"}, "month/day/year such as"),
+        (["24/09/2014"] * 2, {"time_format": "month/day/year"}, "month/day/year such as"),
     ],
 )
 def test_a_wrong_unit_is_recognised_by_the_year(tmp_path, values, options, words):

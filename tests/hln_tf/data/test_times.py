@@ -212,7 +212,7 @@ def test_forms_of_iso_8601(value, expected):
     ],
 )
 def test_us_form(value, expected):
-    assert parse_times(pa.array([value]), "us").to_pylist() == [expected]
+    assert parse_times(pa.array([value]), "month/day/year").to_pylist() == [expected]
 
 
 PATTERNS = ["%d.%m.%Y %H:%M:%S", "%a %b %d %H:%M:%S.%f %Y", "%y-%m-%d %I:%M %p", "%B %d, %Y (%H h)"]
@@ -289,7 +289,7 @@ def test_a_number_is_added_to_a_date():
         ("1411552712123456789", TimeFormat("milliseconds"), "looks like nanoseconds"),
         ("1411552712", TimeFormat(), "looks like seconds"),
         ("2014-09-24", TimeFormat("seconds"), "looks like ISO 8601 (time_format iso)"),
-        ("9/24/2014", TimeFormat(), "looks like month/day/year (time_format us)"),
+        ("9/24/2014", TimeFormat(), "looks like month/day/year (time_format month"),
         ("0001-01-01", TimeFormat(), "is in the year 0001, expected 1990 to 2099"),
         (14, TimeFormat("seconds"), "is in the year 1970"),
         ("2014-03-30 02:30", TimeFormat(zone="Europe/Berlin"), "is left out in Europe/Berlin"),

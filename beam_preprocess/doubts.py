@@ -80,7 +80,7 @@ def doubt_sessions(sessions: pa.DictionaryArray, times: np.ndarray, settings: Se
     log, ids, index = settings.log_format, sessions.dictionary, sessions.indices.to_numpy()
     clicks = np.bincount(index, minlength=len(ids))
     spellings = {"session" if log.session else "user": find_spellings(ids, clicks)}
-    if log.user or settings.session_timeout:
+    if log.user or settings.session_timeout or not settings.log:  # or a published protocol
         return Doubts(spellings=spellings)
     first, last = np.full(len(ids), np.iinfo(np.int64).max), np.zeros(len(ids), np.int64)
     np.minimum.at(first, index, times)

@@ -65,7 +65,7 @@ def prepare_sessions(
 
     Args:
       clicks: Columns `session` or `user` (string), `time` (int64, microseconds
-        since 1970 UTC) and `item` (string), as from
+        since 1970 UTC), `item` (string) and perhaps `rank` (int64), as from
         `hln_tf.data.frames.clicks_from_frame`; rows are in file order.
       settings: The protocol, such as one of
         `hln_tf.data.protocol_settings.PROTOCOLS`.
@@ -89,7 +89,7 @@ def prepare_sessions(
     if not clicks.num_rows:
         raise HlnError(explain_nothing_left(clicks_left))
     positions = np.arange(clicks.num_rows)
-    grouped, ids = group_clicks(clicks[key], clicks["time"], clicks["item"], positions, settings)
+    grouped, ids = group_clicks(clicks[key], clicks, positions, settings)
     grouped, left = drop_short_sessions(grouped, settings)
     clicks_left |= left
     frequent_ids = frequent_items([count_items(grouped.items, ids)], settings, known)
@@ -125,32 +125,28 @@ def select_window(clicks: pa.Table, window: tuple[int, int]) -> pa.Table:
 
 
 def group_clicks(
-    session: pa.ChunkedArray,
-    time: pa.ChunkedArray,
-    item: pa.ChunkedArray,
-    position: np.ndarray,
-    settings: ProtocolSettings,
+    key: pa.ChunkedArray, clicks: pa.Table, position: np.ndarray, settings: ProtocolSettings
 ) -> tuple[SessionColumns, pa.StringArray]:
     """Group clicks by session, or by user where a session timeout ends sessions.
 
-    A session is in order of time or of position (`settings.order`); equal times
-    are in order of position.
+    A session is in order of rank, where clicks have one; then of time or of position
+    (`settings.order`); equal times are in order of position.
 
     Args:
-      session: Session or user of each click, strings or a dictionary of them.
-      time: Microseconds since 1970 UTC.
-      item: Item ids, strings or a dictionary of them.
+      key: Session or user of each click, strings or a dictionary of them.
+      clicks: Columns `time` (microseconds since 1970 UTC), `item` (ids, strings or a
+        dictionary of them) and perhaps `rank` (int64).
       position: Position of each click in the log, ascending, int64 [clicks].
       settings: The protocol.
 
     Returns:
       The sessions, and the item ids that their items are indices into.
     """
-    sessions = _encode(session).indices.to_numpy()
-    items = _encode(item)
-    times = time.to_numpy()
-    by_time = settings.order == "time"
-    order = np.lexsort((times, sessions)) if by_time else np.argsort(sessions, kind="stable")
+    sessions = _encode(key).indices.to_numpy()
+    items = _encode(clicks["item"])
+    times = clicks["time"].to_numpy()
+    ranks = [clicks["rank"].to_numpy()] if "rank" in clicks.column_names else []
+    order = np.lexsort((*([times] if settings.order == "time" else []), *ranks, sessions))
     sessions, times = sessions[order], times[order]
     starts = np.flatnonzero(np.diff(sessions, prepend=-1))
     offsets = np.append(starts, len(sessions))

@@ -77,7 +77,10 @@ def check_space(directory: Path, needed: int) -> None:
 
 def _transfer(session: requests.Session, url: str, directory: Path) -> Path:
     response = _get(session, url)
-    total = int(response.headers.get("Content-Length", 0))
+    length = response.headers.get("Content-Length", "")
+    # Of a file that a server encodes all the same, it is that of the encoded one.
+    is_known = length.isdecimal() and "Content-Encoding" not in response.headers
+    total = int(length) if is_known else 0
     version = response.headers.get("ETag") or response.headers.get("Last-Modified", "")
     key = hashlib.sha256(f"{url} {version} {total}".encode()).hexdigest()[:16]
     partial = directory / f"{key}.part"
@@ -87,8 +90,10 @@ def _transfer(session: requests.Session, url: str, directory: Path) -> Path:
         return partial
     if present:
         response.close()
-        rest = {"Range": f"bytes={present}-", **({"If-Range": version} if version else {})}
-        response = _get(session, url, rest)
+        headers = {"Range": f"bytes={present}-"}
+        if version and not version.startswith("W/"):
+            headers["If-Range"] = version
+        response = _get(session, url, headers)
         if response.status_code != requests.codes.partial_content:
             present = 0
     check_space(directory, total - present)

@@ -44,6 +44,7 @@ class Served:
         connection is closed; the last holds for those that follow, None is never.
       ranges: Whether parts are sent on demand.
       version: The entity tag.
+      encoding: The content's encoding, which nobody asked for.
       stalls: The connection stays open until this event, after `breaks` bytes.
     """
 
@@ -53,6 +54,7 @@ class Served:
     breaks: tuple[int | None, ...] = (None,)
     ranges: bool = True
     version: str = '"1"'
+    encoding: str = ""
     stalls: threading.Event | None = None
 
 
@@ -78,6 +80,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", served.kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("ETag", served.version)
+        if served.encoding:
+            self.send_header("Content-Encoding", served.encoding)
         self.end_headers()
         end = served.breaks[0]
         if len(served.breaks) > 1:
@@ -193,6 +197,14 @@ def test_a_log_is_downloaded_unpacked_checked_and_recorded(server, published, ra
     }
     assert "python -m hln_tf.train --dataset yoochoose64" in outcome.err
     assert sorted(os.listdir(raw)) == [NAME, f"{NAME}.download.json"]
+
+
+def test_an_encoding_that_was_not_asked_for_is_undone(server, published, raw):
+    server.files["/a"] = Served(as_tar(), encoding="gzip")
+    published("/a", lines=9000)
+    outcome = download(raw)
+    assert outcome.code == 0, outcome.err
+    assert (raw / NAME).read_bytes() == DATA
 
 
 @pytest.mark.parametrize("name", [NAME, f"{NAME}.gz"])

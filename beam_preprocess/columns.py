@@ -109,7 +109,8 @@ class Parsed:
 
     Attributes:
       clicks: The clicks in file order as `session` (string), `time` (int64,
-        microseconds since 1970 UTC) and `item` (string).
+        microseconds since 1970 UTC), `item` (string) and, where the format has one,
+        `rank` (int64).
       malformed: The malformed rows left out.
       findings: Other rows that were left out, and the doubtful ones.
     """
@@ -189,6 +190,10 @@ def sort_rows(
             selected &= ~absent
     items = [columns[index] for index in schema.item]
     clicks, good = join_clicks(columns[schema.key], plausible, items)
+    if schema.rank is not None:
+        ranks = _parse_ranks(columns[schema.rank])
+        clicks = clicks.append_column("rank", ranks)
+        good = good & _flags(ranks.is_valid())
     malformed = (selected & ~good) | ~is_row
     retained = selected & good
     ambiguous = retained & times.ambiguous
@@ -200,6 +205,12 @@ def sort_rows(
         _hint(columns[schema.time], malformed & is_row, schema),
         Findings(skipped, missing, int(ambiguous.sum()), _first(times.values, ambiguous)),
     )
+
+
+def _parse_ranks(text: pa.StringArray) -> pa.Int64Array:
+    """Parse whole numbers; null: no such number."""
+    is_whole = pc.match_substring_regex(text, r"^-?\d{1,18}$")
+    return pc.if_else(is_whole, text, pa.scalar(None, pa.string())).cast(pa.int64())
 
 
 def _is_missing(column: pa.Array, missing: tuple[str, ...]) -> np.ndarray:

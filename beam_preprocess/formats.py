@@ -58,6 +58,11 @@ class LogFormat:
     time_added: str = setting(
         "", "column that is added to the time: milliseconds, or a time of day such as 09:58:32"
     )
+    rank: str = setting(
+        "",
+        "column of whole numbers that order the clicks of a session; those of equal numbers are in "
+        "the protocol's order",
+    )
     item: tuple[str, ...] = setting((), "column of the item id, or a list of columns, joined")
     where: tuple[str, ...] = setting(
         (),
@@ -76,6 +81,8 @@ class LogFormat:
                 f"session and user are {'both' if self.user else 'neither'} given, expected the "
                 "column of the session id or, with `session_timeout`, that of the user id"
             )
+        if self.rank and self.user:
+            raise UsageError("rank orders the clicks of a session, but the log names users")
         for name, what in (("time", "the time"), ("item", "the item id")):
             if not getattr(self, name):
                 raise UsageError(f"{name} is missing, expected the column of {what}")
@@ -170,8 +177,8 @@ class LogFormat:
     @property
     def used(self) -> tuple[str, ...]:
         """The columns that are read, each once."""
-        added = (self.time_added,) if self.time_added else ()
-        return tuple(dict.fromkeys((self.key, self.time, *added, *self.item, *self.conditions)))
+        more = filter(None, (self.time_added, self.rank))
+        return tuple(dict.fromkeys((self.key, self.time, *more, *self.item, *self.conditions)))
 
     @property
     def events(self) -> str:

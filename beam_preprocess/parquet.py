@@ -46,7 +46,7 @@ def check_types(file: RawFile, types: Mapping[str, pa.DataType], schema: Schema)
                 "expected text or integers: convert the column"
             )
     others = [column for column, _ in schema.where]
-    others += [] if schema.added is None else [schema.added]
+    others += [column for column in (schema.added, schema.rank) if column is not None]
     for name in (schema.names[column] for column in others):
         kind = value_type(types[name])
         if not (is_text(kind) or pa.types.is_primitive(kind)) or pa.types.is_temporal(kind):

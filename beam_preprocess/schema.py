@@ -22,6 +22,7 @@ class Schema:
       time: Index of the time.
       item: Indices of the columns that name the item.
       added: Index of the column that is added to the time, or None.
+      rank: Index of the column that orders the clicks of a session, or None.
       where: Indices of the columns of conditions, each with the values that it may have.
     """
 
@@ -31,6 +32,7 @@ class Schema:
     time: int
     item: tuple[int, ...]
     added: int | None = None
+    rank: int | None = None
     where: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
     @classmethod
@@ -48,14 +50,15 @@ class Schema:
             time=index[log.time],
             item=tuple(index[column] for column in log.item),
             added=index[log.time_added] if log.time_added else None,
+            rank=index[log.rank] if log.rank else None,
             where=tuple((index[name], values) for name, values in log.conditions.items()),
         )
 
     @property
     def needed(self) -> tuple[int, ...]:
         """Indices of the columns that a click has a value of, each once."""
-        added = () if self.added is None else (self.added,)
-        return tuple(dict.fromkeys((self.key, self.time, *added, *self.item)))
+        more = (index for index in (self.added, self.rank) if index is not None)
+        return tuple(dict.fromkeys((self.key, self.time, *more, *self.item)))
 
     @property
     def used(self) -> tuple[int, ...]:

@@ -13,7 +13,6 @@ from beam_preprocess.datasets import DATASETS
 from beam_preprocess.generate import SHAPES, LogSettings, generate, main
 from hln_tf.common.errors import UsageError
 
-
 WITH_HEADER = ("diginetica", "retailrocket")
 
 

@@ -22,6 +22,7 @@ import pytest
 from commands import ROOT, finish, run, start
 
 from beam_preprocess.download import catalogue, transfer
+from hln_tf.common.files import process_lock
 from hln_tf.data.sources import SOURCES
 
 COMMAND = "beam_preprocess.download.__main__"
@@ -361,6 +362,14 @@ def test_a_disk_that_is_full_is_named_and_the_download_goes_on_later(
     assert "No space left on device; free some space" in sentence
     monkeypatch.delattr(transfer, "open")
     assert download(raw).code == 0
+
+
+def test_two_downloads_of_one_log_do_not_meet(server, published, raw):
+    published("/a")
+    with process_lock(raw / ".download-yoochoose" / "lock", "the log", "wait"):
+        sentence = download(raw).sentence()
+    assert f"{raw}/{NAME} is in use by process {os.getpid()}: another process" in sentence
+    assert not server.requests
 
 
 def test_a_directory_that_cannot_be_written_is_named(server, published, tmp_path):

@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> None:
     if not settings.accept_license:
         ask_acceptance()
     download(log, target)
-    print(f"to train on it: {_training(log)}", file=sys.stderr)
+    print(f"to train on it: {_training(log, settings)}", file=sys.stderr)
 
 
 def ask_acceptance() -> None:
@@ -161,7 +161,7 @@ def examine(path: Path, log: PublicLog) -> Content:
     algorithm = log.checksum.partition(":")[0] or "sha256"
     own, published = hashlib.sha256(), hashlib.new(algorithm, usedforsecurity=False)
     size = path.stat().st_size
-    lines, chunk, last = 0, b"", b"\n"
+    lines, last = 0, b"\n"
     with open(path, "rb") as file, progress_bar(f"checking {log.file}", "bytes", size) as bar:
         while chunk := file.read(_CHUNK):
             own.update(chunk)
@@ -207,9 +207,12 @@ def _record(target: Path) -> Path:
     return target.with_name(f"{target.name}.download.json")
 
 
-def _training(log: PublicLog) -> str:
+def _training(log: PublicLog, settings: DownloadSettings) -> str:
     dataset = next(name for name, source in SOURCES.items() if source.download == log.name)
-    return shlex.join(["python", "-m", "hln_tf.train", "--dataset", dataset])
+    command = ["python", "-m", "hln_tf.train", "--dataset", dataset]
+    if settings.raw_dir != DownloadSettings().raw_dir:
+        command += ["--raw_dir", settings.raw_dir]
+    return shlex.join(command)
 
 
 if __name__ == "__main__":

@@ -196,7 +196,8 @@ def test_a_log_is_downloaded_unpacked_checked_and_recorded(server, published, ra
         "lines": 9000,
         "sha256": digest,
     }
-    assert "python -m hln_tf.train --dataset yoochoose64" in outcome.err
+    training = f"python -m hln_tf.train --dataset yoochoose64 --raw_dir {raw}"
+    assert outcome.err.splitlines()[-1] == f"to train on it: {training}"
     assert sorted(os.listdir(raw)) == [NAME, f"{NAME}.download.json"]
 
 

@@ -19,6 +19,7 @@ from beam_preprocess.stats import check_rows
 SPECS = {path.stem: path for path in (Path(__file__).parents[2] / "examples/specs").glob("*.yaml")}
 # What a log has of a click's time.
 PRECISION = {name: datetime.timedelta(seconds=1) for name in ("rees46", "movielens", "lastfm1k")}
+PRECISION["diginetica"] = datetime.timedelta(days=1)
 
 
 def test_there_is_a_spec_for_each_form():

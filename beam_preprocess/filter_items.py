@@ -110,7 +110,12 @@ def group_sessions(
     progress.counts.add("group sessions")
     merged = merge_partition(clicks[1])
     grouped, ids = protocol.group_clicks(
-        merged["session"], merged, merged["position"].to_numpy(), settings
+        merged["session"],
+        merged["time"],
+        merged["item"],
+        merged["position"].to_numpy(),
+        settings,
+        merged["rank"].to_numpy() if "rank" in merged.column_names else None,
     )
     grouped, left = protocol.drop_short_sessions(grouped, settings)
     yield TaggedOutput("clicks left", {ARRIVED: merged.num_rows, **_counted(left)})

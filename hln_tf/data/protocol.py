@@ -89,7 +89,10 @@ def prepare_sessions(
     if not clicks.num_rows:
         raise HlnError(explain_nothing_left(clicks_left))
     positions = np.arange(clicks.num_rows)
-    grouped, ids = group_clicks(clicks[key], clicks, positions, settings)
+    ranks = clicks["rank"].to_numpy() if "rank" in clicks.column_names else None
+    grouped, ids = group_clicks(
+        clicks[key], clicks["time"], clicks["item"], positions, settings, ranks
+    )
     grouped, left = drop_short_sessions(grouped, settings)
     clicks_left |= left
     frequent_ids = frequent_items([count_items(grouped.items, ids)], settings, known)
@@ -125,28 +128,35 @@ def select_window(clicks: pa.Table, window: tuple[int, int]) -> pa.Table:
 
 
 def group_clicks(
-    key: pa.ChunkedArray, clicks: pa.Table, position: np.ndarray, settings: ProtocolSettings
+    session: pa.ChunkedArray,
+    time: pa.ChunkedArray,
+    item: pa.ChunkedArray,
+    position: np.ndarray,
+    settings: ProtocolSettings,
+    rank: np.ndarray | None = None,
 ) -> tuple[SessionColumns, pa.StringArray]:
     """Group clicks by session, or by user where a session timeout ends sessions.
 
-    A session is in order of rank, where clicks have one; then of time or of position
+    A session is in order of rank, where there is one, then of time or of position
     (`settings.order`); equal times are in order of position.
 
     Args:
-      key: Session or user of each click, strings or a dictionary of them.
-      clicks: Columns `time` (microseconds since 1970 UTC), `item` (ids, strings or a
-        dictionary of them) and perhaps `rank` (int64).
+      session: Session or user of each click, strings or a dictionary of them.
+      time: Microseconds since 1970 UTC.
+      item: Item ids, strings or a dictionary of them.
       position: Position of each click in the log, ascending, int64 [clicks].
       settings: The protocol.
+      rank: Rank of each click in its session, int64 [clicks].
 
     Returns:
       The sessions, and the item ids that their items are indices into.
     """
-    sessions = _encode(key).indices.to_numpy()
-    items = _encode(clicks["item"])
-    times = clicks["time"].to_numpy()
-    ranks = [clicks["rank"].to_numpy()] if "rank" in clicks.column_names else []
-    order = np.lexsort((*([times] if settings.order == "time" else []), *ranks, sessions))
+    sessions = _encode(session).indices.to_numpy()
+    items = _encode(item)
+    times = time.to_numpy()
+    keys = [times] if settings.order == "time" else []
+    keys += [] if rank is None else [rank]
+    order = np.lexsort((*keys, sessions))
     sessions, times = sessions[order], times[order]
     starts = np.flatnonzero(np.diff(sessions, prepend=-1))
     offsets = np.append(starts, len(sessions))

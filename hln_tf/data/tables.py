@@ -114,7 +114,7 @@ def sessions_of_clicks(
     if columns.user is not None:
         settings.check_users()
     key, positions = table["session" if columns.user is None else "user"], np.arange(len(table))
-    grouped, ids = protocol.group_clicks(key, table, positions, settings)
+    grouped, ids = protocol.group_clicks(key, table["time"], table["item"], positions, settings)
     if settings.session_timeout:
         grouped = protocol.split_at_timeouts(grouped, settings.session_timeout)
     names = ids.to_pylist()

@@ -11,8 +11,9 @@ VERSION = re.search(
 )[1]
 
 # What some commands need: `serving` the server and its client, `plots` figures and
-# TensorBoard's diagnostics.
+# TensorBoard's diagnostics, `download` that of public logs.
 EXTRAS = {
+    "download": ["py7zr>=1.0", "requests>=2.32"],
     "serving": [
         "grpcio>=1.66",
         "grpcio-health-checking>=1.66",
@@ -43,6 +44,7 @@ setup(
     packages=find_packages(include=["hln_tf*", "beam_preprocess*", "tuning*", "serving*"]),
     package_data={
         "": ["*.pyi"],
+        "beam_preprocess": ["download/*.toml"],
         "hln_tf": ["py.typed"],
         "hln_tf.analysis": ["page.html"],
         "serving": ["page/*", "*.proto"],
@@ -68,6 +70,7 @@ setup(
     extras_require={
         **EXTRAS,
         "dev": [
+            *EXTRAS["download"],
             *EXTRAS["plots"],
             *EXTRAS["serving"],
             "geventhttpclient>=2.0",
@@ -84,6 +87,7 @@ setup(
             "schemathesis>=4.0",
             "tritonclient>=2.50",
             "trustme>=1.2",
+            "types-requests",
             "types-tqdm",
         ],
     },

@@ -29,14 +29,16 @@ by a spec, a YAML file of the keys below and of any of the protocol's names:
 --train_fraction 1/64,1/4 writes both OUTPUT/1-64 and OUTPUT/1-4. Any other flag goes
 to Apache Beam; without --runner the pipeline runs in this process.
 """
+_INPUT = (
+    "raw logs, plain or .gz, .bz2, .zst or .zip: files, directories or patterns such as "
+    "'clicks/*.csv'"
+)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the arguments, prepare the data set and print its counts."""
     parser = Parser(prog="python -m beam_preprocess", description=_DESCRIPTION, epilog=_epilog())
-    parser.add_argument(
-        "--input", nargs="+", required=True, metavar="RAW", help="raw logs, text plain or .gz"
-    )
+    parser.add_argument("--input", nargs="+", required=True, metavar="RAW", help=_INPUT)
     parser.add_argument("--spec", metavar="YAML", help=f"the spec of --dataset {CUSTOM}")
     parser.add_argument("--output", required=True, metavar="DIR", help="directory to write")
     parser.add_argument(
@@ -44,7 +46,8 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--verbose", action="store_true", help="show the logs of Beam")
     shown_defaults = {"dataset": "none, one must be given", "separator": "a space"}
-    add_settings(parser, LogFormat, f"format of a log of your own (--dataset {CUSTOM})")
+    title = f"format of a log of your own (--dataset {CUSTOM})"
+    add_settings(parser, LogFormat, title, {"missing": "those of pandas"})
     protocol = "protocol (see below for the defaults of each dataset)"
     add_settings(parser, Settings, protocol, shown_defaults)
     add_settings(parser, Work, "work (does not change the data set)")

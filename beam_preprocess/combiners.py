@@ -6,6 +6,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
+from beam_preprocess.doubts import Doubts
 from beam_preprocess.scan import add_row_counts
 from hln_tf.data.vocabulary import add_counts, earliest_appearances
 
@@ -77,6 +78,12 @@ class AddArrays(_Reduce):
     """Adds up arrays of the same shape."""
 
     reduce = staticmethod(_add_arrays)
+
+
+class AddDoubts(_Reduce):
+    """Adds up doubts."""
+
+    reduce = staticmethod(lambda parts: sum(parts, Doubts()))
 
 
 def _span(parts: Sequence[tuple[int, int]]) -> tuple[int, int]:

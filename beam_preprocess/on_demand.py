@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from beam_preprocess.inputs import describe_files
 from hln_tf.common.errors import HlnError, ReportedError, UsageError
 from hln_tf.data.layout import MANIFEST, Manifest
 from hln_tf.data.sources import CUSTOM, SOURCES
@@ -94,10 +95,12 @@ def _raw_file(dataset: str, data_dir: Path, raw_dir: Path) -> Path:
         _run([part.format(raw_dir) for part in source.generator], f"writing {candidates[0]}")
         return candidates[0]
     if raw is None:
+        download = ["python", "-m", "beam_preprocess.download", source.download]
+        download += ["--raw_dir", str(raw_dir)]
         raise HlnError(
-            f"there is no prepared data set in {data_dir} and no raw file {candidates[0]}: "
-            f"{source.origin} and put {source.file} (or {source.file}.gz) "
-            f"into {raw_dir}, or name its directory with --raw_dir"
+            f"there is no prepared data set in {data_dir} and no raw file {candidates[0]} (or "
+            f"{source.file}.gz): download it with {shlex.join(download)}, or name the directory "
+            "that has it with --raw_dir"
         )
     return raw
 
@@ -107,7 +110,7 @@ def _preprocess(
 ) -> None:
     arguments = ["beam_preprocess", "--dataset", dataset, "--input", *map(str, inputs)]
     arguments += ["--output", str(data_dir), *options]
-    _run(arguments, f"preparing {data_dir} from {', '.join(map(str, inputs))}")
+    _run(arguments, f"preparing {data_dir} from {describe_files(inputs)}")
 
 
 def _run(arguments: Sequence[str], task: str) -> None:

@@ -15,15 +15,16 @@ reach the next transform as side inputs. Only the vocabulary is ever whole in on
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
+from beam_preprocess.combiners import AddDoubts
 from beam_preprocess.filter_items import CountItems, FilterItems, GroupSessions
 from beam_preprocess.number_items import NumberItems, SplitByDate
 from beam_preprocess.progress import Progress
-from beam_preprocess.read import LogFile
+from beam_preprocess.read import RawLog
 from beam_preprocess.read_log import ReadLog
 from beam_preprocess.settings import Settings, Work
 from beam_preprocess.write_dataset import Facts, WriteDataset
@@ -31,7 +32,7 @@ from beam_preprocess.write_dataset import Facts, WriteDataset
 
 def build(
     pipeline: beam.Pipeline,
-    files: Sequence[LogFile],
+    log: RawLog,
     settings: Settings,
     work: Work,
     directories: Mapping[str, str],
@@ -41,23 +42,29 @@ def build(
 
     Args:
       pipeline: The pipeline that gets the steps.
-      files: The raw files.
+      log: The raw files.
       settings: What to write; `train_fraction` is ignored.
       work: How to divide the work.
       directories: The directory of each fraction of train.
       progress: Counts for the progress line.
     """
-    log = pipeline | "ReadLog" >> ReadLog(files, settings, work, progress)
-    grouped = log.clicks | "GroupSessions" >> GroupSessions(settings, log.rows, progress)
+    content = pipeline | "ReadLog" >> ReadLog(log, settings, work, progress)
+    grouped = content.clicks | "GroupSessions" >> GroupSessions(settings, content.rows, progress)
     items = grouped.sessions | "CountItems" >> CountItems(settings, work.partitions)
-    filtered = grouped.sessions | "FilterItems" >> FilterItems(settings, items)
+    filtered = grouped.sessions | "FilterItems" >> FilterItems(settings, items.ids)
     parts = filtered.sessions | "SplitByDate" >> SplitByDate(settings)
-    numbered = parts.sessions | "NumberItems" >> NumberItems(settings, items, progress)
+    numbered = parts.sessions | "NumberItems" >> NumberItems(settings, items.ids, progress)
+    doubts = (
+        (grouped.doubts, items.doubts)
+        | "Doubts" >> beam.Flatten()
+        | "AddDoubts" >> beam.CombineGlobally(AddDoubts())
+    )
     facts = Facts(
-        rows=AsSingleton(log.rows),
+        rows=AsSingleton(content.rows),
         grouped=AsSingleton(grouped.clicks_left, {}),
         filtered=AsSingleton(filtered.clicks_left, {}),
-        items=AsSingleton(items),
+        items=AsSingleton(items.ids),
+        doubts=AsSingleton(doubts),
         span=AsSingleton(parts.span, None),
         indices=AsSingleton(numbered.indices),
     )

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from beam_preprocess.inputs import expand_inputs
 from beam_preprocess.settings import Settings, Work
 from hln_tf.common.errors import HlnError
 from hln_tf.common.files import atomic_directory
@@ -36,8 +37,9 @@ def prepare(
     A directory that already holds it is not changed.
 
     Args:
-      inputs: Raw logs, text of which may be gzip, read in order of name: paths, or
-        URLs of file systems that Beam knows.
+      inputs: Raw logs, text of which may be gzip, read in order of name: paths of
+        files and directories and patterns such as `clicks/*.csv`, or URLs of file
+        systems that Beam knows.
       output: The directory to write, or its URL. Until it is finished the data is
         in a temporary directory next to it, which the workers must be able to reach.
       settings: What to write.
@@ -102,9 +104,7 @@ def prepare_all(
       beam_flags: Options for Beam.
       overwrite: Whether to replace other data sets.
     """
-    for path in map(str, inputs):
-        if "://" not in path and not os.path.exists(path):
-            raise HlnError(f"{path} does not exist: give the path of a raw log to --input")
+    paths = expand_inputs(inputs)
     from beam_preprocess import storage
     from beam_preprocess.read import find_files
     from beam_preprocess.runners import check_beam_flags
@@ -112,7 +112,7 @@ def prepare_all(
     if beam_flags:
         check_beam_flags(beam_flags)
     storage.set_options(beam_flags)
-    files = find_files(inputs)
+    files = find_files(paths)
     for output in targets:
         _check_output(output)
     descriptions = [file.description() for file in files]
@@ -122,11 +122,11 @@ def prepare_all(
         if not _is_finished(output, settings, descriptions, overwrite)
     }
     if missing:
-        from beam_preprocess.format_detection import open_log
+        from beam_preprocess.format_detection import open_logs
         from beam_preprocess.runners import run
 
         log = next(iter(missing.values())).log_format
-        opened = [open_log(file, log) for file in files]
+        opened = open_logs(files, log)
         with contextlib.ExitStack() as stack:
             directories = {
                 settings.train_fraction: stack.enter_context(_written(output))

@@ -128,7 +128,7 @@ def parse(
     add("--dataset", required=dataset is None, choices=names, help=text)
     add("--data_dir", type=Path, help="prepared data set (default: data/DATASET)")
     add("--raw_dir", type=Path, default=Path("data/raw"), help="raw logs (default: %(default)s)")
-    text = "raw logs, instead of those in --raw_dir"
+    text = "raw logs, directories of them or patterns, instead of those in --raw_dir"
     add("--input", nargs="+", type=Path, metavar="RAW", default=[], help=text)
     text = "format of a log of your own; see python -m beam_preprocess --help"
     add("--spec", type=Path, metavar="YAML", help=text)

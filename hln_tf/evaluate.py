@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> None:
     from hln_tf.metrics import BeyondAccuracy, means_of_ranks
     from hln_tf.models.hln import HLN
     from hln_tf.training.evaluation import mean_retention
-    from hln_tf.training.ranked_examples import rank_examples, ranks_path
+    from hln_tf.training.ranked_examples import rank_examples
 
     sessions = read_sessions(data_dir, flags.split)
     prefixes = Prefixes.from_sessions(sessions, config.training.max_length)
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> None:
         for path in save(figure, slices_table(table, ks), flags.slices_picture):
             print(f"wrote {path}")
     if flags.save_ranks:
-        path = ranks_path(workdir, flags.split)
+        path = workdir.ranks(flags.split)
         write_examples(path, table)
         print(f"wrote {path}")
 

@@ -1,7 +1,6 @@
 """Ranks, scores and recommendations of a part's examples, for what is computed from them."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -69,11 +68,6 @@ def rank_examples(
     return ranks, scores
 
 
-def ranks_path(run: RunDirectory, split: str) -> Path:
-    """Return the path of a run's table of ranked examples."""
-    return run.path / f"ranks-{split}.parquet"
-
-
 def ranked_examples(
     run: RunDirectory, split: str, sessions: Sessions, stop: StopOnSignal
 ) -> pa.Table:
@@ -92,7 +86,7 @@ def ranked_examples(
     training = run.config().training
     prefixes = Prefixes.from_sessions(sessions, training.max_length)
     vocabulary = run.vocabulary()
-    path = ranks_path(run, split)
+    path = run.ranks(split)
     if path.exists():
         table = read_examples(path)
         if table.select(KEYS).equals(example_keys(sessions, prefixes, vocabulary)):

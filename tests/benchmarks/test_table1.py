@@ -330,7 +330,7 @@ def test_intervals_are_of_the_ranks_and_mark_what_does_not_differ(finished):
     """Two seeds of one model are one row; the best row has no difference."""
     output, outcome = finished
     section = outcome.out.partition("## Intervals")[2]
-    lines = [line.strip("| ").split("|") for line in section.splitlines() if line.startswith("|")]
+    lines = [line[1:-1].split("|") for line in section.splitlines() if line.startswith("|")]
     rows = {line[0].strip(): [cell.strip() for cell in line[1:]] for line in lines[2:]}
     rows = {name.removesuffix(" (paper)"): row for name, row in rows.items()}
     assert set(rows) == {"stamp", "markov"}

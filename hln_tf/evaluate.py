@@ -26,7 +26,10 @@ def main(arguments: Sequence[str]) -> None:
     add("--slices", action="store_true", help=text)
     text = "draw the slices by MRR at the largest cut-off as PATH.png and PATH.svg, with PATH.csv"
     add("--slices_picture", type=Path, metavar="PATH", help=text)
-    text = "also print coverage, concentration, popularity and novelty of what is recommended"
+    text = (
+        "also print coverage, concentration, popularity and novelty of what is recommended; takes "
+        "160 MB for scores at least"
+    )
     add("--beyond_accuracy", action="store_true", help=text)
     text = "write a row for each example to ranks-SPLIT.parquet in the workdir"
     add("--save_ranks", action="store_true", help=text)

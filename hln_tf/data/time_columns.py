@@ -79,6 +79,6 @@ def explain_time(value: Any, time_format: TimeFormat) -> str:
             return f"{value} looks like {_NAMES.get(name, name)} (time_format {name})"
     [time] = read_times(column, time_format).values.to_pylist()
     if time is None:
-        return ""
+        return "" if time_format.pattern else f"{value!r} has another form: see time_pattern"
     year = np.datetime64(time, "us").astype("datetime64[Y]")
     return f"{value} is in the year {year}, expected {YEARS[0]} to {YEARS[1] - 1}"

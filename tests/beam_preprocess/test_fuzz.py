@@ -201,7 +201,7 @@ def test_a_malformed_row_with_a_timestamp_that_python_lacks_is_shown(tmp_path, u
     """Of a year or with nanoseconds that `datetime` does not have."""
     path = tmp_path / "log"
     times = pa.array([2**62 + 1, 7], pa.int64()).cast(pa.timestamp(unit))
-    pq.write_table(pa.table({"s": ["a", ""], "t": times, "i": ["", "b"]}), path)
+    pq.write_table(pa.table({"s": ["a", "b"], "t": times, "i": ["\n", "\n"]}), path)
     log = LogFormat(format="parquet", session="s", time="t", item=("i",))
     rows = read(path, log)
     assert "first" in str(rows)

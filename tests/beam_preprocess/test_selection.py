@@ -66,6 +66,17 @@ def test_rows_are_chosen_by_conditions(tmp_path):
     assert [item for _, _, item in clicks] == ["i0", "i1", "i2", "i9"]
 
 
+@pytest.mark.parametrize("block_bytes", [1, 1 << 20])
+def test_where_no_row_is_chosen_the_values_are_named(tmp_path, block_bytes):
+    rows = [f"s1,{START + n},i{n},{event}" for n, event in enumerate(["view", "cart", "view"])]
+    options = {"time_format": "seconds", "where": ("event == vieww",)}
+    _, found = read(tmp_path / "log", lines("s,t,i,event", *rows), block_bytes, **options)
+    assert found.problem == (
+        "no row is left where event == vieww: the column 'event' has 'cart', 'view', at first; "
+        "correct `where`"
+    )
+
+
 @pytest.mark.parametrize("where", ["event = view", "event", "== view", "event =="])
 def test_wrong_conditions_are_named(where):
     with pytest.raises(UsageError, match="expected such as 'event == view'"):
@@ -231,7 +242,7 @@ def test_constants_of_json_are_missing(tmp_path):
 def test_a_log_without_ids_says_so(tmp_path):
     (tmp_path / "log").write_text(lines("s,t,i", *[f"NA,{START},x"] * 9))
     config = Settings(dataset="custom", log=LogFormat(**NAMES, time_format="seconds"))
-    with pytest.raises(HlnError, match="clicks left: 9 read, 0 with ids and a time"):
+    with pytest.raises(HlnError, match="no row has ids and a time, 9 without 's': name other"):
         prepare([tmp_path / "log"], tmp_path / "out", config, Work(workers=1))
 
 

@@ -11,35 +11,27 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from raw_logs import read_log
 
-from beam_preprocess import Settings, Work
-from beam_preprocess.format_detection import open_logs
 from beam_preprocess.formats import LogFormat
-from beam_preprocess.read import find_files
-from beam_preprocess.scan import add_row_counts, cut, scan
-from beam_preprocess.stats import check_rows
 from hln_tf.common.errors import HlnError
 from hln_tf.data.time_patterns import TIMES
 
-ANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+ANY = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 NAMES = ("s", "t", "i", "note")
 
 
 def read(path, log):
     """Read a log as the pipeline does; returns clicks and counts, or the error's sentence."""
-    config = Settings(dataset="custom", log=log, session_timeout=1800, max_malformed=1)
     try:
-        opened = open_logs(find_files([path]), log)
-        parts = cut(opened.files, 50)
-        scanned = [block for part in parts for block in scan(part, config, Work(block_bytes=50))]
-        rows = check_rows(add_row_counts([counts for counts, _, _ in scanned]), opened, config)
+        tables, rows = read_log([path], log, block_bytes=50, max_malformed=1)
     except HlnError as error:
         assert str(error) and "\n" not in str(error)
         return str(error)
     if rows.problem:
         assert "\n" not in rows.problem
         return rows.problem
-    for _, _, clicks in scanned:
+    for clicks in tables:
         assert clicks.column("time").null_count == 0
         assert "" not in clicks.column("session").to_pylist() + clicks.column("item").to_pylist()
     return rows

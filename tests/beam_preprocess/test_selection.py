@@ -6,13 +6,9 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raw_logs import read_log
 
-from beam_preprocess import Settings, Work, prepare
-from beam_preprocess.format_detection import open_logs
 from beam_preprocess.formats import LogFormat
-from beam_preprocess.read import find_files
-from beam_preprocess.scan import add_row_counts, cut, scan
-from beam_preprocess.stats import check_rows
 from hln_tf.common.errors import HlnError, UsageError
 
 NAMES = {"session": "s", "time": "t", "item": ("i",)}
@@ -27,20 +23,11 @@ def read(path, content, block_bytes=1 << 20, max_malformed=0.0, **log):
     else:
         path.write_bytes(content.encode())
     form = LogFormat(**{**NAMES, **log})
-    config = Settings(dataset="custom", log=form, max_malformed=max_malformed, session_timeout=60)
-    opened = open_logs(find_files([path]), form)
-    blocks = [
-        block
-        for part in cut(opened.files, block_bytes)
-        for block in scan(part, config, Work(block_bytes=block_bytes))
-    ]
-    clicks, positions = [], []
-    for _, _, table in blocks:
-        rows = table.to_pylist()
-        clicks += [(row["session"], row["time"] / 1e6, row["item"]) for row in rows]
-        positions += [row["position"] for row in rows]
+    tables, found = read_log([path], form, block_bytes, max_malformed=max_malformed)
+    rows = [row for table in tables for row in table.to_pylist()]
+    positions = [row["position"] for row in rows]
     assert positions == sorted(set(positions))
-    return clicks, check_rows(add_row_counts([counts for counts, _, _ in blocks]), opened, config)
+    return [(row["session"], row["time"] / 1e6, row["item"]) for row in rows], found
 
 
 def seconds(*parts):
@@ -240,10 +227,9 @@ def test_constants_of_json_are_missing(tmp_path):
 
 
 def test_a_log_without_ids_says_so(tmp_path):
-    (tmp_path / "log").write_text(lines("s,t,i", *[f"NA,{START},x"] * 9))
-    config = Settings(dataset="custom", log=LogFormat(**NAMES, time_format="seconds"))
-    with pytest.raises(HlnError, match="no row has ids and a time, 9 without 's': name other"):
-        prepare([tmp_path / "log"], tmp_path / "out", config, Work(workers=1))
+    content = lines("s,t,i", *[f"NA,{START},x"] * 9)
+    _, found = read(tmp_path / "log", content, time_format="seconds")
+    assert found.problem.startswith("no row has ids and a time, 9 without 's': name other columns")
 
 
 @pytest.mark.parametrize(

@@ -254,6 +254,16 @@ def test_times_of_logs(tmp_path, form, value, options):
     assert found.warnings == []
 
 
+def test_whole_floats_of_parquet_are_ids(tmp_path):
+    """As pandas stores integers some of which are missing."""
+    ids = pa.array([7.0, None, float("nan"), 0.5, 2.0**60], pa.float64())
+    table = pa.table({"s": ids, "t": [START] * 5, "i": ["x"] * 5})
+    options = {"format": "parquet", "time_format": "seconds", "max_malformed": 1}
+    clicks, found = read(tmp_path / "log", table, **options)
+    assert clicks == [("7", START, "x")]
+    assert (found.malformed, found.findings.missing) == (2, {"s": 2})
+
+
 def test_integer_nanoseconds_and_dates_of_parquet(tmp_path):
     table = pa.table({"s": ["a"], "t": [START * 10**9], "i": ["x"]})
     options = {"format": "parquet"}

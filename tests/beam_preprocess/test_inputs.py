@@ -94,6 +94,26 @@ def test_directories_and_patterns_are_the_files_in_them(tmp_path):
         assert expand_inputs([tmp_path / given]) == [str(path) for path in paths]
 
 
+def test_links_in_a_directory_are_followed_once(tmp_path):
+    paths = hourly(tmp_path / "elsewhere", 2)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "raw")
+    linked = [str(tmp_path / "raw" / "linked" / path.name) for path in paths]
+    assert expand_inputs([tmp_path / "raw"]) == linked
+
+
+def test_a_directory_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
+    """The tests may run as root, who can read all."""
+
+    def scandir(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("os.scandir", scandir)
+    with pytest.raises(PermissionError):
+        expand_inputs([tmp_path])
+
+
 def test_a_file_may_have_the_characters_of_patterns_in_its_name(tmp_path):
     path = tmp_path / "clicks[1].csv"
     path.touch()

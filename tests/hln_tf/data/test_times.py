@@ -298,6 +298,7 @@ def test_a_number_is_added_to_a_date():
         ("2014-03-30 02:30", TimeFormat(zone="Europe/Berlin"), "is left out in Europe/Berlin"),
         ("2014-09-24", TimeFormat(), ""),
         ("24.09.2014", TimeFormat(), "'24.09.2014' has another form: see time_pattern"),
+        ("x" * 999, TimeFormat(), f"{'x' * 60!r} has another form"),
         ("24.09.2014", TimeFormat(pattern="%Y-%m-%d"), ""),
     ],
 )

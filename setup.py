@@ -65,6 +65,7 @@ setup(
         "tensorflow-probability[tf]>=0.25,<0.26",
         "tensorflow-recommenders>=0.7.7",
         "tf-keras>=2.21,<2.22",
+        "threadpoolctl>=3.5",
         "tqdm>=4.66",
     ],
     extras_require={

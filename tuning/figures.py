@@ -16,14 +16,17 @@ from tuning.space import Hyperparameter
 from tuning.trial_result import TrialResult
 
 _COLUMNS = 3
-_MIN_TRIALS_PER_HYPERPARAMETER = 10
-_WIDTH = 10.0
+MIN_TRIALS_PER_HYPERPARAMETER = 10
+WIDTH = 10.0
 _DARK, _LIGHT = "#4C9BD1", "#DCE6ED"  # distinguishable in greyscale too
-_STYLE: dict[Any, Any] = {"font.size": 11, "axes.axisbelow": True}
+STYLE: dict[Any, Any] = {"font.size": 11, "axes.axisbelow": True}
 
 
-def draw(plan: Plan, trials: Sequence[TrialResult], failed: int, path: Path) -> None:
-    """Draw the figure of a search.
+def draw_importance(plan: Plan, trials: Sequence[TrialResult], failed: int, path: Path) -> None:
+    """Draw the importance of the hyperparameters, and the score of each value that was tried.
+
+    With fewer than ten trials for each hyperparameter it says that these are too few to
+    say which matter, and draws the values alone.
 
     Args:
       plan: The search.
@@ -32,40 +35,53 @@ def draw(plan: Plan, trials: Sequence[TrialResult], failed: int, path: Path) -> 
       path: Path of the figure without `.png` and `.svg`.
     """
     searched = {each.name: each for each in plan.space.hyperparameters}
-    importances = measure_importance(
-        plan.space.hyperparameters,
-        [each.values for each in trials],
-        [each.score or 0.0 for each in trials],
-        [each.epochs for each in trials],
-    )
-    rows = -(-len(importances) // _COLUMNS)
-    heights = [1.5 + 0.33 * len(importances), 2.4 * rows + 0.4]
-    with matplotlib.rc_context(_STYLE):
-        title = _title(plan, len(trials), failed, len(importances))
-        figure = new_figure(_WIDTH, 1.0 + sum(heights), title)
+    needed = MIN_TRIALS_PER_HYPERPARAMETER * len(searched)
+    importances = []
+    if len(trials) >= needed:
+        importances = measure_importance(
+            plan.space.hyperparameters,
+            [each.values for each in trials],
+            [each.score or 0.0 for each in trials],
+            [each.epochs for each in trials],
+        )
+    names = [each.name for each in importances] or list(searched)
+    rows = -(-len(names) // _COLUMNS)
+    heights = [1.5 + 0.33 * len(names) if importances else 0.9, 2.4 * rows + 0.4]
+    with matplotlib.rc_context(STYLE):
+        figure = new_figure(WIDTH, 1.0 + sum(heights), title(plan, len(trials), failed))
         parts: Any = figure.subfigures(2, 1, height_ratios=heights)
         above, below = parts
-        _draw_importances(above.subplots(), importances)
+        if importances:
+            _draw_importances(above.subplots(), importances)
+        else:
+            _draw_note(above.subplots(), len(trials), needed, len(searched))
         panels = below.subplots(rows, _COLUMNS, squeeze=False, sharey=True)
-        for axes in panels.flat[len(importances) :]:
+        for axes in panels.flat[len(names) :]:
             axes.set_axis_off()
-        for axes, importance in zip(panels.flat, importances, strict=False):
-            _draw_values(axes, searched[importance.name], trials)
+        for axes, name in zip(panels.flat, names, strict=False):
+            _draw_values(axes, searched[name], trials)
         below.supylabel("validation MRR@20 (%)", fontsize=11)
         handles, labels = panels[0, 0].get_legend_handles_labels()
         below.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
         save_picture(figure, path)
 
 
-def _title(plan: Plan, completed: int, failed: int, hyperparameters: int) -> str:
+def title(plan: Plan, completed: int, failed: int) -> str:
+    """Return the title of a figure of a search."""
     trials = "1 trial" if completed == 1 else f"{completed} trials"
-    search = f"{plan.base.model} on {plan.base.data.dataset}, {trials} of {plan.tuner} search"
-    notes = []
-    if failed:
-        notes.append(f"{failed} failed left out")
-    if completed < _MIN_TRIALS_PER_HYPERPARAMETER * hyperparameters:
-        notes.append(f"{trials} for {hyperparameters} hyperparameters are few: not conclusive")
-    return "\n".join([f"Hyperparameter importance: {search}", *notes])
+    data = " and ".join(each.dataset for each in plan.data)
+    lines = [f"{plan.base.model} on {data}, {trials} of {plan.settings.tuner} search"]
+    return "\n".join([*lines, *([f"{failed} failed left out"] if failed else [])])
+
+
+def _draw_note(axes: Any, completed: int, needed: int, hyperparameters: int) -> None:
+    trials = "1 trial is" if completed == 1 else f"{completed} trials are"
+    text = (
+        f"{trials} too few to say which of {hyperparameters} hyperparameters matter:\n"
+        f"importance is shown from {needed} trials on"
+    )
+    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=12)
+    axes.set_axis_off()
 
 
 def _draw_importances(axes: Any, importances: Sequence[Importance]) -> None:
@@ -98,6 +114,8 @@ def _draw_importances(axes: Any, importances: Sequence[Importance]) -> None:
 
 
 def _draw_values(axes: Any, searched: Hyperparameter, trials: Sequence[TrialResult]) -> None:
+    best = trials[0]
+    trials = [each for each in trials if searched.name in each.values]
     values = [each.values[searched.name] for each in trials]
     is_range = isinstance(searched.domain, Range)
     names = [str(each) for each in ([] if is_range else searched.choices)]
@@ -111,7 +129,7 @@ def _draw_values(axes: Any, searched: Hyperparameter, trials: Sequence[TrialResu
             default,
             {"marker": "D", "s": 60, "c": "white", "linewidths": 1.6},
         ),
-        ("the best", [n == 0 for n in range(len(trials))], {"marker": "*", "s": 130, "c": "black"}),
+        ("the best", [each is best for each in trials], {"marker": "*", "s": 130, "c": "black"}),
     ):
         x = [position for position, it in zip(positions, shown, strict=True) if it]
         y = [score for score, it in zip(scores, shown, strict=True) if it]
@@ -124,7 +142,11 @@ def _draw_values(axes: Any, searched: Hyperparameter, trials: Sequence[TrialResu
         axes.set_xlim(-0.5, len(names) - 0.5)
         return
     ends = [*positions, searched.domain.low, searched.domain.high]
-    if searched.domain.log:
+    if searched.domain.log and min(ends) <= 0:  # a default such as 0 for none
+        axes.set_xscale("symlog", linthresh=searched.domain.low)
+        axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+        axes.tick_params(axis="x", labelsize=9)
+    elif searched.domain.log:
         axes.set_xscale("log")
         axes.set_xlim(min(ends) / 1.2, max(ends) * 1.2)
         axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))

@@ -42,8 +42,9 @@ def measure_importance(
     The ranks are fitted by a quadratic function of a numeric hyperparameter (of
     its logarithm if it is sampled on a logarithmic scale) and by the mean of each
     value of a categorical one. Ranks limit the influence of a trial that
-    diverged; a trial is ranked among those with the same number of epochs. Joint
-    effects of several hyperparameters are not measured.
+    diverged; a trial is ranked among those with the same number of epochs. A
+    hyperparameter that does not apply to every trial is measured among those to
+    which it does. Joint effects of several hyperparameters are not measured.
 
     Args:
       hyperparameters: The search space.
@@ -51,26 +52,35 @@ def measure_importance(
       scores: The score of each trial.
       epochs: The epochs of each trial.
     """
-    ranks = np.zeros([1 + PERMUTATIONS, len(scores)])
-    random = np.random.default_rng(0)
-    for group in np.unique(epochs):
-        members = np.flatnonzero(np.asarray(epochs) == group)
-        rank = rankdata(np.asarray(scores)[members])
-        rank = (rank - rank.mean()) / len(rank)
-        ranks[0, members] = rank
-        ranks[1:, members] = random.permuted(np.tile(rank, [PERMUTATIONS, 1]), axis=1)
-    variance = max(float(ranks[0] @ ranks[0]), 1e-12)
     importances = []
     for each in hyperparameters:
-        basis = _basis(each, [trial[each.name] for trial in values])
+        members = [n for n, trial in enumerate(values) if each.name in trial]
+        ranks = _ranks(*(np.asarray(of_all)[members] for of_all in (scores, epochs)))
+        variance = max(float(ranks[0] @ ranks[0]), 1e-12)
+        basis = _basis(each, [values[n][each.name] for n in members])
         shares = np.square(ranks @ basis).sum(1) / variance
         threshold = float(np.quantile(shares[1:], QUANTILE))
         importances.append(Importance(each.name, float(shares[0]), threshold))
     return sorted(importances, key=lambda importance: -importance.explained_variance)
 
 
+def _ranks(scores: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """Return the centred ranks of scores among those of the same epochs, then permutations."""
+    ranks = np.zeros([1 + PERMUTATIONS, len(scores)])
+    random = np.random.default_rng(0)
+    for group in np.unique(epochs):
+        members = np.flatnonzero(epochs == group)
+        rank = rankdata(scores[members])
+        rank = (rank - rank.mean()) / len(rank)
+        ranks[0, members] = rank
+        ranks[1:, members] = random.permuted(np.tile(rank, [PERMUTATIONS, 1]), axis=1)
+    return ranks
+
+
 def _basis(hyperparameter: Hyperparameter, values: Sequence[Any]) -> np.ndarray:
     """Return an orthonormal basis of the fitted functions of the value, [trials, functions]."""
+    if not values:
+        return np.zeros([0, 0])
     if isinstance(hyperparameter.domain, Range):
         x = np.asarray(values, float)
         x = np.log(x) if hyperparameter.domain.log else x

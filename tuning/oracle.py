@@ -1,47 +1,103 @@
-"""KerasTuner's oracles, which choose the trials, with a state that survives a kill."""
+"""Oracles, which choose the trials of a search, with a state that survives a kill.
+
+They derive from `keras_tuner.Oracle` and override its public methods. A proposal is a
+function of the seed, the number of the trial and the trials so far: there is no other
+state, so a search that was killed and resumed proposes what it would have proposed.
+"""
 
 import contextlib
 import math
-import warnings
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras_tuner
+import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
-from sklearn.exceptions import ConvergenceWarning
 
 from hln_tf.common import files
 from hln_tf.training import OBJECTIVE
 from tuning.plan import Plan
+from tuning.stopping import is_stopped, record
+
+RUNNING, IDLE, STOPPED = TrialStatus.RUNNING, TrialStatus.IDLE, TrialStatus.STOPPED
 
 
 class SearchOracle(keras_tuner.Oracle):
-    """Base class of the oracles of a search.
+    """Base class of the oracles of a search, which is random search.
 
     The first trial has the default values; with Hyperband it is the first of the
     first bracket, which starts with few epochs and is promoted if its score is
-    good.
+    good. No other trial has the values of an earlier one.
 
     The whole state is in one file, which is written atomically: KerasTuner's own
     files, one for each trial and one for the oracle, are overwritten one by one
     and may be inconsistent after a kill.
 
+    Args:
+      plan: The search.
+      on_end: Called with each trial that has ended.
+
     Attributes:
-      path: The file of the state.
-      planned_trials: Maximum number of trials.
+      plan: The search.
+      trials: The trials by id, which is their number in four digits.
+      ongoing_trials: The running trials by worker.
+      max_trials: Maximum number of trials.
       has_stopped: Whether it has answered a worker that no trial is left.
       error: The exception that prevented an answer to a worker, or None. From
         then on KerasTuner's lock is never released.
-      on_end: Called with each trial that has ended.
     """
 
-    path: Path
-    planned_trials: int
+    trials: dict[str, Trial]
     ongoing_trials: dict[str, Trial]
+    start_order: list[str]
+    end_order: list[str]
+    tuner_ids: set[str]
     has_stopped = False
     error: Exception | None = None
-    on_end: Callable[[Trial], None]
+
+    def __init__(self, plan: Plan, on_end: Callable[[Trial], None] = lambda trial: None) -> None:
+        super().__init__(
+            objective=keras_tuner.Objective(OBJECTIVE, "max"),
+            max_trials=plan.settings.max_trials,
+            hyperparameters=plan.space.declared,
+        )
+        self.plan = plan
+        self.verbose = 0
+        self._on_end = on_end
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Choose the values of a trial; see `keras_tuner.Oracle`.
+
+        Args:
+          trial_id: The trial.
+
+        Returns:
+          The `status` RUNNING and the `values`, or the status STOPPED if every trial
+          was started, or no new point is left.
+        """
+        if len(self.trials) >= self.max_trials:
+            return {"status": STOPPED}
+        values = self.new_values(trial_id)
+        return {"status": STOPPED} if values is None else {"status": RUNNING, "values": values}
+
+    def new_values(self, trial_id: str) -> dict[str, Any] | None:
+        """Return values that no trial has: the default ones first; None if none is left."""
+        return self.propose(trial_id) if self.trials else self.plan.space.defaults()
+
+    def propose(self, trial_id: str) -> dict[str, Any] | None:
+        """Sample values that no trial has; None if none is found."""
+        return self.plan.space.sample(self.random(trial_id), self.tried())
+
+    def random(self, trial_id: str) -> np.random.Generator:
+        """Return a trial's own source of randomness."""
+        return np.random.default_rng([self.plan.base.training.seed, int(trial_id)])
+
+    def tried(self) -> set[str]:
+        """Return the keys of the points of all trials."""
+        space = self.plan.space
+        return {
+            space.key(space.values(trial.hyperparameters.values)) for trial in self.trials.values()
+        }
 
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Trial:
@@ -51,34 +107,86 @@ class SearchOracle(keras_tuner.Oracle):
         ended: one of them may be requeued.
         """
         with self._recorded_error():
-            trial = super().create_trial(tuner_id)
-        if trial.status == TrialStatus.STOPPED:
-            if self.ongoing_trials:
-                trial.status = TrialStatus.IDLE
-            else:
+            if tuner_id in self.ongoing_trials:
+                return self.ongoing_trials[tuner_id]
+            self.tuner_ids.add(tuner_id)
+            trial = self._waiting_trial() or self._new_trial()
+            if trial.status == RUNNING:
+                self.ongoing_trials[tuner_id] = trial
+                self.save()
+            elif self.ongoing_trials:
+                trial.status = IDLE
+            elif trial.status == STOPPED:
+                self.tuner_ids.discard(tuner_id)
                 self.has_stopped = True
+            return trial
+
+    def _waiting_trial(self) -> Trial | None:
+        """Return the first trial that was started, has not ended and runs nowhere."""
+        ongoing = {trial.trial_id for trial in self.ongoing_trials.values()}
+        for trial_id in self.start_order:
+            if trial_id not in ongoing and trial_id not in self.end_order:
+                return self.trials[trial_id]
+        return None
+
+    def _new_trial(self) -> Trial:
+        trial_id = f"{len(self.trials):04d}"
+        response = self.populate_space(trial_id)
+        hyperparameters = keras_tuner.HyperParameters()
+        hyperparameters.values = response.get("values", {})
+        trial = Trial(hyperparameters, trial_id, response["status"])
+        if trial.status == RUNNING:
+            self.trials[trial_id] = trial
+            self.start_order.append(trial_id)
         return trial
 
     @keras_tuner.synchronized
+    def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> Trial:
+        """Record a trial's metrics: of an epoch, the `step`, or those of its end.
+
+        Returns:
+          The trial; its status is STOPPED if it is to stop after this epoch.
+        """
+        with self._recorded_error():
+            trial = self.trials[trial_id]
+            answer = trial.status
+            for name, value in metrics.items():
+                if name == OBJECTIVE:
+                    # Not among the trial's metrics: KerasTuner would not report a rerun's.
+                    trial.score = value
+                    continue
+                record(trial, name, value, step)
+                earlier = [self.trials[each] for each in self.end_order]
+                if self.plan.settings.median_stopping and is_stopped(trial, name, step, earlier):
+                    answer = STOPPED
+            self.save()
+            reported = Trial.from_state(trial.get_state())
+            reported.status = answer
+            return reported
+
+    @keras_tuner.synchronized
     def end_trial(self, trial: Trial) -> None:
-        """Record the end of a trial."""
+        """Record the end of a trial, completed if it has a finite score and failed otherwise."""
         with self._recorded_error():
             known = self.trials[trial.trial_id]
-            # The values that another process sends were rounded to 32-bit floats.
-            trial.hyperparameters = known.hyperparameters
-            super().end_trial(trial)
-            # A worker that was lost may return and end a trial that has been requeued.
-            with contextlib.suppress(ValueError):
-                self._retry_queue.remove(trial.trial_id)
-            self.on_end(known)
+            for tuner_id in [n for n, each in self.ongoing_trials.items() if each is known]:
+                del self.ongoing_trials[tuner_id]
+            # A worker that was lost may return and end a trial that another one has ended.
+            if known.trial_id not in self.end_order:
+                has_score = known.score is not None and math.isfinite(known.score)
+                is_complete = trial.status == TrialStatus.COMPLETED and has_score
+                known.status = TrialStatus.COMPLETED if is_complete else TrialStatus.FAILED
+                known.score = known.score if is_complete else None
+                self.end_order.append(known.trial_id)
+                self.save()
+                self._on_end(known)
 
     @keras_tuner.synchronized
     def requeue(self, tuner_id: str) -> Trial | None:
-        """Move the running trial of a worker to the retry queue and return it."""
+        """Take the running trial of a worker away, for the next worker, and return it."""
         self.tuner_ids.discard(tuner_id)
         trial = self.ongoing_trials.pop(tuner_id, None)
         if trial is not None:
-            self._retry_queue.append(trial.trial_id)
             self.save()
         return trial
 
@@ -92,34 +200,32 @@ class SearchOracle(keras_tuner.Oracle):
 
     @property
     def is_complete(self) -> bool:
-        """True if all planned trials have ended."""
-        remaining = self.ongoing_trials or self._retry_queue
-        return not remaining and len(self.trials) >= self.planned_trials
-
-    def _random_values(self) -> dict[str, Any] | None:
-        if not self.trials:
-            return {each.name: each.default for each in self.hyperparameters.space}
-        return super()._random_values()
+        """True if all trials have ended."""
+        return len(self.end_order) == len(self.trials) >= self.max_trials
 
     def get_state(self) -> dict[str, Any]:
-        """Return the state of the oracle and its trials."""
-        trials = {name: trial.get_state() for name, trial in self.trials.items()}
-        return {**super().get_state(), "trials": trials}
+        """Return the state: the trials, their order, and the workers of those that run."""
+        return {
+            "trials": {name: trial.get_state() for name, trial in self.trials.items()},
+            "start_order": self.start_order,
+            "end_order": self.end_order,
+            "ongoing_trials": {
+                tuner_id: trial.trial_id for tuner_id, trial in self.ongoing_trials.items()
+            },
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore a state that `get_state` returned."""
         self.trials = {name: Trial.from_state(each) for name, each in state["trials"].items()}
-        super().set_state(state)
-        # KerasTuner saves the state before it removes a trial that has ended from the ongoing ones.
+        self.start_order, self.end_order = state["start_order"], state["end_order"]
         self.ongoing_trials = {
-            tuner_id: trial
-            for tuner_id, trial in self.ongoing_trials.items()
-            if trial.status == TrialStatus.RUNNING
+            tuner_id: self.trials[trial_id]
+            for tuner_id, trial_id in state["ongoing_trials"].items()
         }
 
     def save(self) -> None:
         """Write the state atomically."""
-        files.write_json(self.path, self.get_state())
+        files.write_json(self.plan.oracle, self.get_state())
 
     def reload(self) -> None:
         """Restore the state from its file if there is one; running trials stay assigned.
@@ -127,77 +233,5 @@ class SearchOracle(keras_tuner.Oracle):
         Raises:
           HlnError: The file is damaged.
         """
-        if self.path.is_file():
-            remedy = "choose another --workdir"
-            self.set_state(files.read_json(self.path, remedy))
-
-    def _save_trial(self, trial: Trial) -> None:
-        """Do nothing: the state that `save` writes includes the trials."""
-
-
-class RandomOracle(SearchOracle, keras_tuner.oracles.RandomSearchOracle):
-    """Random search."""
-
-
-class BayesianOracle(SearchOracle, keras_tuner.oracles.BayesianOptimizationOracle):
-    """Bayesian optimisation with a Gaussian process."""
-
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Sample the values of a trial, without the warnings of the Gaussian process' fit."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            return super().populate_space(trial_id)
-
-
-class HyperbandOracle(SearchOracle, keras_tuner.oracles.HyperbandOracle):
-    """Hyperband: many trials of few epochs, of which the best are promoted to more epochs."""
-
-    @property
-    def planned_trials(self) -> int:  # type: ignore[override]
-        """Number of trials in all rounds of all brackets."""
-        brackets = range(self._get_num_brackets())
-        rounds = [(bracket, each) for bracket in brackets for each in range(bracket + 1)]
-        return self.hyperband_iterations * sum(self._get_size(*each) for each in rounds)
-
-
-def create_oracle(plan: Plan, on_end: Callable[[Trial], None] = lambda trial: None) -> SearchOracle:
-    """Create the oracle of a search and restore its state if there is one.
-
-    Args:
-      plan: The search.
-      on_end: Called with each trial that has ended.
-
-    Raises:
-      HlnError: The file of the state is damaged.
-    """
-    options: dict[str, Any] = {
-        "objective": keras_tuner.Objective(OBJECTIVE, "max"),
-        "hyperparameters": plan.space.declare(),
-        # KerasTuner replaces a seed of 0 by a random one.
-        "seed": plan.base.training.seed or 2**32 - 1,
-        # Failed trials never end a search.
-        "max_consecutive_failed_trials": math.inf,
-    }
-    oracle: SearchOracle
-    if plan.tuner == "hyperband":
-        oracle = HyperbandOracle(
-            max_epochs=plan.hyperband["max_epochs"],
-            factor=plan.hyperband["factor"],
-            hyperband_iterations=plan.hyperband["iterations"],
-            **options,
-        )
-    else:
-        assert plan.max_trials is not None
-        options["max_trials"] = plan.max_trials
-        if plan.tuner == "bayesian":
-            # KerasTuner's default of 3 per hyperparameter would make a small search purely random.
-            random_trials = min(3 * len(plan.space.hyperparameters), max(3, plan.max_trials // 3))
-            oracle = BayesianOracle(num_initial_points=random_trials, **options)
-        else:
-            oracle = RandomOracle(**options)
-        oracle.planned_trials = plan.max_trials
-    oracle.on_end = on_end
-    oracle.verbose = 0
-    oracle.path = plan.oracle
-    oracle.reload()
-    return oracle
+        if self.plan.oracle.is_file():
+            self.set_state(files.read_json(self.plan.oracle, "choose another `workdir`"))

@@ -3,33 +3,36 @@
 ```
 WORKDIR/
   search.json         the search space, the algorithm and the settings of the first trial
-  oracle.json         the trials and the rest of KerasTuner's state
+  oracle.json         the trials and the rest of the oracle's state
   trial_0000/         the run directory of a trial; trial 0 has the default settings
     crashes           number of times that its process died while the trial was running
     failure.txt       the reason of its failure
+    0-sample/         with several data sets: the run directory of each
   workers/            a heartbeat file for each worker
   best_config.json    settings of the best trial
   trials.csv          all trials
   importance.png      hyperparameter importance, also as SVG
+  parallel.png        parallel coordinates of the trials, also as SVG
 ```
 """
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hln_tf.common import files
 from hln_tf.common.errors import HlnError
-from hln_tf.data.layout import VOCABULARY
-from hln_tf.training import RunConfig, RunDirectory
+from hln_tf.data.dataset import SessionDataset
+from hln_tf.training import DataDescription, RunConfig, RunDirectory
+from tuning.settings import EXTENSIBLE, SearchSettings
 from tuning.space import Space
 
 SEARCH, ORACLE = "search.json", "oracle.json"
-TUNERS = ("bayesian", "hyperband", "random")
 
-# Entries that Hyperband adds to the hyperparameters of a trial.
+# Entries that Hyperband adds to the hyperparameters of a trial, by KerasTuner's names.
 EPOCHS, PARENT = "tuner/epochs", "tuner/trial_id"
 
 
@@ -39,24 +42,31 @@ class Plan:
 
     Attributes:
       workdir: Its directory.
-      data_dir: The data set; its test split is never read.
-      base: The run whose settings the first trial has.
+      datasets: The data sets, whose validation parts score a trial together; their
+        test parts are never read.
+      base: The run whose settings the first trial has, on the first data set.
       space: The search space.
-      tuner: One of `TUNERS`.
-      hyperband: Hyperband's `max_epochs`, `factor` and `iterations`; empty for others.
-      max_trials: Number of trials; None for Hyperband.
+      settings: The settings of the algorithm.
     """
 
     workdir: Path
-    data_dir: Path
+    datasets: Sequence[SessionDataset]
     base: RunConfig
     space: Space
-    tuner: str
-    hyperband: Mapping[str, int]
-    max_trials: int | None
+    settings: SearchSettings
 
-    def config(self, hyperparameters: Mapping[str, Any]) -> RunConfig:
-        """Return the configuration of the run of a trial with these hyperparameters."""
+    @functools.cached_property
+    def data(self) -> list[DataDescription]:
+        """The descriptions of the data sets."""
+        return [DataDescription.from_dataset(each) for each in self.datasets]
+
+    def config(self, hyperparameters: Mapping[str, Any], data: int = 0) -> RunConfig:
+        """Return the configuration of the run of a trial.
+
+        Args:
+          hyperparameters: The trial's hyperparameters.
+          data: Index of the data set.
+        """
         training = self.space.apply(hyperparameters, self.base.training)
         if EPOCHS in hyperparameters:
             training = dataclasses.replace(training, epochs=hyperparameters[EPOCHS])
@@ -64,16 +74,20 @@ class Plan:
             self.base,
             model_settings=self.space.apply(hyperparameters, self.base.model_settings),
             training=training,
+            data=self.data[data],
         )
 
-    def run_directory(self, trial_id: str) -> RunDirectory:
-        """Return the run directory of a trial."""
-        return RunDirectory(self.workdir / f"trial_{int(trial_id):04d}")
+    def trial_directory(self, trial_id: str) -> Path:
+        """Return the directory of a trial."""
+        return self.workdir / f"trial_{int(trial_id):04d}"
 
-    @property
-    def vocabulary(self) -> Path:
-        """The data set's vocabulary file."""
-        return self.data_dir / VOCABULARY
+    def run_directories(self, trial_id: str) -> list[RunDirectory]:
+        """Return the run directories of a trial, one for each data set."""
+        directory = self.trial_directory(trial_id)
+        if len(self.datasets) == 1:
+            return [RunDirectory(directory)]
+        names = [f"{n}-{each.name}" for n, each in enumerate(self.datasets)]
+        return [RunDirectory(directory / name) for name in names]
 
     @property
     def oracle(self) -> Path:
@@ -94,13 +108,13 @@ class Plan:
             something else or another search.
         """
         if self.workdir.exists() and not self.workdir.is_dir():
-            raise HlnError(f"{self.workdir} is not a directory: choose another --workdir")
-        remedy = "wait for it to end, or choose another --workdir"
+            raise HlnError(f"{self.workdir} is not a directory: choose another `workdir`")
+        remedy = "wait for it to end, or choose another `workdir`"
         is_new = not (self.workdir / SEARCH).is_file()
         if is_new and self.workdir.exists():
             if any(not entry.name.startswith(".") for entry in self.workdir.iterdir()):
                 raise HlnError(
-                    f"{self.workdir} is not empty and contains no search: choose another --workdir"
+                    f"{self.workdir} is not empty and contains no search: choose another `workdir`"
                 )
         with files.process_lock(self.workdir / ".lock", str(self.workdir), remedy):
             if (self.workdir / SEARCH).is_file():
@@ -116,18 +130,18 @@ class Plan:
           HlnError: It contains another one, or none; the message says what differs.
         """
         path = self.workdir / SEARCH
-        remedy = "name the --workdir of a search of python -m tuning.search"
-        stored = files.read_json(path, remedy)
-        choose = "choose another --workdir, or give the same flags"
-        if not isinstance(stored, dict) or set(stored) != set(self._description()):
+        stored = files.read_json(path, "name the `workdir` of a search of python -m tuning.search")
+        choose = "choose another `workdir`, or give the same settings"
+        wanted = self._description()
+        if not isinstance(stored, dict) or set(stored) != set(wanted):
             raise HlnError(
-                f"{path} does not describe a search: restore it, or choose another --workdir"
+                f"{path} does not describe a search of this version: choose another `workdir`"
             )
-        for name, wanted in self._description().items():
-            if name != "base" and stored[name] != wanted:
+        for name in set(wanted) - {"base"}:
+            if stored[name] != wanted[name]:
                 raise HlnError(
                     f"{self.workdir} contains another search, with {name} {stored[name]}, not "
-                    f"{wanted}: {choose}"
+                    f"{wanted[name]}: {choose}"
                 )
         difference = self.base.first_difference(RunConfig.from_dict(stored["base"], str(path)))
         if difference:
@@ -138,9 +152,10 @@ class Plan:
             )
 
     def _description(self) -> dict[str, Any]:
+        settings = dataclasses.asdict(self.settings)
         return {
-            "tuner": self.tuner,
-            "hyperband": dict(self.hyperband),
+            **{name: value for name, value in settings.items() if name not in EXTENSIBLE},
             "space": self.space.to_dict(),
             "base": self.base.to_dict(),
+            "data": [each.fingerprint for each in self.data],
         }

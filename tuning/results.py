@@ -1,4 +1,4 @@
-"""Results of a search: a table, `best_config.json`, `trials.csv` and a figure."""
+"""Results of a search: a table, `best_config.json`, `trials.csv` and figures."""
 
 import csv
 import dataclasses
@@ -12,12 +12,13 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from hln_tf.analysis import markdown
 from hln_tf.common import cli, files
 from hln_tf.common.errors import HlnError
-from hln_tf.training import OBJECTIVE
+from hln_tf.training import OBJECTIVE, RunConfig
 from tuning.oracle import SearchOracle
 from tuning.plan import Plan
 from tuning.trial_result import TrialResult
 
-BEST, TRIALS, FIGURE = "best_config.json", "trials.csv", "importance"
+BEST, TRIALS = "best_config.json", "trials.csv"
+IMPORTANCE, PARALLEL = "importance", "parallel"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +45,24 @@ class Results:
         completed.sort(key=lambda each: (-(each.score or 0.0), each.number))
         return cls(plan, completed, [each for each in results if each.score is None])
 
+    @property
+    def best_config(self) -> RunConfig:
+        """The configuration of the run of the best trial, on the first data set.
+
+        Raises:
+          HlnError: No trial has a score.
+        """
+        if not self.completed:
+            first = f", trial {self.failed[0].number}: {self.failed[0].reason}" * bool(self.failed)
+            raise HlnError(
+                f"no trial of the search in {self.plan.workdir} has a score "
+                f"({len(self.failed)} failed{first}): see {TRIALS} and the trials' failure.txt "
+                f"there, and search with other settings in another `workdir`"
+            )
+        return self.plan.config(self.completed[0].hyperparameters)
+
     def write(self) -> None:
-        """Write the trials, the best settings and the figure.
+        """Write the trials, the best settings and the figures.
 
         Raises:
           HlnError: No trial has a score; the trials are written nevertheless.
@@ -54,47 +71,57 @@ class Results:
         with files.atomic_write(workdir / TRIALS) as temporary:
             with open(temporary, "w", newline="", encoding="utf-8") as file:
                 csv.writer(file, lineterminator="\n").writerows(self._csv_rows())
-        if not self.completed:
-            first = f", trial {self.failed[0].number}: {self.failed[0].reason}"
-            raise HlnError(
-                f"no trial of the search in {workdir} has a score "
-                f"({len(self.failed)} failed{first if self.failed else ''}): see {TRIALS} and the "
-                f"trials' failure.txt there, and search with other settings in another --workdir"
-            )
-        best_config = self.plan.config(self.completed[0].hyperparameters)
-        files.write_json(workdir / BEST, best_config.to_dict())
+        files.write_json(workdir / BEST, self.best_config.to_dict())
         try:
             cli.require_extra("plots", ["matplotlib"])
         except HlnError as error:
-            print(f"note: {FIGURE}.png is not plotted: {error}", file=sys.stderr)
+            print(f"note: the figures are not plotted: {error}", file=sys.stderr)
             return
-        from tuning.figures import draw
+        from tuning.figures import draw_importance
+        from tuning.parallel_coordinates import draw_parallel_coordinates
 
-        draw(self.plan, self.completed, len(self.failed), workdir / FIGURE)
+        draw_importance(self.plan, self.completed, len(self.failed), workdir / IMPORTANCE)
+        draw_parallel_coordinates(self.plan, self.completed, workdir / PARALLEL)
 
-    def describe(self) -> str:
-        """Return the table of trials, and the commands for the next steps."""
-        plan, best = self.plan, self.completed[0]
+    def describe(self, num_trials: int | None = None) -> str:
+        """Return the table of trials, and the commands for the next steps.
+
+        Args:
+          num_trials: Number of the best trials that the table has; all by default.
+
+        Raises:
+          HlnError: No trial has a score.
+        """
+        plan = self.plan
+        config = shlex.quote(str(plan.workdir / BEST))
+        _, best = self.best_config, self.completed[0]
         names = [each.name for each in plan.space.hyperparameters]
-        header = ["trial", *names, "epochs", "MRR@20"]
-        if plan.tuner == "hyperband":
+        of_data = [each.dataset for each in plan.data] if len(plan.data) > 1 else []
+        header = ["trial", *names, "epochs", "MRR@20", *(f"on {name}" for name in of_data)]
+        if plan.settings.tuner == "hyperband":
             header.insert(1, "parent")
         rows = [header]
-        for each in (*self.completed, *self.failed):
-            row = [str(each.number), *(_format(each.values[name]) for name in names)]
-            row += [str(each.epochs), "failed" if each.score is None else _percent(each.score)]
-            if plan.tuner == "hyperband":
+        shown = [*self.completed, *self.failed][:num_trials]
+        for each in shown:
+            row = [str(each.number), *(_format(each.values.get(name)) for name in names)]
+            row += [_epochs(each), "failed" if each.score is None else _percent(each.score)]
+            row += [_percent(score) for score in each.scores or [None] * len(of_data)]
+            if plan.settings.tuner == "hyperband":
                 row.insert(1, "" if each.parent is None else str(each.parent))
             rows.append(row)
-        lines = [f"validation {OBJECTIVE.upper()} of each trial in percent, best first", ""]
-        lines += [markdown(rows, 1), ""]
+        title = f"validation {OBJECTIVE.upper()} of each trial in percent, best first"
+        if of_data:
+            title += ": the geometric mean, and that on each data set"
+        lines = [title, "", markdown(rows, 1), ""]
+        if any(epoch for each in shown for epoch in each.stopped):
+            lines += ["* stopped after this epoch by the median stopping rule", ""]
         lines += [f"trial {each.number} failed: {each.reason}" for each in self.failed]
-        config = shlex.quote(str(plan.workdir / BEST))
         lines += [
             f"best: trial {best.number}{self._improvement()}",
             f"train it: python -m hln_tf.train --config {config}",
             f"compare the trials: tensorboard --logdir {shlex.quote(str(plan.workdir))}",
-            f"written: {BEST}, {TRIALS}, {FIGURE}.png and .svg in {plan.workdir}",
+            f"written: {BEST}, {TRIALS}, {IMPORTANCE}.png and {PARALLEL}.png (and .svg) in "
+            f"{plan.workdir}",
         ]
         return "\n".join(lines)
 
@@ -112,15 +139,18 @@ class Results:
 
     def _csv_rows(self) -> list[list[Any]]:
         names = [each.name for each in self.plan.space.hyperparameters]
-        rows: list[list[Any]] = [
-            ["trial", "status", OBJECTIVE, "epochs", "parent", *names, "reason"]
-        ]
+        data = self.plan.data
+        of_data = [f"{OBJECTIVE} on {each.dataset}" for each in data] if len(data) > 1 else []
+        header = ["trial", "status", OBJECTIVE, *of_data, "epochs", "stopped_after", "parent"]
+        rows: list[list[Any]] = [[*header, *names, "reason"]]
         for each in sorted((*self.completed, *self.failed), key=lambda each: each.number):
             status = "failed" if each.score is None else "completed"
-            values = [each.values[name] for name in names]
-            rows.append(
-                [each.number, status, each.score, each.epochs, each.parent, *values, each.reason]
-            )
+            status = "stopped" if any(each.stopped) else status
+            stopped = "/".join("" if epoch is None else str(epoch) for epoch in each.stopped)
+            values = [each.values.get(name) for name in names]
+            scores = [each.score, *(each.scores or [None] * len(of_data))]
+            of_run = [each.epochs, stopped.strip("/"), each.parent]
+            rows.append([each.number, status, *scores, *of_run, *values, each.reason])
         return rows
 
 
@@ -129,12 +159,14 @@ def print_progress(plan: Plan, oracle: SearchOracle, trial: Trial) -> None:
     results, ended = Results.from_search(plan, oracle), TrialResult.from_trial(plan, trial)
     count = len(results.completed) + len(results.failed)
     text = f"failed: {ended.reason}" if ended.score is None else f"MRR@20 {_percent(ended.score)} %"
+    if any(ended.stopped):
+        text += f", stopped after epoch {'/'.join(str(each or '-') for each in ended.stopped)}"
     if results.completed:
         best = results.completed[0]
         text += f", best {_percent(best.score)} % in trial {best.number}"
     values = ", ".join(f"{name} {_format(value)}" for name, value in ended.values.items())
     print(
-        f"{count} of {oracle.planned_trials} trials: trial {ended.number} ({values}): {text}",
+        f"{count} of {oracle.max_trials} trials: trial {ended.number} ({values}): {text}",
         file=sys.stderr,
     )
 
@@ -143,5 +175,15 @@ def _percent(score: float | None) -> str:
     return "" if score is None else f"{100 * score:.2f}"
 
 
+def _epochs(trial: TrialResult) -> str:
+    """Return a trial's epochs, or those after which it was stopped, with a star."""
+    if not any(trial.stopped):
+        return str(trial.epochs)
+    return "/".join(f"{epoch}*" if epoch else str(trial.epochs) for epoch in trial.stopped)
+
+
 def _format(value: Any) -> str:
+    """Return a value as text, nothing for one that does not apply."""
+    if value is None:
+        return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

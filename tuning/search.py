@@ -1,13 +1,15 @@
 """Search hyperparameters by validation MRR@20: `python -m tuning.search --dataset sample`.
 
-KerasTuner chooses the trials from the search space that the settings declare.
+KerasTuner runs the trials, which are points of the search space that the settings declare.
 The first trial has the settings that the flags give. A search that was
 interrupted resumes when it is started again with the same flags.
+
+In Python the module is called: `tuning.search(dataset, max_trials=20)`, see `notebook.py`.
 """
 
 import argparse
-import gc
 import sys
+import types
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,28 +18,22 @@ from beam_preprocess.on_demand import ensure_prepared
 from hln_tf.common import cli
 from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.interrupt import StopOnSignal
+from hln_tf.common.settings import declared_fields
+from hln_tf.data.dataset import SessionDataset
 from hln_tf.data.layout import MANIFEST
-from hln_tf.models import model_entry
-from hln_tf.training import (
-    Cluster,
-    DataDescription,
-    RunConfig,
-    RunDirectory,
-    TensorBoardSettings,
-    parse,
-)
-from tuning.plan import TUNERS, Plan
-from tuning.space import Space
-from tuning.trial import TrainFunction
-from tuning.workers import Role, WorkerMonitor, connect_to_chief, heartbeat, serve_oracle
-
-MAX_TRIALS, FACTOR, ITERATIONS = 10, 3, 1
-HYPERBAND = ("max_epochs", "factor", "iterations")
+from hln_tf.training import Cluster, DataDescription, RunConfig, TensorBoardSettings, parse
+from tuning.choose import choose_space
+from tuning.domains import read_domains
+from tuning.notebook import check_searchable, search
+from tuning.plan import Plan
+from tuning.settings import SearchSettings, fixed_settings, search_settings
+from tuning.workers import Role, WorkerMonitor, heartbeat, serve_oracle
 
 EXAMPLES = """examples:
   python -m tuning.search --dataset sample --preset demo --max_trials 20
   python -m tuning.search --dataset yoochoose64 --tuner hyperband --max_epochs 9
   python -m tuning.search --dataset sample --search learning_rate,dropout --range dropout=0:0.3
+  python -m tuning.search --dataset sample --range loss=softmax,sampled --range clip_norm=0.5:5:log
 
 Several processes share a search if the environment of each has KERASTUNER_ORACLE_IP and
 KERASTUNER_ORACLE_PORT, the chief's address, and KERASTUNER_TUNER_ID, its own name: chief for the
@@ -48,25 +44,15 @@ each; they share the data set and the workdir.
 
 def add_flags(parser: cli.Parser) -> None:
     """Add the search's own flags."""
+    cli.add_settings(parser, SearchSettings, "search algorithm")
     add = parser.add_argument_group("search").add_argument
-    add(
-        "--tuner",
-        choices=TUNERS,
-        default=TUNERS[0],
-        help="search algorithm (default: %(default)s)",
-    )
-    text = f"number of trials, with bayesian and random (default: {MAX_TRIALS})"
-    add("--max_trials", type=int, help=text)
-    text = "epochs of the longest trials, with hyperband (default: --epochs of the preset)"
-    add("--max_epochs", type=int, help=text)
-    text = f"reduction factor: one in FACTOR trials is promoted, with hyperband (default: {FACTOR})"
-    add("--factor", type=int, help=text)
-    text = f"repetitions of the whole hyperband algorithm (default: {ITERATIONS})"
-    add("--iterations", type=int, help=text)
-    text = "hyperparameters to search (default: all)"
+    text = "hyperparameters to search (default: those that declare it, and those of --range)"
     add("--search", metavar="NAME,NAME", help=text)
-    text = "range of a hyperparameter, replaces the declared one; may be repeated"
-    add("--range", action="append", default=[], metavar="NAME=LOW:HIGH", help=text)
+    text = "range or values of a hyperparameter instead of the declared ones; may be repeated"
+    domains = "NAME=LOW:HIGH|LOW:HIGH:log|VALUE,VALUE"
+    add("--range", action="append", default=[], metavar=domains, help=text)
+    text = "more prepared data sets: the score is the geometric mean of the validation MRR@20"
+    add("--more_data_dirs", nargs="+", type=Path, metavar="DIR", default=[], help=text)
     text = "timeout in seconds of a worker's heartbeats and of the chief's answers "
     add("--worker_timeout", type=float, default=300.0, help=f"{text}(default: %(default)g)")
     cli.add_settings(parser, TensorBoardSettings, "TensorBoard, for each trial")
@@ -79,8 +65,8 @@ def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
       arguments: The arguments after the program's name.
 
     Returns:
-      The parsed flags with the `Space` as `space`, the model's settings and the
-      training's settings.
+      The parsed flags with the `Space` as `space` and the search's settings as
+      `settings`, the model's settings and the training's settings.
 
     Raises:
       UsageError: A flag or value is not allowed, or they contradict each other.
@@ -88,10 +74,6 @@ def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
     flags, model_settings, training = parse(
         arguments, "python -m tuning.search", __doc__, epilog=EXAMPLES, add_more=add_flags
     )
-    is_trained = model_entry(flags.model).is_encoder
-    searched = [model_settings, training] if is_trained else [model_settings]
-    if not Space.from_settings(searched).hyperparameters:
-        raise UsageError(f"--model is {flags.model!r}, which has no settings to search")
     if flags.init_from or flags.separator:
         raise UsageError("--init_from and --separator do not apply to a search: leave them out")
     if Cluster.from_environment().is_several:
@@ -99,34 +81,18 @@ def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
             "TF_CONFIG names several workers of one training, but each trial of a search trains "
             "in one process: unset it"
         )
-    is_hyperband = flags.tuner == "hyperband"
-    if is_hyperband and not is_trained:
-        raise UsageError(
-            f"--tuner hyperband allocates epochs, and --model {flags.model} has none: "
-            f"use bayesian or random"
-        )
-    for name in ("max_trials", "epochs") if is_hyperband else HYPERBAND:
-        if getattr(flags, name, None) is not None:
-            instead = ", ".join(f"--{each}" for each in HYPERBAND) if is_hyperband else ""
-            raise UsageError(
-                f"--{name} does not apply to --tuner {flags.tuner}: "
-                f"{f'its flags are {instead}' if instead else 'its flag is --max_trials'}"
-            )
-    defaults = {
-        "max_trials": (MAX_TRIALS, 1),
-        "max_epochs": (training.epochs, 1),
-        "factor": (FACTOR, 2),
-        "iterations": (ITERATIONS, 1),
-    }
-    for name, (default, minimum) in defaults.items():
-        value = getattr(flags, name)
-        setattr(flags, name, default if value is None else value)
-        if getattr(flags, name) < minimum:
-            raise UsageError(f"--{name} is {value}, expected at least {minimum}")
     if not flags.worker_timeout > 0:
         raise UsageError(f"--worker_timeout is {flags.worker_timeout:g}, expected more than 0")
-    names = None if flags.search is None else [name.strip() for name in flags.search.split(",")]
-    flags.space = Space.from_settings(searched, names, flags.range)
+    names = [field.name for field in declared_fields(SearchSettings)]
+    given = {name: getattr(flags, name) for name in names if hasattr(flags, name)}
+    flags.settings = search_settings(given, training.epochs)
+    searched = check_searchable(flags.model, model_settings, training, flags.settings)
+    fixed = fixed_settings(flags.settings)
+    for name in fixed:
+        if hasattr(flags, name):
+            raise UsageError(f"--{name} does not apply to --tuner hyperband: give --max_epochs")
+    chosen = None if flags.search is None else [name.strip() for name in flags.search.split(",")]
+    flags.space = choose_space(searched, chosen, read_domains(flags.range), fixed)
     return flags, model_settings, training
 
 
@@ -141,20 +107,16 @@ def main(arguments: Sequence[str]) -> None:
             f"{data_dir} is not a prepared data set: the workers of a search do not prepare one, "
             f"start the chief first, or write it with python -m beam_preprocess"
         )
-    manifest = ensure_prepared(
-        flags.dataset, data_dir, flags.raw_dir, is_explicit, flags.input, flags.spec
-    )
-    is_hyperband = flags.tuner == "hyperband"
+    ensure_prepared(flags.dataset, data_dir, flags.raw_dir, is_explicit, flags.input, flags.spec)
+    directories = [data_dir, *flags.more_data_dirs]
+    datasets = [SessionDataset.from_directory(each) for each in directories]
+    description = DataDescription.from_dataset(datasets[0])
     plan = Plan(
         workdir=flags.workdir or Path("runs") / flags.dataset / "search",
-        data_dir=data_dir,
-        base=RunConfig(
-            flags.model, model_settings, training, DataDescription.from_manifest(manifest, data_dir)
-        ),
+        datasets=datasets,
+        base=RunConfig(flags.model, model_settings, training, description),
         space=flags.space,
-        tuner=flags.tuner,
-        hyperband={name: getattr(flags, name) for name in HYPERBAND} if is_hyperband else {},
-        max_trials=None if is_hyperband else flags.max_trials,
+        settings=flags.settings,
     )
     tensorboard = cli.settings_from(TensorBoardSettings, flags)
     if role.is_worker:
@@ -162,38 +124,48 @@ def main(arguments: Sequence[str]) -> None:
         return
     with plan.locked():
         cli.import_tensorflow()
-        search(plan, role, flags.worker_timeout, tensorboard)
+        if role.is_chief:
+            run_chief(plan, role, flags.worker_timeout)
+            return
+    run_alone(plan, tensorboard)
 
 
-def search(plan: Plan, role: Role, worker_timeout: float, tensorboard: TensorBoardSettings) -> None:
-    """Search in this process or as the chief of several, and write and print the results.
+def run_alone(plan: Plan, tensorboard: TensorBoardSettings) -> None:
+    """Search in this process, and write and print the results.
+
+    Args:
+      plan: The search.
+      tensorboard: TensorBoard settings of each trial.
+    """
+    from tuning.training import trainer
+    from tuning.tuner import Tuner
+
+    stop = StopOnSignal()
+    tuner = Tuner(plan, trainer(plan, stop, tensorboard), stop)
+    tuner.search()
+    report(tuner)
+
+
+def run_chief(plan: Plan, role: Role, timeout: float) -> None:
+    """Serve the oracle of a search to its workers, and write and print the results.
 
     Args:
       plan: The search, whose directory is locked.
       role: Role of this process.
-      worker_timeout: Seconds without a heartbeat after which a worker is lost.
-      tensorboard: TensorBoard settings of each trial.
+      timeout: Seconds without a heartbeat after which a worker is lost.
     """
-    from tuning.oracle import create_oracle
-    from tuning.results import Results, print_progress
-    from tuning.tuner import Tuner
+    from tuning.oracles import create_oracle
+    from tuning.results import print_progress
+    from tuning.tuner import TrialTuner
 
-    oracle = create_oracle(plan, on_end=lambda trial: print_progress(plan, oracle, trial))
+    oracle = create_oracle(plan, lambda trial: print_progress(plan, oracle, trial))
     with StopOnSignal() as stop:
+        tuner = TrialTuner(plan, oracle, None, stop)
         if not oracle.is_complete:
-            if role.is_chief:
-                monitor = WorkerMonitor(oracle, plan.heartbeats, worker_timeout)
-                serve_oracle(Tuner(plan, oracle, None, stop), monitor, role.address, stop.check)
-            else:
-                for worker in list(oracle.ongoing_trials):
-                    oracle.requeue(worker)
-                Tuner(plan, oracle, trainer(plan, stop, tensorboard), stop).search(verbose=0)
-    if len(oracle.trials) < oracle.planned_trials:
-        trials = f"{len(oracle.trials)} of {oracle.planned_trials} trials"
-        print(f"ended after {trials}: the search space is exhausted", file=sys.stderr)
-    results = Results.from_search(plan, oracle)
-    results.write()
-    print(results.describe())
+            monitor = WorkerMonitor(oracle, plan.heartbeats, timeout)
+            serve_oracle(tuner, monitor, role.address, stop.check)
+    tuner.results.write()
+    report(tuner)
 
 
 def run_worker(plan: Plan, role: Role, timeout: float, tensorboard: TensorBoardSettings) -> None:
@@ -202,51 +174,42 @@ def run_worker(plan: Plan, role: Role, timeout: float, tensorboard: TensorBoardS
     Args:
       plan: The search.
       role: Role of this process.
-      timeout: Seconds to wait for an answer of the chief.
+      timeout: Seconds to wait for the chief.
       tensorboard: TensorBoard settings of each trial.
     """
     cli.import_tensorflow()
-    from tuning.oracle import create_oracle
-    from tuning.tuner import Tuner
+    from tuning.chief import Chief, run_until_ended
+    from tuning.oracles import create_oracle
+    from tuning.training import trainer
+    from tuning.tuner import TrialTuner
 
     with StopOnSignal() as stop:
-        tuner = Tuner(plan, create_oracle(plan), trainer(plan, stop, tensorboard), stop)
-        connect_to_chief(tuner.oracle, role.address, timeout)
-        tuner.oracle.get_space()  # An answer implies that the chief has written search.json.
+        chief = Chief(role.address, timeout)
+        train = trainer(plan, stop, tensorboard)
+        tuner = TrialTuner(plan, create_oracle(plan), train, stop, chief)
+        tuner.await_chief()  # It serves its oracle once it has written search.json.
         plan.check_same()
         with heartbeat(plan.heartbeats, role.name):
-            tuner.search()
+            run_until_ended(tuner)
     print(f"the search in {plan.workdir} has ended; the chief reports the results")
 
 
-def trainer(plan: Plan, stop: StopOnSignal, tensorboard: TensorBoardSettings) -> TrainFunction:
-    """Return a function that trains a run of the search and returns its validation MRR@20.
+def report(tuner: Any) -> None:
+    """Print the results of a search that has ended."""
+    oracle = tuner.oracle
+    if len(oracle.trials) < oracle.max_trials:
+        trials = f"{len(oracle.trials)} of {oracle.max_trials} trials"
+        print(f"ended after {trials}: no new point of the space is left", file=sys.stderr)
+    print(tuner.results.describe())
 
-    Args:
-      plan: The search.
-      stop: Interrupts the training at a signal.
-      tensorboard: TensorBoard settings of each run.
-    """
-    import tensorflow as tf
-    import tf_keras as keras
 
-    from hln_tf.data.sessions import read_sessions
-    from hln_tf.training import OBJECTIVE, Run
+class _Function(types.ModuleType):
+    """The module as the function that notebooks call."""
 
-    tf.get_logger().setLevel("ERROR")  # Otherwise it warns of the retracing in each trial.
-    train, validation = (read_sessions(plan.data_dir, split) for split in ("train", "validation"))
+    __call__ = staticmethod(search)
 
-    def train_run(config: RunConfig, directory: RunDirectory) -> float:
-        try:
-            run = Run(config, directory, tensorboard=tensorboard, stop=stop)
-            return run.fit(train, validation).results["validation"][OBJECTIVE]
-        finally:
-            # Free the trial's model and graphs before those of the next trial are built.
-            keras.backend.clear_session()
-            gc.collect()
 
-    return train_run
-
+sys.modules[__name__].__class__ = _Function
 
 if __name__ == "__main__":
     sys.exit(cli.run(main))

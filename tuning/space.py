@@ -1,15 +1,25 @@
 """Search space, derived from the fields of the settings dataclasses."""
 
+import contextlib
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+import functools
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hln_tf.common.errors import UsageError
-from hln_tf.common.settings import Range, value_type
+from hln_tf.common.settings import Range
+from tuning.domains import Domain
+
+if TYPE_CHECKING:
+    import keras_tuner
 
 # KerasTuner's messages between processes have 32-bit floats, precise to 6 decimal digits.
 DIGITS = 6
+# Points that are sampled for one that is new and allowed.
+ATTEMPTS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,11 +30,14 @@ class Hyperparameter:
       name: Name of the setting.
       domain: The range or the choices that its values are sampled from.
       default: Its value in the first trial, which may lie outside of `domain`.
+      conditions: The values of other hyperparameters, by name, with which it
+        applies; with others it has no effect and no value.
     """
 
     name: str
-    domain: Range | tuple[Any, ...]
+    domain: Domain
     default: Any
+    conditions: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def choices(self) -> list[Any]:
@@ -32,101 +45,137 @@ class Hyperparameter:
         assert isinstance(self.domain, tuple)
         return [*self.domain, *({self.default} - set(self.domain))]
 
-    def declare(self, hyperparameters: Any) -> None:
-        """Add it to a `keras_tuner.HyperParameters`."""
-        if not isinstance(self.domain, Range):
-            hyperparameters.Choice(self.name, self.choices, default=self.default)
-            return
-        add = hyperparameters.Int if isinstance(self.default, int) else hyperparameters.Float
-        sampling = "log" if self.domain.log else "linear"
-        add(self.name, self.domain.low, self.domain.high, sampling=sampling, default=self.default)
+    def applies(self, values: Mapping[str, Any]) -> bool:
+        """Check whether it applies with these values of the hyperparameters before it."""
+        return all(values.get(name) in allowed for name, allowed in self.conditions.items())
+
+    def declare(self, space: "keras_tuner.HyperParameters") -> None:
+        """Add it to KerasTuner's hyperparameters."""
+        with contextlib.ExitStack() as scopes:
+            for parent, values in self.conditions.items():
+                scopes.enter_context(space.conditional_scope(parent, list(values)))
+            if isinstance(self.domain, Range):
+                add = space.Int if isinstance(self.default, int) else space.Float
+                sampling = "log" if self.domain.log else "linear"
+                add(self.name, self.domain.low, self.domain.high, sampling=sampling)
+            elif isinstance(self.default, bool):
+                space.Boolean(self.name)
+            else:
+                space.Choice(self.name, list(self.domain))
 
     def value(self, sampled: Any) -> Any:
         """Return the setting's value for a sampled one: the exact default, or a rounded value."""
         if not isinstance(self.domain, Range):
-            # KerasTuner's messages have integers for truth values.
-            return next((choice for choice in self.choices if choice == sampled), sampled)
-        if sampled == self.default:
-            return sampled
-        if isinstance(sampled, float):
-            sampled = _rounded(sampled)
-            if sampled == _rounded(self.default):
-                return self.default
+            # A message's float is equal to its choice in 6 digits; others are equal as they are.
+            same = (each for each in self.choices if _rounded(each) == _rounded(sampled))
+            return next(same, sampled)
+        if _rounded(sampled) == _rounded(self.default):
+            return self.default
         # KerasTuner may sample an integer one above its range.
-        return type(self.default)(min(max(sampled, self.domain.low), self.domain.high))
+        bounded = min(max(_rounded(sampled), self.domain.low), self.domain.high)
+        return type(self.default)(bounded)
 
 
 class Space:
     """Search space.
 
     Args:
-      hyperparameters: Its hyperparameters.
+      hyperparameters: Its hyperparameters, each after those of its conditions.
+      settings: The settings dataclasses of the first trial; values that they
+        reject together are no point of the space.
+
+    Example:
+    >>> space = Space([Hyperparameter("dropout", Range(0.0, 0.5), 0.1)])
+    >>> space.defaults()
+    {'dropout': 0.1}
+    >>> space.point([0.5])
+    {'dropout': 0.25}
     """
 
-    def __init__(self, hyperparameters: Sequence[Hyperparameter]) -> None:
+    def __init__(
+        self, hyperparameters: Sequence[Hyperparameter], settings: Sequence[Any] = ()
+    ) -> None:
         self.hyperparameters = tuple(hyperparameters)
+        self.settings = tuple(settings)
 
-    @classmethod
-    def from_settings(
-        cls,
-        settings: Sequence[Any],
-        names: Sequence[str] | None = None,
-        ranges: Sequence[str] = (),
-    ) -> "Space":
-        """Create the search space that settings declare.
-
-        Args:
-          settings: Settings dataclasses, whose fields declare their `search`
-            ranges; the first trial has their values.
-          names: The hyperparameters to search; by default all that are declared.
-          ranges: Ranges that replace the declared ones, as `name=low:high`.
-
-        Raises:
-          UsageError: A name or a range is not allowed; the message lists the
-            allowed ones.
-        """
-        declared = {
-            field.name: (part, field)
-            for part in settings
-            for field in dataclasses.fields(part)
-            if field.metadata.get("search") is not None
-        }
-        chosen = list(declared) if names is None else list(dict.fromkeys(names))
-        for name in chosen:
-            _check_known("--search", name, declared)
-        replaced: dict[str, Range] = {}
-        for text in ranges:
-            name = text.partition("=")[0]
-            _check_known("--range", name, declared)
-            if name not in chosen:
-                raise UsageError(f"--range has {name!r}, which --search leaves out: add it there")
-            if name in replaced:
-                raise UsageError(f"--range has {name!r} twice: give one range for it")
-            replaced[name] = _read_range(text, *declared[name])
-        return cls(
-            [
-                Hyperparameter(
-                    name,
-                    replaced.get(name) or _centred(field.metadata["search"], getattr(part, name)),
-                    getattr(part, name),
-                )
-                for name, (part, field) in declared.items()
-                if name in chosen
-            ]
-        )
-
-    def declare(self) -> Any:
-        """Return the space as `keras_tuner.HyperParameters`."""
+    @functools.cached_property
+    def declared(self) -> "keras_tuner.HyperParameters":
+        """The space as KerasTuner's, with its conditional scopes."""
         import keras_tuner
 
-        hyperparameters = keras_tuner.HyperParameters()
-        for hyperparameter in self.hyperparameters:
-            hyperparameter.declare(hyperparameters)
-        return hyperparameters
+        space = keras_tuner.HyperParameters()
+        for each in self.hyperparameters:
+            each.declare(space)
+        return space
+
+    def point(self, units: Sequence[float]) -> dict[str, Any]:
+        """Return the values at a point of the unit cube, without those that do not apply.
+
+        Args:
+          units: A number from 0 to below 1 for each hyperparameter, in which the
+            values of a range are uniform, by its scale.
+        """
+        values: dict[str, Any] = {}
+        for each, sampler, unit in zip(
+            self.hyperparameters, self.declared.space, units, strict=True
+        ):
+            if each.applies(values):
+                values[each.name] = each.value(sampler.prob_to_value(float(unit)))
+        return values
+
+    def units(self, values: Mapping[str, Any]) -> list[float]:
+        """Return the point of the unit cube of these values; 1/2 for those without one."""
+        return [
+            self._unit(each, sampler, values[each.name]) if each.name in values else 0.5
+            for each, sampler in zip(self.hyperparameters, self.declared.space, strict=True)
+        ]
+
+    @staticmethod
+    def _unit(hyperparameter: Hyperparameter, sampler: Any, value: Any) -> float:
+        domain = hyperparameter.domain
+        if isinstance(domain, Range):
+            return float(sampler.value_to_prob(min(max(value, domain.low), domain.high)))
+        return float(sampler.value_to_prob(value)) if value in domain else 0.5
+
+    def is_allowed(self, values: Mapping[str, Any]) -> bool:
+        """Check whether the settings accept the values together."""
+        try:
+            for settings in self.settings:
+                self.apply(values, settings)
+        except UsageError:
+            return False
+        return True
+
+    def sample(
+        self, random: np.random.Generator, tried: Collection[str] = ()
+    ) -> dict[str, Any] | None:
+        """Sample allowed values uniformly.
+
+        Args:
+          random: Source of randomness.
+          tried: Keys of the points that are not sampled again.
+
+        Returns:
+          The values; None if each of many sampled points was tried or is not allowed.
+        """
+        for _ in range(ATTEMPTS):
+            values = self.point(list(random.uniform(size=len(self.hyperparameters))))
+            if self.key(values) not in tried and self.is_allowed(values):
+                return values
+        return None
+
+    @staticmethod
+    def key(values: Mapping[str, Any]) -> str:
+        """Return a text that is equal for equal points."""
+        return json.dumps(values, sort_keys=True)
 
     def values(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of the settings for KerasTuner's, which may include other entries."""
-        return {each.name: each.value(sampled[each.name]) for each in self.hyperparameters}
+        return {
+            each.name: each.value(sampled[each.name])
+            for each in self.hyperparameters
+            if each.name in sampled
+        }
 
     def apply(self, sampled: Mapping[str, Any], settings: Any) -> Any:
         """Return the settings with the sampled values."""
@@ -136,7 +185,11 @@ class Space:
 
     def defaults(self) -> dict[str, Any]:
         """Return the values of the first trial."""
-        return {each.name: each.default for each in self.hyperparameters}
+        values: dict[str, Any] = {}
+        for each in self.hyperparameters:
+            if each.applies(values):
+                values[each.name] = each.default
+        return values
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain values for JSON."""
@@ -148,52 +201,5 @@ class Space:
         }
 
 
-def _centred(domain: Range | tuple[Any, ...], default: Any) -> Range | tuple[Any, ...]:
-    """Centre a logarithmic range on the default if the default lies outside of it.
-
-    Presets differ by orders of magnitude: a good learning rate for one model is
-    far too small for another.
-    """
-    if not isinstance(domain, Range) or not domain.log or domain.low <= default <= domain.high:
-        return domain
-    factor = default / math.sqrt(domain.low * domain.high)
-    low, high = domain.low * factor, domain.high * factor
-    if isinstance(default, int):
-        low, high = max(1, round(low)), round(high)
-    return dataclasses.replace(domain, low=low, high=high)
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
-
-
-def _check_known(flag: str, name: str, declared: Mapping[str, Any]) -> None:
-    if name not in declared:
-        raise UsageError(
-            f"{flag} has {name!r}, which is no hyperparameter; available: {', '.join(declared)}"
-        )
-
-
-def _read_range(text: str, settings: Any, field: dataclasses.Field[Any]) -> Range:
-    name, declared = field.name, field.metadata["search"]
-    if not isinstance(declared, Range):
-        values = ", ".join(map(str, declared))
-        raise UsageError(f"--range has {name!r}, which has no range but is one of: {values}")
-    number, _ = value_type(field, type(settings))
-    kind = "whole numbers" if number is int else "numbers"
-    try:
-        low, high = map(number, text.partition("=")[2].split(":"))
-    except ValueError:
-        raise UsageError(f"--range is {text!r}, expected {name}=LOW:HIGH with {kind}") from None
-    if not low < high:
-        raise UsageError(
-            f"--range {text} has its minimum at or above its maximum: expected LOW below HIGH"
-        )
-    for bound in (low, high):
-        try:
-            dataclasses.replace(settings, **{name: bound})
-        except UsageError as error:
-            raise UsageError(f"--range {text} is not allowed: {error}") from None
-    if declared.log and not low > 0:
-        raise UsageError(f"--range {text} is sampled on a logarithmic scale: expected LOW above 0")
-    return Range(low, high, declared.log)
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value

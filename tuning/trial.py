@@ -1,32 +1,40 @@
 """A trial: a run that resumes after an interruption, and whose failure does not end the search."""
 
 import contextlib
+import functools
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hln_tf.common import cli, files
 from hln_tf.common.errors import HlnError
+from hln_tf.data.dataset import SessionDataset
 from hln_tf.training import RunConfig, RunDirectory
 from tuning.plan import PARENT, Plan
 
 CRASHES, FAILURE = "crashes", "failure.txt"
 MAX_CRASHES = 2
 
-# Trains a run in its run directory and returns its objective.
-TrainFunction = Callable[[RunConfig, RunDirectory], float]
+# Returns whether a training ends early, from the results of its epochs so far.
+ShouldStop = Callable[[Sequence[Mapping[str, Any]]], bool]
+# Trains a run in its run directory on a data set and returns its objective.
+TrainFunction = Callable[[RunConfig, RunDirectory, SessionDataset, ShouldStop], float]
 
 
 class TrialError(HlnError):
-    """Failure of a trial; its run directory has the reason."""
+    """Failure of a trial; its directory has the reason."""
 
 
 def run_trial(
-    plan: Plan, trial_id: str, hyperparameters: Mapping[str, Any], train: TrainFunction
-) -> float:
+    plan: Plan,
+    trial_id: str,
+    hyperparameters: Mapping[str, Any],
+    train: TrainFunction,
+    should_stop: Callable[[int, Sequence[Mapping[str, Any]]], bool] = lambda data, history: False,
+) -> list[float]:
     """Run a trial, or resume it.
 
     Args:
@@ -35,9 +43,10 @@ def run_trial(
       hyperparameters: Its hyperparameters. If they name a parent trial, as
         Hyperband's do, the trial starts from a copy of its parent's checkpoint.
       train: Trains a run in its run directory.
+      should_stop: Returns whether the training on one of the data sets ends early.
 
     Returns:
-      The objective.
+      The objective on each data set.
 
     Raises:
       TrialError: The training raised an exception, or the process died in it
@@ -46,29 +55,38 @@ def run_trial(
         directory is unusable: not a failure of the trial.
       OSError: The run directory cannot be written.
     """
-    run = plan.run_directory(trial_id)
-    with run.locked():
-        config = plan.config(hyperparameters)
-        run.begin(config, plan.vocabulary)
+    directory, runs = plan.trial_directory(trial_id), plan.run_directories(trial_id)
+    configs = [plan.config(hyperparameters, data) for data in range(len(runs))]
+    with contextlib.ExitStack() as locks:
+        for run, config, dataset in zip(runs, configs, plan.datasets, strict=True):
+            locks.enter_context(run.locked())
+            run.begin(config, dataset.item_ids)
         try:
             if PARENT in hyperparameters:
-                _copy_checkpoint(plan.run_directory(hyperparameters[PARENT]), run)
-            with _counted_crashes(run.path / CRASHES):
-                return train(config, run)
+                parents = plan.run_directories(hyperparameters[PARENT])
+                for parent, run in zip(parents, runs, strict=True):
+                    _copy_checkpoint(parent, run)
+            with _counted_crashes(directory / CRASHES):
+                return [
+                    train(config, run, dataset, functools.partial(should_stop, data))
+                    for data, (config, run, dataset) in enumerate(
+                        zip(configs, runs, plan.datasets, strict=True)
+                    )
+                ]
         except Exception as error:
             if isinstance(error, HlnError):
                 reason = cli.with_flags(str(error))
             else:
                 reason = f"{type(error).__name__}: {str(error) or 'no message'}"
                 reason += f"\n\n{traceback.format_exc()}"
-            with files.atomic_write(run.path / FAILURE) as temporary:
+            with files.atomic_write(directory / FAILURE) as temporary:
                 temporary.write_text(f"{reason.rstrip()}\n", "utf-8")
             raise TrialError(reason.partition("\n")[0]) from None
 
 
-def failure_reason(run: RunDirectory) -> str:
+def failure_reason(directory: Path) -> str:
     """Return the reason of a trial's failure in one line; empty if none is recorded."""
-    path = run.path / FAILURE
+    path = directory / FAILURE
     return path.read_text("utf-8").partition("\n")[0] if path.is_file() else ""
 
 

@@ -1,4 +1,4 @@
-"""Distributed search: KerasTuner's chief and its workers.
+"""Distributed search: KerasTuner's chief, and what it knows of its workers.
 
 The chief serves the oracle over gRPC; each worker requests trials from it and
 trains them. The environment gives the role of a process. In addition to
@@ -24,7 +24,6 @@ from hln_tf.common.periodic import periodic
 ID, HOST, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
 HEARTBEAT_SECONDS = 2.0
 POLL_SECONDS = 0.5
-MAX_BACKOFF_MS = 2_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,49 +215,3 @@ def serve_oracle(
         if monitor.check():
             return
         time.sleep(POLL_SECONDS)
-
-
-def connect_to_chief(oracle_client: Any, address: str, timeout: float) -> None:
-    """Connect a worker to its chief with a timeout and a clear error message.
-
-    KerasTuner's own timeout is an hour, and gRPC's exponential backoff grows to two
-    minutes between attempts to reconnect.
-
-    Args:
-      oracle_client: KerasTuner's client, whose connection is replaced.
-      address: Address of the chief.
-      timeout: Seconds to wait for an answer.
-    """
-    import grpc
-
-    options = [("grpc.max_reconnect_backoff_ms", MAX_BACKOFF_MS)]
-    channel = grpc.insecure_channel(address, options)
-    oracle_client.stub = _Stub(type(oracle_client.stub)(channel), address, timeout)
-
-
-class _Stub:
-    """KerasTuner's remote calls, with a timeout and an error that names the remedy."""
-
-    def __init__(self, stub: Any, address: str, timeout: float) -> None:
-        self._stub = stub
-        self._address = address
-        self._timeout = timeout
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        import grpc
-
-        from tuning.tuner import FatalError
-
-        method = getattr(self._stub, name)
-
-        def call(request: Any, timeout: float, **options: Any) -> Any:
-            try:
-                return method(request, timeout=self._timeout, **options)
-            except grpc.RpcError as error:
-                raise FatalError(
-                    f"the chief at {self._address} does not answer ({error.code().name.lower()}, "
-                    f"timeout {self._timeout:g} s): unless the search has ended, start the chief, "
-                    f"then this worker again; its trial resumes from its checkpoint"
-                ) from None
-
-        return call

@@ -43,6 +43,7 @@ class StopOnSignal:
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "StopOnSignal":
+        self._received = 0
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._handlers[number] = signal.signal(number, self._receive)

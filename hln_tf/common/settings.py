@@ -47,6 +47,8 @@ def setting(
     above: float | None = None,
     below: float | None = None,
     search: Range | tuple[Any, ...] | None = None,
+    searched: bool = True,
+    applies: Mapping[str, tuple[Any, ...]] | None = None,
     alias: str | None = None,
 ) -> Any:
     """Declare a field of a settings dataclass.
@@ -59,7 +61,9 @@ def setting(
       maximum: Largest allowed value.
       above: Exclusive lower bound.
       below: Exclusive upper bound.
-      search: The range or the values that a search tries; None if it is not searched.
+      search: The range or the values that a search tries; None for its choices.
+      searched: Whether a search tries them by default, and not only where it is named.
+      applies: The values of other settings, by name, with which it has an effect.
       alias: An older name, accepted with a notice for one release.
     """
     metadata = {
@@ -70,6 +74,8 @@ def setting(
         "above": above,
         "below": below,
         "search": search,
+        "searched": search is not None and searched,
+        "applies": applies or {},
         "alias": alias,
     }
     return dataclasses.field(default=default, metadata=metadata)

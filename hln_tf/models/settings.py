@@ -6,17 +6,40 @@ from hln_tf.common.errors import SettingError
 from hln_tf.common.settings import Range, checked, documented, setting
 from hln_tf.layers.choices import AGGREGATIONS, GATES, INFERENCE_GATES, LEAP_GATES
 
+_SIZES = Range(32, 256, log=True)
+# The settings with which HLN has a leap gate, and those with which it has the terms of its logit.
+_LEAPING = {"gates": ("both", "leap")}
+_ADDITIVE = {**_LEAPING, "leap_gate": ("additive", "combined")}
+_PREDICTIVE = {**_LEAPING, "leap_gate": ("predictive", "combined")}
+
 
 @documented
 @dataclasses.dataclass(frozen=True)
 class EncoderSettings:
     """Settings of all trained models: the item embeddings and how queries are scored with them."""
 
-    embedding_dim: int = setting(100, "size d of the item embeddings", minimum=1, maximum=1_000_000)
-    normalize: bool = setting(
-        False, "score by cosine times a learnt scale: item embeddings and queries have length 1"
+    embedding_dim: int = setting(
+        100,
+        "size d of the item embeddings",
+        minimum=1,
+        maximum=1_000_000,
+        search=_SIZES,
+        searched=False,
     )
-    scale: float = setting(16.0, "initial value of the learnt scale, with normalize", above=0.0)
+    normalize: bool = setting(
+        False,
+        "score by cosine times a learnt scale: item embeddings and queries have length 1",
+        search=(False, True),
+        searched=False,
+    )
+    scale: float = setting(
+        16.0,
+        "initial value of the learnt scale, with normalize",
+        above=0.0,
+        search=Range(4.0, 32.0, log=True),
+        searched=False,
+        applies={"normalize": (True,)},
+    )
     dropout: float = setting(
         0.0,
         "fraction of a session's item embeddings zeroed in training",
@@ -34,7 +57,9 @@ class EncoderSettings:
 class HLNSettings(EncoderSettings):
     """Hierarchical Leaping Networks; the defaults are the paper's where it gives a value."""
 
-    hidden_dim: int = setting(200, "size n of a preference", minimum=1, maximum=1_000_000)
+    hidden_dim: int = setting(
+        200, "size n of a preference", minimum=1, maximum=1_000_000, search=_SIZES, searched=False
+    )
     num_groups: int = setting(3, "number L of preference groups", minimum=1, search=Range(1, 4))
     aggregation: str = setting(
         "sum",
@@ -48,15 +73,21 @@ class HLNSettings(EncoderSettings):
         minimum=0.01,
         maximum=100.0,
         search=Range(0.2, 2.0, log=True),
+        applies=_LEAPING,
     )
     leap_bias: float = setting(
-        0.0, "initial value of b in eq. 2; below 0 starts by retaining", search=Range(-2.0, 2.0)
+        0.0,
+        "initial value of b in eq. 2; below 0 starts by retaining",
+        search=Range(-2.0, 2.0),
+        applies=_ADDITIVE,
     )
     preference_dropout: float = setting(
         0.0,
         "fraction of the entries of a_L, all preferences together, zeroed in training",
         minimum=0.0,
         below=1.0,
+        search=Range(0.0, 0.5),
+        searched=False,
     )
     gates: str = setting(
         "both",
@@ -69,24 +100,31 @@ class HLNSettings(EncoderSettings):
         "have predicted, combined adds both",
         choices=LEAP_GATES,
         search=LEAP_GATES,
+        applies=_LEAPING,
     )
     leap_threshold: float = setting(
         2.0,
         "initial theta of the predictive gate, which leaps where alpha times the score is less",
         search=Range(-2.0, 6.0),
+        applies=_PREDICTIVE,
     )
     leap_slope: float = setting(
-        1.0, "initial alpha of the predictive gate", search=Range(0.2, 3.0, log=True)
+        1.0,
+        "initial alpha of the predictive gate",
+        search=Range(0.2, 3.0, log=True),
+        applies=_PREDICTIVE,
     )
     exclusive_groups: bool = setting(
         False,
         "each click is in one preference group at most, the first that retains it",
         search=(False, True),
+        applies=_LEAPING,
     )
     inference_gate: str = setting(
         "hard",
         "leap gate at inference; sampled makes scores depend on the batch",
         choices=INFERENCE_GATES,
+        applies=_LEAPING,
     )
 
     def __post_init__(self) -> None:
@@ -154,6 +192,8 @@ class FPMCSettings(EncoderSettings):
         "size d of the item embeddings, half for the session's term, half for the last click's",
         minimum=2,
         maximum=1_000_000,
+        search=_SIZES,
+        searched=False,
     )
 
     def __post_init__(self) -> None:
@@ -182,7 +222,10 @@ class GRU4RecSettings(SessionDropoutSettings):
     """GRU4Rec, whose GRU has as many units as item embeddings have entries."""
 
     tied: bool = setting(
-        False, "read clicks by the embeddings that score items, else by a table of their own"
+        False,
+        "read clicks by the embeddings that score items, else by a table of their own",
+        search=(False, True),
+        searched=False,
     )
 
 
@@ -197,8 +240,17 @@ class STAMPSettings(EncoderSettings):
 class NARMSettings(SessionDropoutSettings):
     """Neural attentive recommendation machine; also CSRM's inner encoder."""
 
-    embedding_dim: int = setting(50, "size d of the item embeddings", minimum=1, maximum=1_000_000)
-    hidden_dim: int = setting(100, "units of the GRU", minimum=1, maximum=1_000_000)
+    embedding_dim: int = setting(
+        50,
+        "size d of the item embeddings",
+        minimum=1,
+        maximum=1_000_000,
+        search=_SIZES,
+        searched=False,
+    )
+    hidden_dim: int = setting(
+        100, "units of the GRU", minimum=1, maximum=1_000_000, search=_SIZES, searched=False
+    )
 
 
 @documented
@@ -206,8 +258,20 @@ class NARMSettings(SessionDropoutSettings):
 class CSRMSettings(NARMSettings):
     """Collaborative session-based recommendation machine."""
 
-    memory_size: int = setting(10_000, "latest session encodings in the memory", minimum=1)
-    neighbors: int = setting(512, "nearest of them that count", minimum=1)
+    memory_size: int = setting(
+        10_000,
+        "latest session encodings in the memory",
+        minimum=1,
+        search=Range(1000, 50_000, log=True),
+        searched=False,
+    )
+    neighbors: int = setting(
+        512,
+        "nearest of them that count",
+        minimum=1,
+        search=Range(32, 1024, log=True),
+        searched=False,
+    )
 
 
 @documented
@@ -215,4 +279,6 @@ class CSRMSettings(NARMSettings):
 class SRGNNSettings(EncoderSettings):
     """Session graphs with gated graph neural networks."""
 
-    propagations: int = setting(1, "steps of the graph network", minimum=1, maximum=100)
+    propagations: int = setting(
+        1, "steps of the graph network", minimum=1, maximum=100, search=Range(1, 3), searched=False
+    )

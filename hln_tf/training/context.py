@@ -2,7 +2,9 @@
 
 import dataclasses
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.training.distribution import Workers
@@ -20,6 +22,8 @@ class RunContext:
       workers: The workers that train together; only the chief writes files.
       tensorboard: The settings of the logs for TensorBoard.
       stop: Raises `TrainingInterrupt` once a signal has arrived.
+      should_stop: Returns whether the training ends early, from the results of its
+        epochs so far, such as `[{"loss": 5.1, "mrr@20": 0.2}]`; also when it resumes.
       started: Monotonic time at which the run was started or resumed, in seconds.
     """
 
@@ -28,6 +32,7 @@ class RunContext:
     workers: Workers = dataclasses.field(default_factory=Workers)
     tensorboard: TensorBoardSettings = dataclasses.field(default_factory=TensorBoardSettings)
     stop: StopOnSignal = dataclasses.field(default_factory=StopOnSignal)
+    should_stop: Callable[[Sequence[Mapping[str, Any]]], bool] = lambda history: False
     started: float = dataclasses.field(default_factory=time.monotonic)
 
     def events(self, part: str) -> Path | None:

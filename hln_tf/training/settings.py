@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # The validation metric that chooses the epoch and that a search maximises.
 OBJECTIVE = "mrr@20"
 
+_SAMPLED = {"loss": ("sampled", "bpr", "bpr_adaptive", "bpr_max", "top1")}
+
 
 @documented
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +37,12 @@ class TrainingSettings:
         search=Range(64, 512, log=True),
     )
     max_length: int = setting(
-        50, "last clicks of a session that are used", minimum=1, maximum=1_000_000
+        50,
+        "last clicks of a session that are used",
+        minimum=1,
+        maximum=1_000_000,
+        search=Range(5, 50, log=True),
+        searched=False,
     )
     loss: str = setting(
         "softmax",
@@ -44,16 +51,30 @@ class TrainingSettings:
         choices=LOSSES,
     )
     num_negatives: int = setting(
-        1024, "negatives in a step, for losses that sample them", minimum=1, maximum=10_000_000
+        1024,
+        "negatives in a step, for losses that sample them",
+        minimum=1,
+        maximum=10_000_000,
+        search=Range(64, 4096, log=True),
+        searched=False,
+        applies=_SAMPLED,
     )
     sampling_power: float = setting(
         0.5,
         "negatives are sampled in proportion to clicks ** this: 0 uniformly, 1 by popularity",
         minimum=0,
         maximum=1,
+        search=Range(0.0, 1.0),
+        searched=False,
+        applies=_SAMPLED,
     )
     score_penalty: float = setting(
-        0.0, "weight of the squares of negatives' scores in loss bpr_max", minimum=0.0
+        0.0,
+        "weight of the squares of negatives' scores in loss bpr_max",
+        minimum=0.0,
+        search=Range(0.0, 2.0),
+        searched=False,
+        applies={"loss": ("bpr_max",)},
     )
     optimizer: str = setting(
         "adam",
@@ -63,24 +84,59 @@ class TrainingSettings:
     learning_rate: float = setting(
         0.001, "initial learning rate", above=0.0, search=Range(3e-4, 1e-2, log=True)
     )
-    momentum: float = setting(0.9, "momentum of sgd", minimum=0.0, below=1.0)
+    momentum: float = setting(
+        0.9,
+        "momentum of sgd",
+        minimum=0.0,
+        below=1.0,
+        search=Range(0.0, 0.95),
+        searched=False,
+        applies={"optimizer": ("sgd",)},
+    )
     epsilon: float = setting(
         1e-7,
         "added to the root of adam's second moment, or of adagrad's sum: a larger one makes "
         "smaller updates of weights with small gradients",
         above=0.0,
+        search=Range(1e-8, 1e-3, log=True),
+        searched=False,
+        applies={"optimizer": ("adam", "adagrad")},
     )
     decay: float = setting(
-        0.1, "factor on the learning rate every decay_epochs", above=0.0, maximum=1.0
+        0.1,
+        "factor on the learning rate every decay_epochs",
+        above=0.0,
+        maximum=1.0,
+        search=Range(0.1, 1.0, log=True),
+        searched=False,
     )
-    decay_epochs: int = setting(3, "epochs between decays of the learning rate", minimum=1)
+    decay_epochs: int = setting(
+        3,
+        "epochs between decays of the learning rate",
+        minimum=1,
+        search=Range(1, 5),
+        searched=False,
+    )
     precision: str = setting(
         "float32",
         "bfloat16 rounds the factors of the softmax's products; weights and sums stay float32",
         choices=PRECISIONS,
+        applies={"loss": ("softmax",)},
     )
-    clip_norm: float = setting(0.0, "largest global norm of the gradients, 0 for none", minimum=0.0)
-    l2: float = setting(0.0, "weight decay: adds this times a weight to its gradient", minimum=0.0)
+    clip_norm: float = setting(
+        0.0,
+        "largest global norm of the gradients, 0 for none",
+        minimum=0.0,
+        search=Range(0.1, 10.0, log=True),
+        searched=False,
+    )
+    l2: float = setting(
+        0.0,
+        "weight decay: adds this times a weight to its gradient",
+        minimum=0.0,
+        search=Range(1e-7, 1e-3, log=True),
+        searched=False,
+    )
     patience: int = setting(
         3, "number of epochs without a better validation MRR@20 before early stopping", minimum=1
     )

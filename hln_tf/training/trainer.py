@@ -72,6 +72,7 @@ class Trainer:
     ) -> None:
         self._settings = settings = context.config.training
         self._model, self._phase, self._logger, self._stop = model, phase, logger, context.stop
+        self._should_stop = context.should_stop
         self._train = Prefixes.from_sessions(phase.train, settings.max_length)
         self._validation = None
         if phase.validation is not None:
@@ -181,9 +182,12 @@ class Trainer:
     def _is_over(self) -> bool:
         """Check for the end of the phase: all epochs are done, or early stopping applies."""
         progress = self._checkpoint.progress
+        if progress.epoch >= self._phase.epochs:
+            return True
+        if self._validation is None or not progress.history:
+            return False
         stale = progress.epoch - 1 - (progress.best_epoch or 0)
-        stopped_early = self._validation is not None and stale >= self._settings.patience
-        return progress.epoch >= self._phase.epochs or stopped_early
+        return stale >= self._settings.patience or self._should_stop(progress.history)
 
     def _finite_loss(self) -> float:
         value = float(self._loss.result())

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from toy import write_dataset
 
-from hln_tf.data.layout import Manifest
+from hln_tf.data.dataset import SessionDataset
 from hln_tf.models import HLNSettings
 from hln_tf.training import DataDescription, RunConfig, TrainingSettings
+from tuning.choose import choose_space
 from tuning.plan import Plan
-from tuning.space import Space
+from tuning.settings import SearchSettings
 
 
 @pytest.fixture(scope="session")
@@ -28,19 +29,26 @@ def chains(tmp_path_factory):
 def make_plan(chains, tmp_path):
     """A function that creates a small search of two hyperparameters."""
 
-    def make(tuner="random", workdir=None, max_trials=4, names=("learning_rate", "aggregation")):
-        hyperband = {"max_epochs": 4, "factor": 2, "iterations": 1}
+    def make(
+        tuner="random",
+        workdir=None,
+        max_trials=4,
+        names=("learning_rate", "aggregation"),
+        domains=None,
+        datasets=None,
+        **settings,
+    ):
+        if tuner == "hyperband":
+            settings = {"max_epochs": 4, "factor": 2, **settings}
         model = HLNSettings(embedding_dim=4, hidden_dim=4, num_groups=2)
         training = TrainingSettings(epochs=3, decay_epochs=1, patience=10)
-        description = DataDescription.from_manifest(Manifest.read(chains), chains)
+        datasets = datasets or [SessionDataset.from_directory(chains)]
         return Plan(
             workdir=workdir or tmp_path / "search",
-            data_dir=chains,
-            base=RunConfig("hln", model, training, description),
-            space=Space.from_settings([model, training], names),
-            tuner=tuner,
-            hyperband=hyperband if tuner == "hyperband" else {},
-            max_trials=None if tuner == "hyperband" else max_trials,
+            datasets=datasets,
+            base=RunConfig("hln", model, training, DataDescription.from_dataset(datasets[0])),
+            space=choose_space([model, training], names, domains),
+            settings=SearchSettings(tuner=tuner, max_trials=max_trials, **settings),
         )
 
     return make
@@ -48,14 +56,18 @@ def make_plan(chains, tmp_path):
 
 @dataclasses.dataclass
 class FakeTraining:
-    """Fake training that records its trials; a learning rate near 0.003 has the best score."""
+    """Fake training that records its trials; a learning rate near 0.003 has the best score.
+
+    Epoch k of n has k / n of the score, and `should_stop` is asked after each.
+    """
 
     failing: Collection[int] = ()
     interrupted: Collection[int] = ()
     ran: list = dataclasses.field(default_factory=list)
 
-    def __call__(self, config, run):
-        number = int(run.path.name.removeprefix("trial_"))
+    def __call__(self, config, run, dataset, should_stop):
+        (name,) = (part for part in run.path.parts if part.startswith("trial_"))
+        number = int(name.removeprefix("trial_"))
         self.ran.append(number)
         for directory in (run.checkpoints, run.weights):
             directory.mkdir(exist_ok=True)
@@ -65,7 +77,13 @@ class FakeTraining:
             raise KeyboardInterrupt
         if number in self.failing:
             raise ValueError(f"trial {number} is bad")
-        return 1 / (1 + abs(np.log(config.training.learning_rate / 0.003)))
+        score = 1 / (1 + abs(np.log(config.training.learning_rate / 0.003)))
+        history = []
+        for epoch in range(1, config.training.epochs + 1):
+            history.append({"mrr@20": score * epoch / config.training.epochs})
+            if should_stop(history):
+                break
+        return history[-1]["mrr@20"]
 
 
 @pytest.fixture
@@ -78,6 +96,6 @@ def read_config():
     """A function that reads the configuration of a trial's run."""
 
     def read(plan, number):
-        return json.loads((plan.run_directory(str(number)).path / "config.json").read_text())
+        return json.loads((plan.trial_directory(str(number)) / "config.json").read_text())
 
     return read

@@ -62,7 +62,7 @@ def test_the_most_important_comes_first_and_a_constant_explains_nothing():
 def trial_result(number, score, rate, aggregation="sum"):
     values = {"learning_rate": rate, "aggregation": aggregation}
     reason = "" if score is not None else "the loss is nan"
-    return TrialResult(number, values, values, 3, None, score, reason)
+    return TrialResult(number, values, values, 3, None, score, (), (None,), reason)
 
 
 @pytest.mark.parametrize("count", [1, 2, 30])
@@ -77,7 +77,8 @@ def test_the_figure_is_complete_for_few_trials_and_many(make_plan, count):
     assert all((edge == 1).all() for edge in edges), "the figure is cropped"
     figure = (plan.workdir / "importance.svg").read_text()
     assert figure.count("<svg") == 1
-    assert ("for 2 hyperparameters are few" in figure) == (count < 20)
+    assert ("too few to say which of 2 hyperparameters matter" in figure) == (count < 20)
+    assert ("variance of the trials" in figure) == (count >= 20)
 
 
 def test_the_table_and_the_file_list_every_trial(make_plan):

@@ -1,4 +1,4 @@
-import dataclasses
+import shutil
 
 import events
 import numpy as np
@@ -6,74 +6,80 @@ import pytest
 
 from hln_tf.common.errors import HlnError
 from hln_tf.common.interrupt import StopOnSignal, TrainingInterrupt
+from hln_tf.data.dataset import SessionDataset
 from hln_tf.training import TensorBoardSettings
 from tuning.plan import EPOCHS, PARENT
-from tuning.search import trainer
+from tuning.training import trainer
 from tuning.trial import TrialError, failure_reason, run_trial
 
 HYPERPARAMETERS = {"learning_rate": 0.01, "aggregation": "max"}
 
 
 def crashes(plan):
-    return int((plan.run_directory("0").path / "crashes").read_text())
+    return int((plan.trial_directory("0") / "crashes").read_text())
 
 
 def test_the_crash_count_is_incremented_while_a_trial_is_running(make_plan):
     plan = make_plan()
-    assert run_trial(plan, "0", HYPERPARAMETERS, lambda config, run: crashes(plan)) == 1
+    assert run_trial(plan, "0", HYPERPARAMETERS, lambda *_: crashes(plan)) == [1]
     assert crashes(plan) == 0
 
 
 def test_a_trial_fails_after_its_process_died_twice(make_plan):
     plan, ran = make_plan(), []
-    run_trial(plan, "0", HYPERPARAMETERS, lambda config, run: 0.5)
-    (plan.run_directory("0").path / "crashes").write_text("1\n")
-    assert run_trial(plan, "0", HYPERPARAMETERS, lambda config, run: 0.5) == 0.5
-    (plan.run_directory("0").path / "crashes").write_text("2\n")
+    run_trial(plan, "0", HYPERPARAMETERS, lambda *_: 0.5)
+    (plan.trial_directory("0") / "crashes").write_text("1\n")
+    assert run_trial(plan, "0", HYPERPARAMETERS, lambda *_: 0.5) == [0.5]
+    (plan.trial_directory("0") / "crashes").write_text("2\n")
     with pytest.raises(TrialError, match="died 2 times"):
-        run_trial(plan, "0", HYPERPARAMETERS, lambda config, run: ran.append(1))
+        run_trial(plan, "0", HYPERPARAMETERS, lambda *_: ran.append(1))
     assert not ran
 
 
 def test_a_signal_is_neither_a_crash_nor_a_failure(make_plan):
     plan = make_plan()
 
-    def stopped(config, run):
+    def stopped(*_):
         raise TrainingInterrupt(15)
 
     with pytest.raises(TrainingInterrupt):
         run_trial(plan, "0", HYPERPARAMETERS, stopped)
     assert crashes(plan) == 0
-    assert not (plan.run_directory("0").path / "failure.txt").exists()
+    assert not (plan.trial_directory("0") / "failure.txt").exists()
 
 
 def test_a_trial_of_another_process_is_not_run(make_plan):
     plan = make_plan()
-    with plan.run_directory("0").locked(), pytest.raises(HlnError, match="in use") as caught:
-        run_trial(plan, "0", HYPERPARAMETERS, lambda config, run: 0.5)
+    (run,) = plan.run_directories("0")
+    with run.locked(), pytest.raises(HlnError, match="in use") as caught:
+        run_trial(plan, "0", HYPERPARAMETERS, lambda *_: 0.5)
     assert not isinstance(caught.value, TrialError)
 
 
-def test_an_unusable_data_set_is_not_a_failure_of_the_trial(make_plan, tmp_path):
-    plan = dataclasses.replace(make_plan(), data_dir=tmp_path / "gone")
-    with pytest.raises(HlnError, match="python -m beam_preprocess") as caught:
-        run_trial(plan, "0", HYPERPARAMETERS, lambda config, run: 0.5)
-    assert not isinstance(caught.value, TrialError)
-    assert not (plan.run_directory("0").path / "failure.txt").exists()
+def test_an_unusable_data_set_is_an_error_before_the_first_trial(make_plan, chains, tmp_path):
+    shutil.copytree(chains, tmp_path / "data")
+    plan = make_plan(datasets=[SessionDataset.from_directory(tmp_path / "data")])
+    shutil.rmtree(tmp_path / "data")
+    with pytest.raises(HlnError, match="data"):
+        trainer(plan, StopOnSignal(), TensorBoardSettings())
+    empty = SessionDataset.from_directory(chains)
+    empty.in_memory["validation"] = empty.split("validation").latest(0)
+    with pytest.raises(HlnError, match="validation part of sample has no session"):
+        trainer(make_plan(datasets=[empty]), StopOnSignal(), TensorBoardSettings())
 
 
 def test_an_error_of_the_training_is_the_reason_of_the_failure(make_plan):
-    def diverged(config, run):
+    def diverged(*_):
         raise HlnError("the loss is nan in epoch 1 at step 3: lower --learning_rate")
 
     plan = make_plan()
     with pytest.raises(TrialError, match="the loss is nan in epoch 1"):
         run_trial(plan, "0", HYPERPARAMETERS, diverged)
     assert (
-        failure_reason(plan.run_directory("0"))
+        failure_reason(plan.trial_directory("0"))
         == "the loss is nan in epoch 1 at step 3: lower --learning_rate"
     )
-    assert "Traceback" not in (plan.run_directory("0").path / "failure.txt").read_text()
+    assert "Traceback" not in (plan.trial_directory("0") / "failure.txt").read_text()
 
 
 @pytest.mark.slow
@@ -86,7 +92,7 @@ def test_a_promoted_trial_equals_an_uninterrupted_one(make_plan, capsys):
         assert "resuming epoch 2" in capsys.readouterr().err
         uninterrupted = run_trial(plan, "2", {**HYPERPARAMETERS, EPOCHS: 3}, train)
     assert resumed == uninterrupted
-    runs = [plan.run_directory(number) for number in "12"]
+    runs = [plan.run_directories(number)[0] for number in "12"]
     for directories in ([run.checkpoints for run in runs], [run.weights for run in runs]):
         found, expected = map(read_variables, directories)
         assert found.keys() == expected.keys() and found
@@ -105,7 +111,8 @@ def test_the_tensorboard_settings_apply_to_trials(make_plan):
             ("1", TensorBoardSettings(tensorboard=True)),
         ):
             run_trial(plan, trial, HYPERPARAMETERS, trainer(plan, stop, tensorboard))
-    plain, full = (events.scalars(plan.run_directory(trial).events("selection")) for trial in "01")
+    runs = [plan.run_directories(trial)[0] for trial in "01"]
+    plain, full = (events.scalars(run.events("selection")) for run in runs)
     assert {"loss", "epoch/mrr@20"} <= plain.keys()
     assert "gradient_norm" in full.keys() - plain.keys()
 

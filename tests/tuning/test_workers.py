@@ -8,18 +8,10 @@ from keras_tuner.src.distribute.oracle_chief import exit_chief
 
 from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.interrupt import StopOnSignal
-from tuning.oracle import create_oracle
-from tuning.tuner import Tuner
-from tuning.workers import (
-    HOST,
-    ID,
-    PORT,
-    Role,
-    WorkerMonitor,
-    connect_to_chief,
-    heartbeat,
-    serve_oracle,
-)
+from tuning.chief import Chief, run_until_ended
+from tuning.oracles import create_oracle
+from tuning.tuner import TrialTuner
+from tuning.workers import HOST, ID, PORT, Role, WorkerMonitor, heartbeat, serve_oracle
 
 TIMEOUT = 60.0
 
@@ -156,10 +148,10 @@ def test_a_chief_that_does_not_answer_is_an_error(make_plan, fake_training, monk
     for name, value in ((ID, "w1"), (HOST, "127.0.0.1"), (PORT, port)):
         monkeypatch.setenv(name, value)
     plan = make_plan()
-    tuner = Tuner(plan, create_oracle(plan), fake_training(), StopOnSignal())
-    connect_to_chief(tuner.oracle, f"127.0.0.1:{port}", 0.3)
+    chief = Chief(f"127.0.0.1:{port}", 0.3)
+    tuner = TrialTuner(plan, create_oracle(plan), fake_training(), StopOnSignal(), chief)
     with pytest.raises(HlnError, match=f"chief at 127.0.0.1:{port} does not answer"):
-        tuner.search()
+        run_until_ended(tuner)
 
 
 class FakeTuner:

@@ -36,8 +36,9 @@ class Results:
     failed: Sequence[TrialResult]
 
     @classmethod
-    def from_search(cls, plan: Plan, oracle: SearchOracle) -> "Results":
+    def from_oracle(cls, oracle: SearchOracle) -> "Results":
         """Collect the results of the trials that have ended."""
+        plan = oracle.plan
         ended = [TrialStatus.COMPLETED, TrialStatus.FAILED]
         trials = [trial for trial in list(oracle.trials.values()) if trial.status in ended]
         results = [TrialResult.from_trial(plan, trial) for trial in trials]
@@ -154,9 +155,9 @@ class Results:
         return rows
 
 
-def print_progress(plan: Plan, oracle: SearchOracle, trial: Trial) -> None:
+def print_progress(oracle: SearchOracle, trial: Trial) -> None:
     """Print a line for a trial that has ended."""
-    results, ended = Results.from_search(plan, oracle), TrialResult.from_trial(plan, trial)
+    results, ended = Results.from_oracle(oracle), TrialResult.from_trial(oracle.plan, trial)
     count = len(results.completed) + len(results.failed)
     text = f"failed: {ended.reason}" if ended.score is None else f"MRR@20 {_percent(ended.score)} %"
     if any(ended.stopped):

@@ -12,7 +12,7 @@ import sys
 import types
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from beam_preprocess.on_demand import ensure_prepared
 from hln_tf.common import cli
@@ -28,6 +28,9 @@ from tuning.notebook import check_searchable, search
 from tuning.plan import Plan
 from tuning.settings import SearchSettings, fixed_settings, search_settings
 from tuning.workers import Role, WorkerMonitor, heartbeat, serve_oracle
+
+if TYPE_CHECKING:
+    from tuning.oracle import SearchOracle
 
 EXAMPLES = """examples:
   python -m tuning.search --dataset sample --preset demo --max_trials 20
@@ -143,7 +146,7 @@ def run_alone(plan: Plan, tensorboard: TensorBoardSettings) -> None:
     stop = StopOnSignal()
     tuner = Tuner(plan, trainer(plan, stop, tensorboard), stop)
     tuner.search()
-    report(tuner)
+    report(tuner.oracle)
 
 
 def run_chief(plan: Plan, role: Role, timeout: float) -> None:
@@ -155,17 +158,17 @@ def run_chief(plan: Plan, role: Role, timeout: float) -> None:
       timeout: Seconds without a heartbeat after which a worker is lost.
     """
     from tuning.oracles import create_oracle
-    from tuning.results import print_progress
+    from tuning.results import Results, print_progress
     from tuning.tuner import TrialTuner
 
-    oracle = create_oracle(plan, lambda trial: print_progress(plan, oracle, trial))
-    with StopOnSignal() as stop:
-        tuner = TrialTuner(plan, oracle, None, stop)
-        if not oracle.is_complete:
+    oracle = create_oracle(plan, lambda trial: print_progress(oracle, trial))
+    if not oracle.is_complete:
+        with StopOnSignal() as stop:
             monitor = WorkerMonitor(oracle, plan.heartbeats, timeout)
+            tuner = TrialTuner(plan, oracle, None, stop)
             serve_oracle(tuner, monitor, role.address, stop.check)
-    tuner.results.write()
-    report(tuner)
+    Results.from_oracle(oracle).write()
+    report(oracle)
 
 
 def run_worker(plan: Plan, role: Role, timeout: float, tensorboard: TensorBoardSettings) -> None:
@@ -194,13 +197,14 @@ def run_worker(plan: Plan, role: Role, timeout: float, tensorboard: TensorBoardS
     print(f"the search in {plan.workdir} has ended; the chief reports the results")
 
 
-def report(tuner: Any) -> None:
+def report(oracle: "SearchOracle") -> None:
     """Print the results of a search that has ended."""
-    oracle = tuner.oracle
+    from tuning.results import Results
+
     if len(oracle.trials) < oracle.max_trials:
         trials = f"{len(oracle.trials)} of {oracle.max_trials} trials"
         print(f"ended after {trials}: no new point of the space is left", file=sys.stderr)
-    print(tuner.results.describe())
+    print(Results.from_oracle(oracle).describe())
 
 
 class _Function(types.ModuleType):

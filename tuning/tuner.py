@@ -164,7 +164,7 @@ class Tuner(TrialTuner):
     temporary: tempfile.TemporaryDirectory[str] | None = None
 
     def __init__(self, plan: Plan, train: TrainFunction, stop: StopOnSignal) -> None:
-        oracle = create_oracle(plan, lambda trial: print_progress(plan, oracle, trial))
+        oracle = create_oracle(plan, lambda trial: print_progress(oracle, trial))
         super().__init__(plan, oracle, train, stop)
 
     def search(self, *args: Any, **kwargs: Any) -> None:
@@ -185,7 +185,7 @@ class Tuner(TrialTuner):
     @property
     def results(self) -> Results:
         """The results of the trials that have ended."""
-        return Results.from_search(self.plan, self.oracle)
+        return Results.from_oracle(self.oracle)
 
     def results_summary(self, num_trials: int = 10) -> None:
         """Print the table of the best trials, and those that failed.

@@ -44,7 +44,7 @@ def test_trial_0_is_the_default_and_the_rest_differ(make_plan, fake_training, re
     assert first == base
     rates = {read_config(plan, n)["training"]["learning_rate"] for n in train.ran}
     assert len(rates) > 2
-    results = Results.from_search(plan, oracle)
+    results = Results.from_oracle(oracle)
     assert results.completed[0].score >= next(t.score for t in results.completed if t.number == 0)
 
 
@@ -89,7 +89,7 @@ def test_a_trial_that_ended_just_before_a_kill_is_not_run_again(make_plan, fake_
 
 def test_a_promoted_trial_has_checkpoint_and_weights_of_its_parent(make_plan, fake_training):
     plan = make_plan("hyperband")
-    results = Results.from_search(plan, search(plan, fake_training()))
+    results = Results.from_oracle(search(plan, fake_training()))
     promoted = [each for each in results.completed if each.parent is not None]
     assert promoted
     by_number = {each.number: each for each in results.completed}
@@ -110,7 +110,7 @@ def test_a_promoted_trial_has_checkpoint_and_weights_of_its_parent(make_plan, fa
 def test_a_failure_fails_only_its_own_trial(make_plan, fake_training, tuner, capfd):
     plan, train = make_plan(tuner, max_trials=8), fake_training(failing=range(5))
     oracle = search(plan, train)
-    results = Results.from_search(plan, oracle)
+    results = Results.from_oracle(oracle)
     assert [each.number for each in results.failed] == list(range(5))
     assert results.failed[3].reason == "ValueError: trial 3 is bad"
     assert "Traceback" in (plan.trial_directory("3") / "failure.txt").read_text()
@@ -121,7 +121,7 @@ def test_a_failure_fails_only_its_own_trial(make_plan, fake_training, tuner, cap
 
 def test_a_search_without_a_score_is_an_error(make_plan, fake_training):
     plan = make_plan(max_trials=4)
-    results = Results.from_search(plan, search(plan, fake_training(failing=range(4))))
+    results = Results.from_oracle(search(plan, fake_training(failing=range(4))))
     with pytest.raises(HlnError, match=r"no trial .* \(4 failed, trial 0: ValueError: trial 0"):
         results.write()
     assert (plan.workdir / "trials.csv").read_text().count("failed") == 4

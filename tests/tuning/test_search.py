@@ -14,6 +14,7 @@ from commands import checkpoint_number, finish, run, start, tree
 from hln_tf.training import RunDirectory, parse
 
 TRIALS = 6
+FIGURES = ("importance", "parallel")
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,8 @@ def test_a_search_survives_the_kill_of_a_worker(searched):
     assert {trial["status"] for trial in trials} == {"completed"}
     assert len(list(workdir.glob("trial_*"))) == TRIALS
     assert not list(workdir.glob("workers/*"))
-    assert all((workdir / f"importance.{ending}").stat().st_size for ending in ("png", "svg"))
+    figures = [workdir / f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")]
+    assert all(figure.stat().st_size for figure in figures)
     assert f"{killed.name}: its process died during the trial, resuming it" in outcomes["w1"].err
     assert "resuming epoch" in outcomes["w1"].err
 

@@ -11,7 +11,7 @@ from tuning.tuner import TrialTuner
 def run(plan, train):
     oracle = create_oracle(plan)
     TrialTuner(plan, oracle, train, StopOnSignal()).search(verbose=0)
-    return Results.from_search(plan, oracle)
+    return Results.from_oracle(oracle)
 
 
 class Curves:
@@ -73,4 +73,4 @@ def test_a_trial_that_was_stopped_before_a_kill_stops_again_at_the_same_epoch(ma
     train = Curves((0.1, 0.9))
     TrialTuner(plan, oracle, train, StopOnSignal()).search(verbose=0)
     assert train.epochs == [1]
-    assert Results.from_search(plan, oracle).completed[-1].stopped == (1,)
+    assert Results.from_oracle(oracle).completed[-1].stopped == (1,)

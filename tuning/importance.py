@@ -83,7 +83,8 @@ def _basis(hyperparameter: Hyperparameter, values: Sequence[Any]) -> np.ndarray:
         return np.zeros([0, 0])
     if isinstance(hyperparameter.domain, Range):
         x = np.asarray(values, float)
-        x = np.log(x) if hyperparameter.domain.log else x
+        if hyperparameter.domain.log:  # a default such as 0, for none, is below its range
+            x = np.log(np.maximum(x, hyperparameter.domain.low / 2))
         x = (x - x.mean()) / (x.std() or 1.0)
         columns = np.stack([x, np.square(x)], 1)
     else:

@@ -17,7 +17,8 @@ from tuning.trial_result import TrialResult
 
 _COLOURS = "cividis"  # readable in greyscale and with colour blindness
 _WITHOUT = -0.14  # height of trials to which a hyperparameter does not apply
-_SPREAD = 0.05  # of the trials of one choice, so that their lines can be distinguished
+_SPREAD = 0.5  # of the trials of a choice, in its share of the axis, the better ones above
+_LONG = 12  # characters of a name that is broken in two lines
 
 
 def draw_parallel_coordinates(plan: Plan, trials: Sequence[TrialResult], path: Path) -> None:
@@ -54,8 +55,9 @@ def draw_parallel_coordinates(plan: Plan, trials: Sequence[TrialResult], path: P
             _draw_axis(axes, n, _ticks(each, trials))
         shown = (f"{score:.2f}" for score in (low, (low + high) / 2, high))
         _draw_axis(axes, len(searched), list(zip((0, 0.5, 1), shown, strict=True)))
-        names = [*(each.name.replace("_", "_\n") for each in searched), "validation\nMRR@20 (%)"]
-        axes.set_xticks(x, names)
+        names = [each.name for each in searched]
+        names = [name.replace("_", "_\n", 1) if len(name) > _LONG else name for name in names]
+        axes.set_xticks(x, [*names, "validation\nMRR@20 (%)"])
         axes.set_xlim(-0.25, len(x) - 0.5)
         axes.set_ylim(_WITHOUT - 0.1, 1.08)
         axes.set_yticks([])
@@ -83,7 +85,8 @@ def _heights(searched: Hyperparameter, trials: Sequence[TrialResult]) -> np.ndar
         if searched.name in trial.values:
             heights[n] = scale(trial.values[searched.name])
             if not isinstance(searched.domain, Range):
-                heights[n] += _SPREAD * (n / max(len(trials) - 1, 1) - 0.5)
+                share = _SPREAD / len(searched.choices)
+                heights[n] += share * (0.5 - n / max(len(trials) - 1, 1))
     return heights
 
 

@@ -52,6 +52,20 @@ def test_trials_are_ranked_among_those_of_the_same_epochs():
     assert result.explained_variance == pytest.approx(1)
 
 
+def test_a_default_of_zero_is_below_a_logarithmic_range():
+    result = importance(RATE, [0.0, 0.01, 0.1, 1.0], [1.0, 2.0, 3.0, 4.0])
+    assert result.explained_variance > 0.9
+
+
+def test_a_conditional_hyperparameter_is_measured_where_it_applies():
+    values = [{"kind": "a", "bias": n / 10} for n in range(10)] + [{"kind": "b"}] * 10
+    scores = [*range(10), *range(100, 110)]
+    found = {each.name: each for each in measure_importance([KIND, BIAS], values, scores, [1] * 20)}
+    assert found["bias"].explained_variance == pytest.approx(1)
+    (nowhere,) = measure_importance([BIAS], values[10:], scores[10:], [1] * 10)
+    assert nowhere.explained_variance == 0
+
+
 def test_the_most_important_comes_first_and_a_constant_explains_nothing():
     values = [{"kind": "a", "bias": n / 10} for n in range(10)]
     importances = measure_importance([KIND, BIAS], values, list(range(10)), [1] * 10)

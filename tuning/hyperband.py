@@ -1,74 +1,13 @@
-"""Hyperband (Li et al., JMLR 18, 2018, Algorithm 1), asynchronously."""
+"""Hyperband, asynchronously."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from tuning.brackets import brackets
 from tuning.oracle import IDLE, RUNNING, STOPPED, SearchOracle
-from tuning.plan import EPOCHS, PARENT, Plan
-
-INITIAL_EPOCH, ITERATION = "tuner/initial_epoch", "tuner/iteration"
-BRACKET, ROUND = "tuner/bracket", "tuner/round"
-
-
-@dataclasses.dataclass(frozen=True)
-class Bracket:
-    """A bracket of successive halving.
-
-    Attributes:
-      iteration: Iteration of the algorithm, from 0.
-      number: s of the paper: its rounds are 0 to s.
-      sizes: Number of trials in each round.
-      epochs: Their epochs, those of earlier rounds included.
-    """
-
-    iteration: int
-    number: int
-    sizes: tuple[int, ...]
-    epochs: tuple[int, ...]
-
-    def contains(self, trial: Trial, number: int) -> bool:
-        """Check whether a trial is one of a round."""
-        values = trial.hyperparameters.values
-        place = (self.iteration, self.number, number)
-        return (values[ITERATION], values[BRACKET], values[ROUND]) == place
-
-    def marks(self, number: int) -> dict[str, Any]:
-        """Return the entries that a round adds to the hyperparameters of its trials."""
-        return {
-            EPOCHS: self.epochs[number],
-            INITIAL_EPOCH: self.epochs[number - 1] if number else 0,
-            ITERATION: self.iteration,
-            BRACKET: self.number,
-            ROUND: number,
-        }
-
-
-def brackets(max_epochs: int, factor: int, iterations: int) -> list[Bracket]:
-    """Return the brackets of a search in their order, the one with most rounds first.
-
-    Args:
-      max_epochs: R of the paper, the epochs of the longest trials.
-      factor: eta of the paper.
-      iterations: Repetitions of the whole algorithm.
-
-    Example:
-    >>> [(each.sizes, each.epochs) for each in brackets(9, 3, 1)]
-    [((9, 3, 1), (1, 3, 9)), ((5, 1), (3, 9)), ((3,), (9,))]
-    """
-    largest = 0
-    while factor ** (largest + 1) <= max_epochs:
-        largest += 1
-    found = []
-    for iteration in range(iterations):
-        for s in range(largest, -1, -1):
-            first = -(-(largest + 1) * factor**s // (s + 1))
-            sizes = tuple(first // factor**i for i in range(s + 1))
-            epochs = tuple(max(1, max_epochs // factor ** (s - i)) for i in range(s + 1))
-            found.append(Bracket(iteration, s, sizes, epochs))
-    return found
+from tuning.plan import PARENT, Plan
 
 
 class HyperbandOracle(SearchOracle):
@@ -90,7 +29,11 @@ class HyperbandOracle(SearchOracle):
         """Choose the next trial of the first bracket that can start one; see `SearchOracle`."""
         for bracket in self.brackets:
             members = [
-                [trial for trial in self.trials.values() if bracket.contains(trial, number)]
+                [
+                    trial
+                    for trial in self.trials.values()
+                    if bracket.contains(trial.hyperparameters.values, number)
+                ]
                 for number in range(len(bracket.sizes))
             ]
             is_full = len(members[0]) >= bracket.sizes[0]

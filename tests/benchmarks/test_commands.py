@@ -16,6 +16,7 @@ COMMANDS = (
     "serving",
     "grpc_servers",
     "accelerator",
+    "search",
 )
 
 

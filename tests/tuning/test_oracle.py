@@ -7,7 +7,7 @@ from keras_tuner.engine.trial import Trial
 
 from hln_tf.common.errors import HlnError
 from hln_tf.common.interrupt import StopOnSignal
-from tuning.hyperband import brackets
+from tuning.brackets import brackets
 from tuning.oracles import create_oracle
 from tuning.plan import EPOCHS, PARENT
 from tuning.results import Results
@@ -221,6 +221,7 @@ def test_hyperband_ends_with_failed_trials(make_plan, fake_training, failing):
 def test_the_brackets_are_those_of_the_paper(max_epochs, factor, expected):
     found = brackets(max_epochs, factor, 1)
     assert [(each.sizes, each.epochs) for each in found] == expected
+    assert max_epochs != 5 or [each.cost for each in found] == [4 + 2 + 3, 6 + 3, 15]
 
 
 def test_a_late_report_of_a_requeued_trial_changes_nothing(make_plan):

@@ -8,7 +8,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
-import tuning.hyperband
+import tuning.brackets
 import tuning.space
 from hln_tf.common import cli
 from hln_tf.common.errors import UsageError
@@ -244,7 +244,7 @@ def test_invalid_names_and_ranges_are_rejected(names, ranges, words):
     assert all(word in message for word in words), message
 
 
-@pytest.mark.parametrize("module", [tuning.space, tuning.hyperband])
+@pytest.mark.parametrize("module", [tuning.space, tuning.brackets])
 def test_the_examples_of_the_docstrings_run(module):
     assert doctest.testmod(module).attempted and not doctest.testmod(module).failed
 

@@ -2,14 +2,17 @@ import contextlib
 import errno
 import os
 import socket
+import threading
 
+import grpc
 import pytest
 from keras_tuner.src.distribute.oracle_chief import exit_chief
 
 from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.interrupt import StopOnSignal
-from tuning.chief import Chief, run_until_ended
+from tuning.chief import Chief, LostReportError, run_until_ended
 from tuning.oracles import create_oracle
+from tuning.results import Results
 from tuning.tuner import TrialTuner
 from tuning.workers import HOST, ID, PORT, Role, WorkerMonitor, heartbeat, serve_oracle
 
@@ -214,3 +217,95 @@ def test_roles():
 def test_invalid_roles_are_rejected(variables, words):
     with pytest.raises(UsageError, match=words):
         Role.from_environment(variables)
+
+
+def test_a_worker_runs_the_trials_of_a_chief_by_kerastuners_messages(
+    make_plan, fake_training, monkeypatch
+):
+    """Two data sets, a trial that fails and the median stopping rule, over gRPC."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = str(unused.getsockname()[1])
+    for name, value in ((ID, "chief"), (HOST, "127.0.0.1"), (PORT, port)):
+        monkeypatch.setenv(name, value)
+    domains = {"dropout": [0.1, 0.3], "exclusive_groups": [True, False]}
+    names = ("learning_rate", *domains)
+    datasets = list(make_plan().datasets) * 2
+    plan = make_plan(
+        max_trials=12, names=names, domains=domains, datasets=datasets, median_stopping=True
+    )
+    oracle = create_oracle(plan)
+    chief = TrialTuner(plan, oracle, None, StopOnSignal())
+    threading.Thread(target=chief.search, kwargs={"verbose": 0}, daemon=True).start()
+    monkeypatch.setenv(ID, "w1")
+    train = fake_training(failing=[1])
+    address = Chief(f"127.0.0.1:{port}", TIMEOUT)
+    worker = TrialTuner(plan, create_oracle(plan), train, StopOnSignal(), address)
+    worker.await_chief()
+    run_until_ended(worker)
+    results = Results.from_oracle(oracle)
+    assert oracle.is_complete and [each.number for each in results.failed] == [1]
+    assert {each.number for each in results.completed} == {0, *range(2, 12)}
+    assert any(any(each.stopped) for each in results.completed)
+    for each in results.completed:
+        assert each.scores == (pytest.approx(each.score), pytest.approx(each.score))
+        config = plan.run_directories(str(each.number))[1].config()
+        assert config == plan.config(each.hyperparameters, 1), "what the chief proposed"
+        assert type(config.model_settings.exclusive_groups) is bool
+        assert config.model_settings.dropout in (0.0, 0.1, 0.3)
+
+
+class Answers:
+    """A worker's tuner whose searches end with given errors."""
+
+    def __init__(self, *errors):
+        self.errors = list(errors)
+
+    def search(self):
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+class Unanswered(grpc.RpcError):
+    """An error of gRPC with a code."""
+
+    def __init__(self, code):
+        self.code = lambda: code
+
+
+def test_a_worker_asks_again_when_its_chief_died_during_a_request():
+    tuner = Answers(Unanswered(grpc.StatusCode.UNAVAILABLE), LostReportError())
+    run_until_ended(tuner)
+    assert not tuner.errors
+    with pytest.raises(HlnError, match=r"the chief has failed \(unknown\)"):
+        run_until_ended(Answers(Unanswered(grpc.StatusCode.UNKNOWN)))
+
+
+def test_a_report_that_was_not_received_does_not_end_its_trial(make_plan, fake_training):
+    plan = make_plan()
+    oracle = create_oracle(plan)
+    tuner = TrialTuner(plan, oracle, fake_training(), StopOnSignal())
+    trial = oracle.create_trial("tuner0")
+    trial.status = "INVALID"  # as KerasTuner marks it when a request fails
+    with pytest.raises(LostReportError):
+        tuner.on_trial_end(trial)
+    assert not oracle.end_order
+    oracle.error = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space"):
+        tuner.on_trial_end(trial)
+
+
+def test_a_trial_goes_on_while_its_chief_is_away(make_plan, fake_training):
+    plan = make_plan(median_stopping=True)
+    oracle, history = create_oracle(plan), [{"mrr@20": 0.1}]
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        away = Chief(f"127.0.0.1:{unused.getsockname()[1]}", 0.3)
+    tuner = TrialTuner(plan, oracle, fake_training(), StopOnSignal(), away)
+    assert not tuner.should_stop("0000", 0, history)
+
+    def lost(*_, **__):
+        raise Unanswered(grpc.StatusCode.UNAVAILABLE)
+
+    tuner.chief, oracle.update_trial = None, lost
+    assert not tuner.should_stop("0000", 0, history)

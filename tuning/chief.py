@@ -1,13 +1,16 @@
 """The chief of a distributed search, as a worker sees it."""
 
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
 
+import grpc
+
 from hln_tf.common.errors import HlnError
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
+# Apart from KerasTuner's channel, whose attempts would else become rare while the chief is away.
+_OPTIONS = [("grpc.max_reconnect_backoff_ms", 1000), ("grpc.use_local_subchannel_pool", 1)]
 
 
 class LostReportError(Exception):
@@ -29,13 +32,15 @@ class Chief:
     def __init__(self, address: str, timeout: float) -> None:
         self.address = address
         self._timeout = timeout
+        self._channel = grpc.insecure_channel(address, _OPTIONS)
 
-    def is_reachable(self) -> bool:
-        """Check whether it accepts connections."""
-        host, _, port = self.address.rpartition(":")
+    def is_reachable(self, seconds: float = POLL_SECONDS) -> bool:
+        """Check whether a server of gRPC accepts connections, within some seconds."""
+        ready = grpc.channel_ready_future(self._channel)
         try:
-            socket.create_connection((host.strip("[]"), int(port)), self._timeout).close()
-        except OSError:
+            ready.result(seconds)
+        except grpc.FutureTimeoutError:
+            ready.cancel()
             return False
         return True
 
@@ -57,7 +62,6 @@ class Chief:
                     f"unless the search has ended, start the chief, then this worker again; its "
                     f"trial resumes from its checkpoint"
                 )
-            time.sleep(POLL_SECONDS)
 
 
 def run_until_ended(tuner: Any) -> None:
@@ -69,8 +73,6 @@ def run_until_ended(tuner: Any) -> None:
     Raises:
       HlnError: The chief does not answer, or with an error.
     """
-    import grpc
-
     while True:
         try:
             tuner.search()

@@ -69,7 +69,7 @@ def draw_importance(plan: Plan, trials: Sequence[TrialResult], failed: int, path
 def title(plan: Plan, completed: int, failed: int) -> str:
     """Return the title of a figure of a search."""
     trials = "1 trial" if completed == 1 else f"{completed} trials"
-    data = " and ".join(each.dataset for each in plan.data)
+    data = " and ".join(plan.data_names)
     lines = [f"{plan.base.model} on {data}, {trials} of {plan.settings.tuner} search"]
     return "\n".join([*lines, *([f"{failed} failed left out"] if failed else [])])
 

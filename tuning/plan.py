@@ -60,6 +60,13 @@ class Plan:
         """The descriptions of the data sets."""
         return [DataDescription.from_dataset(each) for each in self.datasets]
 
+    @property
+    def data_names(self) -> list[str]:
+        """The names of the data sets, with a number where two have the same."""
+        names = [each.dataset for each in self.data]
+        is_unique = len(set(names)) == len(names)
+        return names if is_unique else [f"{name}-{n}" for n, name in enumerate(names)]
+
     def config(self, hyperparameters: Mapping[str, Any], data: int = 0) -> RunConfig:
         """Return the configuration of the run of a trial.
 

@@ -97,7 +97,7 @@ class Results:
         config = shlex.quote(str(plan.workdir / BEST))
         _, best = self.best_config, self.completed[0]
         names = [each.name for each in plan.space.hyperparameters]
-        of_data = [each.dataset for each in plan.data] if len(plan.data) > 1 else []
+        of_data = plan.data_names if len(plan.data) > 1 else []
         header = ["trial", *names, "epochs", "MRR@20", *(f"on {name}" for name in of_data)]
         if plan.settings.tuner == "hyperband":
             header.insert(1, "parent")
@@ -140,8 +140,8 @@ class Results:
 
     def _csv_rows(self) -> list[list[Any]]:
         names = [each.name for each in self.plan.space.hyperparameters]
-        data = self.plan.data
-        of_data = [f"{OBJECTIVE} on {each.dataset}" for each in data] if len(data) > 1 else []
+        data = self.plan.data_names
+        of_data = [f"{OBJECTIVE} on {name}" for name in data] if len(data) > 1 else []
         header = ["trial", "status", OBJECTIVE, *of_data, "epochs", "stopped_after", "parent"]
         rows: list[list[Any]] = [[*header, *names, "reason"]]
         for each in sorted((*self.completed, *self.failed), key=lambda each: each.number):

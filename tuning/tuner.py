@@ -15,6 +15,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from hln_tf.common import cli
 from hln_tf.common.errors import HlnError
 from hln_tf.common.interrupt import StopOnSignal
+from hln_tf.models import SessionScorer
 from hln_tf.training import OBJECTIVE, RunConfig
 from tuning.chief import Chief, LostReportError
 from tuning.oracle import SearchOracle
@@ -197,6 +198,19 @@ class Tuner(TrialTuner):
           HlnError: No trial has a score.
         """
         print(self.results.describe(num_trials))
+
+    def load_model(self, trial: Trial) -> SessionScorer:
+        """Load the model of a trial with the weights of its best epoch, as `get_best_models` does.
+
+        Raises:
+          HlnError: The trial has no weights: its model counts, or it has failed.
+        """
+        run = self.plan.run_directories(trial.trial_id)[0]
+        model = run.config().create_model()
+        model(np.zeros([1, 1], np.int32))
+        if not run.weights_of(model).restore(is_whole=True):
+            raise HlnError(f"{run.path} has no weights: fit its config by hln_tf.train")
+        return model
 
     @property
     def best_config(self) -> RunConfig:

@@ -64,6 +64,17 @@ def test_a_search_on_a_table_of_clicks_fits_a_recommender(dataset, tmp_path, cap
         best.training.learning_rate,
     )
     assert config.training.refit, "the best settings leave it to fit"
+    (model,) = again.get_best_models()
+    assert model(np.array([[1, 2]])).shape[0] == 1
+    items = dataset.item_ids
+    rows = rows_of(dataset.split("validation"))
+    sessions = [[items[item - 1] for item in row] for row in rows]
+    metrics = hln_tf.Recommender(model, items, 50, " ").evaluate(sessions)
+    assert metrics["mrr@20"] == pytest.approx(again.results.completed[0].score, abs=1e-6)
+
+
+def rows_of(sessions):
+    return np.split(sessions.items, sessions.offsets[1:-1])
 
 
 def test_two_data_sets_score_a_trial_by_their_geometric_mean(make_plan, fake_training, chains):

@@ -172,13 +172,15 @@ class SearchOracle(keras_tuner.Oracle):
             for tuner_id in [n for n, each in self.ongoing_trials.items() if each is known]:
                 del self.ongoing_trials[tuner_id]
             # A worker that was lost may return and end a trial that another one has ended.
-            if known.trial_id not in self.end_order:
+            is_new = known.trial_id not in self.end_order
+            if is_new:
                 has_score = known.score is not None and math.isfinite(known.score)
                 is_complete = trial.status == TrialStatus.COMPLETED and has_score
                 known.status = TrialStatus.COMPLETED if is_complete else TrialStatus.FAILED
                 known.score = known.score if is_complete else None
                 self.end_order.append(known.trial_id)
-                self.save()
+            self.save()
+            if is_new:
                 self._on_end(known)
 
     @keras_tuner.synchronized

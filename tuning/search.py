@@ -203,7 +203,7 @@ def report(oracle: "SearchOracle") -> None:
 
     if len(oracle.trials) < oracle.max_trials:
         trials = f"{len(oracle.trials)} of {oracle.max_trials} trials"
-        print(f"ended after {trials}: no new point of the space is left", file=sys.stderr)
+        print(f"ended after {trials}: no new point or promotion is left", file=sys.stderr)
     print(Results.from_oracle(oracle).describe())
 
 

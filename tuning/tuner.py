@@ -82,7 +82,6 @@ class TrialTuner(keras_tuner.Tuner):
         """
         self._is_idle = False
         assert self.train is not None, "a chief runs no trial"
-
         hyperparameters = trial.hyperparameters.values
         try:
             scores = run_trial(

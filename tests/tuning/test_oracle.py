@@ -234,7 +234,9 @@ def test_a_late_report_of_a_requeued_trial_changes_nothing(make_plan):
         oracle.update_trial(worker.trial_id, {"mrr@20": 0.5})
         worker.status = "COMPLETED" if worker is trial else "FAILED"
         oracle.end_trial(worker)
-    assert oracle.end_order == [trial.trial_id]
+    assert oracle.end_order == [trial.trial_id] and not oracle.ongoing_trials
+    resumed = create_oracle(oracle.plan)
+    assert not resumed.ongoing_trials and resumed.create_trial("w1").trial_id == "0001"
     assert oracle.trials[trial.trial_id].status == "COMPLETED"
 
 

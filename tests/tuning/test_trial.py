@@ -103,6 +103,24 @@ def test_a_promoted_trial_equals_an_uninterrupted_one(make_plan, capsys):
 
 
 @pytest.mark.slow
+def test_a_training_ends_after_the_epoch_at_which_it_should_stop(make_plan, capsys):
+    plan, asked = make_plan(), []
+
+    def should_stop(data, history):
+        asked.append([entry["mrr@20"] for entry in history])
+        return len(history) == 2
+
+    with StopOnSignal() as stop:
+        train = trainer(plan, stop, TensorBoardSettings())
+        score = run_trial(plan, "0", HYPERPARAMETERS, train, should_stop)
+        assert [len(each) for each in asked] == [1, 2], "of three epochs"
+        assert score == [max(asked[-1])]
+        capsys.readouterr()
+        assert run_trial(plan, "0", HYPERPARAMETERS, train, should_stop) == score
+    assert asked[2:] == [asked[1]] and "epoch" not in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_the_tensorboard_settings_apply_to_trials(make_plan):
     plan = make_plan()
     with StopOnSignal() as stop:

@@ -29,6 +29,16 @@ def test_a_signal_interrupts_at_the_next_check(number):
     assert caught.value.number == number and str(caught.value) == number.name
 
 
+def test_a_signal_interrupts_only_the_context_that_received_it():
+    stop = StopOnSignal()
+    with stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(TrainingInterrupt):
+            stop.check()
+    with stop:
+        stop.check()
+
+
 def test_the_handlers_are_restored(handlers):
     with StopOnSignal():
         assert signal.getsignal(signal.SIGTERM) != handlers[signal.SIGTERM]

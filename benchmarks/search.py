@@ -28,9 +28,9 @@ from tuning.workers import HOST, ID, PORT
 _DESCRIPTION = """\
 Searches by each algorithm with a chief and two workers, at the same number of epochs in
 total. During the Bayesian search processes that are chosen at random are killed at random
-times and started again; the trials must be different points, each of which ends once. Then
-trains the best two settings and the default ones with several seeds. Writes results.json and
-search.png. Flags of python -m tuning.search follow after --.
+times and started again; the trials must be different points, each of which ends once. The best
+two settings of the first search and the default ones are trained with several seeds. Writes
+results.json and search.png, and resumes. Flags of python -m tuning.search follow after --.
 
   python -m benchmarks.search --data_dir data/sample -- --embedding_dim 16 --hidden_dim 16 \\
     --search learning_rate,dropout,num_groups
@@ -63,6 +63,16 @@ class Search:
         except FileNotFoundError:
             return []
         return list(state["end_order"])
+
+    @property
+    def killed(self) -> list[str]:
+        """The names of its processes that were killed, also before an interruption."""
+        path = self.log("kills")
+        return path.read_text("utf-8").split() if path.is_file() else []
+
+    def log(self, name: str) -> Path:
+        """Return the log of one of its processes, or of its kills."""
+        return self.workdir.with_name(f"{self.workdir.name}-{name}.log")
 
     def rows(self) -> list[dict[str, str]]:
         """Read its trials.csv."""
@@ -101,11 +111,11 @@ def start_process(search: Search, name: str, port: int) -> subprocess.Popen[byte
     """Start or restart a process of a search; its output is added to a log in its directory."""
     environment = {**os.environ, ID: name, HOST: "127.0.0.1", PORT: str(port)}
     command = python("-m", "tuning.search", "--workdir", str(search.workdir), *search.flags)
-    with open(search.workdir.with_name(f"{search.workdir.name}-{name}.log"), "ab") as log:
+    with open(search.log(name), "ab") as log:
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
 
-def run_search(search: Search, kills: int, trials: int, seed: int, stop: StopOnSignal) -> list[str]:
+def run_search(search: Search, kills: int, trials: int, seed: int, stop: StopOnSignal) -> None:
     """Run a search to its end, while some of its processes are killed and started again.
 
     Args:
@@ -115,16 +125,12 @@ def run_search(search: Search, kills: int, trials: int, seed: int, stop: StopOnS
       seed: Chooses the processes and times.
       stop: The source of interrupts, which kill the search; it resumes.
 
-    Returns:
-      The names of the processes that were killed.
-
     Raises:
       HlnError: A process has failed.
     """
     chance = random.Random(seed)
     search.workdir.parent.mkdir(parents=True, exist_ok=True)
     moments = sorted(chance.sample(range(1, trials - 1), kills))
-    killed: list[str] = []
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -134,18 +140,18 @@ def run_search(search: Search, kills: int, trials: int, seed: int, stop: StopOnS
             time.sleep(_POLL_SECONDS)
             failed = [name for name, process in running.items() if process.poll() not in (None, 0)]
             if failed:
-                log = search.workdir.with_name(f"{search.workdir.name}-{failed[0]}.log")
-                raise HlnError(f"the process {failed[0]} has failed: see {log}")
-            if len(killed) < kills and len(search.ended()) >= moments[len(killed)]:
+                raise HlnError(f"the process {failed[0]} has failed: see {search.log(failed[0])}")
+            number = len(search.killed)
+            if number < kills and len(search.ended()) >= moments[number]:
                 time.sleep(chance.uniform(0, 5))
                 name = chance.choice(_PROCESSES)
                 if running[name].poll() is None:
                     running[name].kill()
                     running[name].wait()
                     running[name] = start_process(search, name, port)
-                    killed.append(name)
+                    with open(search.log("kills"), "a", encoding="utf-8") as log:
+                        log.write(f"{name}\n")
                     print(f"killed {name} after {len(search.ended())} trials", file=sys.stderr)
-    return killed
 
 
 def check(search: Search, trials: int) -> None:
@@ -246,33 +252,32 @@ def main(arguments: Sequence[str]) -> None:
     of_tuner = {"hyperband": [*by_epochs, "--iterations", str(iterations)]}
     by_trials = ["--max_trials", str(flags.trials), "--epochs", str(flags.epochs)]
     results: dict[str, Any] = {}
-    searches = []
+    searches: list[Search] = []
     with StopOnSignal() as stop:
         for tuner in flags.tuners:
             more = ["--tuner", tuner, *of_tuner.get(tuner, by_trials), *common]
             search = Search(tuner, flags.workdir / tuner, more)
             kills = flags.kills if tuner == "bayesian" else 0
-            started = time.monotonic()
-            killed = run_search(search, kills, flags.trials, 1, stop)
-            seconds = time.monotonic() - started
+            if not (search.workdir / "trials.csv").is_file():
+                run_search(search, kills, flags.trials, 1, stop)
             trials = len(search.rows()) if tuner == "hyperband" else flags.trials
             check(search, trials)
             epochs, best = search.curve()
             results[tuner] = {"trials": trials, "epochs": epochs[-1], "best": best[-1]}
-            results[tuner] |= {"killed": killed, "seconds": round(seconds)}
+            results[tuner]["killed"] = search.killed
+            if flags.seeds and not searches:
+                seeds = range(101, 101 + flags.seeds)
+                results["confirmed"] = confirm(search, seeds, stop)
             searches.append(search)
-        draw(searches, flags.workdir / "search")
-        seeds = range(101, 101 + flags.seeds)
-        confirmed = confirm(searches[0], seeds, stop) if flags.seeds else {}
-    results["confirmed"] = confirmed
-    files.write_json(flags.workdir / "results.json", results)
-    rows = [["tuner", "trials", "epochs", "best MRR@20", "kills", "seconds"]]
+            draw(searches, flags.workdir / "search")
+            files.write_json(flags.workdir / "results.json", results)
+    rows = [["tuner", "trials", "epochs", "best MRR@20", "killed"]]
     for tuner in flags.tuners:
         of = results[tuner]
         rows.append([tuner, str(of["trials"]), str(of["epochs"]), f"{100 * of['best']:.2f}"])
-        rows[-1] += [", ".join(of["killed"]), str(of["seconds"])]
+        rows[-1].append(", ".join(of["killed"]))
     print(markdown(rows, texts=1))
-    for trial, scores in confirmed.items():
+    for trial, scores in results.get("confirmed", {}).items():
         name = "the default" if trial == "0" else f"trial {trial} of {flags.tuners[0]}"
         shown = ", ".join(f"{100 * score:.2f}" for score in scores)
         print(f"{name}: {100 * statistics.mean(scores):.2f} % in the mean of {shown}")

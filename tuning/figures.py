@@ -16,7 +16,7 @@ from tuning.space import Hyperparameter
 from tuning.trial_result import TrialResult
 
 _COLUMNS = 3
-MIN_TRIALS_PER_HYPERPARAMETER = 10
+MIN_TRIALS_PER_HYPERPARAMETER = 5
 WIDTH = 10.0
 _DARK, _LIGHT = "#4C9BD1", "#DCE6ED"  # distinguishable in greyscale too
 STYLE: dict[Any, Any] = {"font.size": 11, "axes.axisbelow": True}
@@ -25,7 +25,7 @@ STYLE: dict[Any, Any] = {"font.size": 11, "axes.axisbelow": True}
 def draw_importance(plan: Plan, trials: Sequence[TrialResult], failed: int, path: Path) -> None:
     """Draw the importance of the hyperparameters, and the score of each value that was tried.
 
-    With fewer than ten trials for each hyperparameter it says that these are too few to
+    With fewer than five trials for each hyperparameter it says that these are too few to
     say which matter, and draws the values alone.
 
     Args:

@@ -79,7 +79,7 @@ def trial_result(number, score, rate, aggregation="sum"):
     return TrialResult(number, values, values, 3, None, score, (), (None,), reason)
 
 
-@pytest.mark.parametrize("count", [1, 2, 30])
+@pytest.mark.parametrize("count", [1, 9, 10])
 def test_the_figure_is_complete_for_few_trials_and_many(make_plan, count):
     plan = make_plan()
     rates = np.geomspace(3e-4, 1e-2, count)
@@ -91,8 +91,8 @@ def test_the_figure_is_complete_for_few_trials_and_many(make_plan, count):
     assert all((edge == 1).all() for edge in edges), "the figure is cropped"
     figure = (plan.workdir / "importance.svg").read_text()
     assert figure.count("<svg") == 1
-    assert ("too few to say which of 2 hyperparameters matter" in figure) == (count < 20)
-    assert ("variance of the trials" in figure) == (count >= 20)
+    assert ("too few to say which of 2 hyperparameters matter" in figure) == (count < 10)
+    assert ("variance of the trials" in figure) == (count >= 10)
 
 
 def test_the_table_and_the_file_list_every_trial(make_plan):

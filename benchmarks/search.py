@@ -16,11 +16,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import python, run_training
+from benchmarks.processes import python
 from hln_tf.analysis import markdown, new_figure, save_picture
 from hln_tf.common import cli, files
 from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.interrupt import StopOnSignal
+from hln_tf.data.dataset import SessionDataset
 from tuning.brackets import brackets
 from tuning.settings import TUNERS
 from tuning.workers import HOST, ID, PORT
@@ -171,11 +172,14 @@ def check(search: Search, trials: int) -> None:
         )
 
 
-def confirm(search: Search, seeds: Sequence[int], stop: StopOnSignal) -> dict[str, list[float]]:
+def confirm(
+    search: Search, data_dir: Path, seeds: Sequence[int], stop: StopOnSignal
+) -> dict[str, list[float]]:
     """Train the default settings and the best two with seeds of their own.
 
     Args:
       search: The search.
+      data_dir: The data set.
       seeds: The seeds.
       stop: The source of interrupts.
 
@@ -183,22 +187,30 @@ def confirm(search: Search, seeds: Sequence[int], stop: StopOnSignal) -> dict[st
       Validation MRR@20 for each seed, by trial.
 
     Raises:
-      HlnError: A training fails.
+      TrainingInterrupt: A signal arrived; the trainings resume.
+      HlnError: A loss is not finite.
     """
+    cli.import_tensorflow()
+    from hln_tf.training import OBJECTIVE, Run, RunDirectory
+
+    dataset = SessionDataset.from_directory(data_dir)
     scored = [row for row in search.rows() if row["status"] == "completed"]
     best = sorted(scored, key=lambda row: -float(row["mrr@20"]))[:2]
     found: dict[str, list[float]] = {}
     for row in (search.rows()[0], *best):
-        config = search.workdir / f"trial_{int(row['trial']):04d}" / "config.json"
-        scores = []
+        trial = RunDirectory(search.workdir / f"trial_{int(row['trial']):04d}").config()
+        found[row["trial"]] = []
         for seed in seeds:
-            run = search.workdir.parent / "confirm" / f"trial_{row['trial']}-seed_{seed}"
-            arguments = ["--config", str(config), "--seed", str(seed), "--workdir", str(run)]
-            if run_training(arguments, stop):
-                raise HlnError(f"the training in {run} has failed: see its messages")
-            results = files.read_json(run / "metrics.json", "run the benchmark again")
-            scores.append(results["validation"]["mrr@20"])
-        found[row["trial"]] = scores
+            config = dataclasses.replace(
+                trial, training=dataclasses.replace(trial.training, seed=seed)
+            )
+            name = f"trial_{row['trial']}-seed_{seed}"
+            directory = RunDirectory(search.workdir.parent / "confirm" / name)
+            with directory.locked():
+                directory.begin(config, dataset.item_ids)
+                run = Run(config, directory, stop=stop)
+                fitted = run.fit(dataset.split("train"), dataset.split("validation"))
+            found[row["trial"]].append(fitted.results["validation"][OBJECTIVE])
     return found
 
 
@@ -267,7 +279,7 @@ def main(arguments: Sequence[str]) -> None:
             results[tuner]["killed"] = search.killed
             if flags.seeds and not searches:
                 seeds = range(101, 101 + flags.seeds)
-                results["confirmed"] = confirm(search, seeds, stop)
+                results["confirmed"] = confirm(search, flags.data_dir, seeds, stop)
             searches.append(search)
             draw(searches, flags.workdir / "search")
             files.write_json(flags.workdir / "results.json", results)

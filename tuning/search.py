@@ -4,7 +4,8 @@ KerasTuner runs the trials, which are points of the search space that the settin
 The first trial has the settings that the flags give. A search that was
 interrupted resumes when it is started again with the same flags.
 
-In Python the module is called: `tuning.search(dataset, max_trials=20)`, see `notebook.py`.
+In Python the module is called: `tuning.search(dataset, max_trials=20)`, see
+`help(tuning.search.search)`.
 """
 
 import argparse

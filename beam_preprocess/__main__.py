@@ -10,7 +10,7 @@ from beam_preprocess.formats import LogFormat
 from beam_preprocess.preparation import outputs, prepare_all
 from beam_preprocess.settings import Settings, Work
 from beam_preprocess.spec import settings_from_flags
-from hln_tf.common.cli import Parser, add_settings, run, settings_from
+from hln_tf.common.cli import Parser, add_settings, run, settings_from, with_flags
 from hln_tf.common.errors import UsageError
 from hln_tf.data.layout import STATS
 
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     prepare_all(parsed.input, targets, work, beam_flags, parsed.overwrite)
     from beam_preprocess import storage
-    from beam_preprocess.stats import table
+    from beam_preprocess.counts_table import table
 
     warnings = []
     for output in targets:
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> None:
             print(f"{output}:")
         print(table(stats))
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {with_flags(warning)}", file=sys.stderr)
 
 
 def _epilog() -> str:

@@ -60,6 +60,7 @@ def build(
         items=AsSingleton(items),
         span=AsSingleton(parts.span, None),
         indices=AsSingleton(numbered.indices),
+        without_index=AsSingleton(numbered.without_index, {}),
     )
     for fraction, directory in directories.items():
         one = dataclasses.replace(settings, train_fraction=fraction)

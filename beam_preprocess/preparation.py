@@ -16,7 +16,7 @@ from typing import TypeAlias
 from beam_preprocess.settings import Settings, Work
 from hln_tf.common.errors import HlnError
 from hln_tf.common.files import atomic_directory
-from hln_tf.common.settings import rename_aliases
+from hln_tf.common.settings import rename_aliases, without_added
 from hln_tf.data.layout import MANIFEST, SPLITS, STATS, VOCABULARY, Manifest, Split
 
 Output: TypeAlias = Path | str  # a local directory, or a URL such as gs://bucket/directory
@@ -193,12 +193,14 @@ def _is_finished(
 def _is_same(output: Output, settings: Settings, descriptions: list[dict[str, str | int]]) -> bool:
     """Compare settings and content with those of a data set; the files' names do not matter."""
     manifest = _read_manifest(output)
-    recorded = rename_aliases(Settings, manifest.settings, f"{output}/{MANIFEST}")
+    renamed = rename_aliases(Settings, manifest.settings, f"{output}/{MANIFEST}")
+    recorded = without_added(Settings, renamed)
     contents = [
         [(file["bytes"], file["sha256"]) for file in inputs]
         for inputs in (manifest.inputs, descriptions)
     ]
-    return recorded == settings.description() and contents[0] == contents[1]
+    wanted = without_added(Settings, settings.description())
+    return recorded == wanted and contents[0] == contents[1]
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from hln_tf.common import cli
 from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.text import read_separator
 from hln_tf.data.layout import MANIFEST, VOCABULARY
+from hln_tf.data.sources import CUSTOM
 from hln_tf.training.cluster import Cluster
 from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.run_flags import parse
@@ -39,6 +40,12 @@ def main(arguments: Sequence[str]) -> None:
     tensorboard = cli.settings_from(TensorBoardSettings, flags)
     if tensorboard.tensorboard:
         cli.require_extra("plots", ["matplotlib"])
+    if flags.dataset == CUSTOM and training.refit and not flags.config and "refit" not in flags:
+        print(
+            "the final model is trained on train and validation, by default for a log of your own: "
+            "it is to know the newest items (--no-refit trains it on train alone)",
+            file=sys.stderr,
+        )
     if flags.separator is not None:
         flags.separator = read_separator(flags.separator)
     cluster = Cluster.from_environment()
@@ -114,6 +121,7 @@ def train(
     if was_finished and not cluster.is_several:
         return True
     cli.import_tensorflow()
+    from hln_tf.data.sessions import read_sessions
     from hln_tf.training.distribution import Workers
     from hln_tf.training.run import Run, train_and_evaluate
 
@@ -123,7 +131,8 @@ def train(
         if not was_finished:
             with workers.stop_on_signal() as stop:
                 run = Run(config, directory, workers, tensorboard, stop)
-                train_and_evaluate(run, data_dir)
+                parts = [read_sessions(data_dir, part) for part in ("train", "validation")]
+                train_and_evaluate(run, *parts, read_sessions(data_dir, "test", unknown=True))
     return was_finished
 
 

@@ -48,6 +48,7 @@ def setting(
     below: float | None = None,
     search: Range | tuple[Any, ...] | None = None,
     alias: str | None = None,
+    added: bool = False,
 ) -> Any:
     """Declare a field of a settings dataclass.
 
@@ -61,6 +62,7 @@ def setting(
       below: Exclusive upper bound.
       search: The range or the values that a search tries; None if it is not searched.
       alias: An older name, accepted with a notice for one release.
+      added: Whether older records lack the setting; they were made with its default.
     """
     metadata = {
         "help": help,
@@ -71,6 +73,7 @@ def setting(
         "below": below,
         "search": search,
         "alias": alias,
+        "added": added,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -221,6 +224,21 @@ def rename_aliases(
         if notify:
             notify_renamed(f"{source} has the setting {name!r}", repr(current[name]))
     return {current.get(name, name): value for name, value in values.items()}
+
+
+def without_added(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the settings that older records lack, where they have their defaults.
+
+    Args:
+      cls: The settings dataclass.
+      values: Field values by name.
+    """
+    defaults = {
+        field.name: field.default
+        for field in dataclasses.fields(cls)  # type: ignore[arg-type]
+        if field.metadata.get("added")
+    }
+    return {name: v for name, v in values.items() if name not in defaults or v != defaults[name]}
 
 
 def notify_renamed(older: str, current: str) -> None:

@@ -39,6 +39,7 @@ class SessionDataset:
       in_memory: The parts that are in memory.
       clicks_left: Clicks that were read and that each filter left, in the order of
         the filters; empty for a directory, whose `stats.json` has them.
+      warnings: What is unlikely to be meant, one sentence each; as `clicks_left`.
 
     Example:
     >>> import pandas as pd
@@ -61,6 +62,7 @@ class SessionDataset:
     directory: Path | None = None
     in_memory: dict[str, Sessions] = dataclasses.field(default_factory=dict)
     clicks_left: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    warnings: Sequence[str] = ()
 
     def __repr__(self) -> str:
         parts = (f"{len(sessions):,} {part}" for part, sessions in self.in_memory.items())
@@ -141,8 +143,9 @@ class SessionDataset:
         for sessions in parts.values():
             for column in (sessions.items, sessions.offsets, sessions.dates):
                 digest.update(np.ascontiguousarray(column).tobytes())
-        left = prepared.clicks_left
-        made = cls(name, prepared.item_ids, separator, digest.hexdigest(), None, parts, left)
+        left, warnings = prepared.clicks_left, prepared.warnings
+        fingerprint, item_ids = digest.hexdigest(), prepared.item_ids
+        made = cls(name, item_ids, separator, fingerprint, None, parts, left, warnings)
         return made.with_items(known_items) if known_items else made
 
     def with_items(self, item_ids: Sequence[str]) -> "SessionDataset":
@@ -159,7 +162,7 @@ class SessionDataset:
         mapping = np.array([0, *(merged[item_id] for item_id in self.item_ids)], np.int32)
         parts = {
             part: dataclasses.replace(sessions, items=mapping[sessions.items])
-            for part, sessions in ((part, self.split(part)) for part in SPLITS)
+            for part, sessions in ((part, self.split(part, unknown=True)) for part in SPLITS)
         }
         digest = hashlib.sha256(self.fingerprint.encode() + "\n".join(merged).encode())
         return dataclasses.replace(
@@ -175,11 +178,13 @@ class SessionDataset:
         """Size of the catalogue."""
         return len(self.item_ids)
 
-    def split(self, part: str) -> Sessions:
+    def split(self, part: str, unknown: bool = False) -> Sessions:
         """Return the sessions of a part, read on first use.
 
         Args:
           part: `train`, `validation` or `test`.
+          unknown: Whether to retain clicks of a test part on items that full train lacks,
+            as item 0 (`unseen_targets="miss"`).
 
         Raises:
           UsageError: There is no such part.
@@ -188,8 +193,8 @@ class SessionDataset:
         _check_part(part)
         if part not in self.in_memory:
             assert self.directory is not None
-            self.in_memory[part] = read_split(self.directory, part)
-        return self.in_memory[part]
+            self.in_memory[part] = read_split(self.directory, part, unknown=True)
+        return self.in_memory[part] if unknown else self.in_memory[part].known()
 
     def examples(
         self,
@@ -285,7 +290,8 @@ class SessionDataset:
         pool: list[Sessions] = []
         for items, lengths in records.map(sessions).as_numpy_iterator():
             offsets = np.concatenate([[0], np.cumsum(lengths)])
-            pool.append(Sessions(items.astype(np.int32), offsets, np.zeros(len(lengths), np.int64)))
+            dates = np.zeros(len(lengths), np.int64)
+            pool.append(Sessions(items.astype(np.int32), offsets, dates).known())
             if sum(each.prefixes for each in pool) >= BATCHES_PER_POOL * batch_size:
                 yield _concatenated(pool)
                 pool = []

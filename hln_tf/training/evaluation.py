@@ -48,6 +48,8 @@ def evaluate_sessions(
     ks: Sequence[int],
     max_length: int,
     batch_size: int,
+    label: str = "evaluation",
+    stop: StopOnSignal | None = None,
 ) -> dict[str, float]:
     """Evaluate a model on sessions that may have items which it does not know.
 
@@ -60,10 +62,15 @@ def evaluate_sessions(
       ks: The cut-offs.
       max_length: Clicks of a prefix that are used.
       batch_size: Examples ranked at a time.
+      label: Label of the progress bar.
+      stop: Checked after every batch.
 
     Returns:
       Recall and MRR by name, as fractions of 1, and the counts `sessions`,
       `examples`, `unknown_clicks` and `unknown_targets`.
+
+    Raises:
+      TrainingInterrupt: A signal arrived.
     """
     ranking = FullCatalogueRanking(ks)
     flat = np.concatenate([np.empty(0, np.int32), *sessions])
@@ -83,14 +90,18 @@ def evaluate_sessions(
     ranking.update_from_ranks(np.full(np.sum((used > 0) & (targets == 0)), missed))
     chosen = np.flatnonzero((used > 0) & (targets > 0))
     chosen = chosen[np.argsort(used[chosen], kind="stable")]
-    for first in range(0, len(chosen), batch_size):
-        batch = chosen[first : first + batch_size]
-        time = np.arange(used[batch].max())
-        is_click = time < used[batch, None]
-        clicks = known[np.where(is_click, (end - used)[batch, None] + time, 0)]
-        items = np.where(is_click, clicks, 0).astype(np.int32)
-        ranks = model.compiled_target_ranks(items, targets[batch].astype(np.int32))
-        ranking.update_from_ranks(ranks)
+    with progress_bar(label, "examples", len(chosen)) as bar:
+        for first in range(0, len(chosen), batch_size):
+            batch = chosen[first : first + batch_size]
+            time = np.arange(used[batch].max())
+            is_click = time < used[batch, None]
+            clicks = known[np.where(is_click, (end - used)[batch, None] + time, 0)]
+            items = np.where(is_click, clicks, 0).astype(np.int32)
+            ranks = model.compiled_target_ranks(items, targets[batch].astype(np.int32))
+            ranking.update_from_ranks(ranks)
+            bar.update(len(batch))
+            if stop is not None:
+                stop.check()
     return {
         **ranking.results(),
         "sessions": len(sessions),

@@ -104,6 +104,7 @@ def parse(
     first.add_argument("--model")
     first.add_argument("--preset")
     first.add_argument("--config", type=Path)
+    first.add_argument("--dataset")
     chosen = first.parse_known_args(arguments)[0]
     stored = StoredConfig.read(chosen.config) if chosen.config else None
     if stored and chosen.model not in (None, stored.model):
@@ -117,6 +118,10 @@ def parse(
     entry = model_entry(model)
     preset = chosen.preset if chosen.preset in entry.presets else None
     of_model, of_training = entry.split(entry.preset(preset))
+    if chosen.dataset == CUSTOM:
+        # A model of one's own log is there to recommend: it should know the newest items, which
+        # are those of validation. Known data sets are compared with published figures.
+        of_training["refit"] = True
     if stored:
         of_model, of_training = dict(stored.model_settings), dict(stored.training)
 

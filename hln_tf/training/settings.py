@@ -87,7 +87,7 @@ class TrainingSettings:
     refit: bool = setting(
         False,
         "before the test, train a new model on full train for the number of epochs that validation "
-        "chose",
+        "chose, so that it knows what is new in validation; the default for --dataset custom",
     )
     seed: int = setting(1, "fixes initial weights, batches and noise", minimum=0, maximum=2**32 - 1)
     deterministic: bool = setting(False, "use only operations that are reproducible bit for bit")

@@ -40,7 +40,7 @@ def _unseen(stats: Mapping[str, Any]) -> list[str]:
     return [
         f"test clicks on items that full train lacks: {clicks}{fate}",
         f"test targets on items that train lacks: {_share(of_train, targets)}; that train and "
-        f"validation lack, which --refit trains on: {_share(of_both, targets)}",
+        f"validation lack (python -m hln_tf.train --refit): {_share(of_both, targets)}",
     ]
 
 

@@ -27,6 +27,7 @@ class RawFile:
       location: Its path in any working directory, or its URL.
       bytes: Its size.
       compressed: Whether it is gzip.
+      part: The part that it is a file of, see `hln_tf.data.session_columns.PART_BITS`.
     """
 
     index: int
@@ -34,6 +35,7 @@ class RawFile:
     location: str
     bytes: int
     compressed: bool
+    part: int = dataclasses.field(default=0, kw_only=True)
 
     @property
     def name(self) -> str:

@@ -251,7 +251,7 @@ class Outcome:
             if expected != actual:
                 return (
                     f"Beam's runner has handed on {actual:,} of {expected:,} {what}: "
-                    "run the same command again, or name another --runner"
+                    "run the same command again, or choose another runner of Beam"
                 )
         return ""
 

@@ -5,13 +5,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from beam_preprocess.on_demand import ensure_prepared
+from beam_preprocess import on_demand
+from beam_preprocess.on_demand import Preparation
 from hln_tf.analysis.comparison import table
 from hln_tf.common import cli
-from hln_tf.common.errors import HlnError, UsageError
-from hln_tf.common.text import read_separator
+from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import MANIFEST, VOCABULARY
-from hln_tf.data.sources import CUSTOM
 from hln_tf.training.cluster import Cluster
 from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.run_flags import parse
@@ -40,36 +39,15 @@ def main(arguments: Sequence[str]) -> None:
     tensorboard = cli.settings_from(TensorBoardSettings, flags)
     if tensorboard.tensorboard:
         cli.require_extra("plots", ["matplotlib"])
-    if flags.dataset == CUSTOM and training.refit and not flags.config and "refit" not in flags:
-        print(
-            "the final model is trained on train and validation, by default for a log of your own: "
-            "it is to know the newest items (--no-refit trains it on train alone)",
-            file=sys.stderr,
-        )
-    if flags.separator is not None:
-        flags.separator = read_separator(flags.separator)
     cluster = Cluster.from_environment()
-    data_dir = flags.data_dir or Path("data") / flags.dataset
+    preparation = Preparation.from_flags(flags)
+    data_dir = preparation.data_dir
     if cluster.is_several and not (data_dir / MANIFEST).is_file():
         raise HlnError(
             f"{data_dir} is not a prepared data set: workers that train together do not prepare "
             f"one, write it first with python -m beam_preprocess"
         )
-    options = [] if flags.separator is None else ["--separator", flags.separator]
-    manifest = ensure_prepared(
-        flags.dataset,
-        data_dir,
-        flags.raw_dir,
-        flags.data_dir is not None,
-        flags.input,
-        flags.spec,
-        options,
-    )
-    if flags.separator not in (None, manifest.separator):
-        raise UsageError(
-            f"--separator is {flags.separator!r}, but {data_dir} was prepared with "
-            f"{manifest.separator!r}: leave the flag out or prepare another --data_dir"
-        )
+    manifest = preparation.ensure()
     config = RunConfig(
         model=flags.model,
         model_settings=model_settings,
@@ -77,12 +55,18 @@ def main(arguments: Sequence[str]) -> None:
         data=DataDescription.from_manifest(manifest, data_dir),
         init_from=str(flags.init_from) if flags.init_from else None,
     )
-    directory = RunDirectory(flags.workdir or Path("runs") / flags.dataset / flags.model)
+    directory = RunDirectory(flags.workdir or Path("runs") / preparation.name / flags.model)
     if not cluster.is_chief:
         train(config, directory, data_dir, cluster, tensorboard)
         return
     with directory.locked():
-        directory.begin(config, data_dir / VOCABULARY)
+        directory.begin(config, data_dir / VOCABULARY, flags.overwrite)
+        if training.refit and "refit" not in flags and directory.metrics() is None:
+            print(
+                "the final model is trained on train and validation, as it is to know the newest "
+                "items (--no-refit: on train alone)",
+                file=sys.stderr,
+            )
         if tensorboard.tensorboard:
             command = ["tensorboard", "--logdir", str(directory.events())]
             print(f"to watch: {shlex.join(command)}", file=sys.stderr)
@@ -94,8 +78,9 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def add_flags(parser: cli.Parser) -> None:
-    """Add the flags that change no result."""
+    """Add the flags of preparation and TensorBoard."""
     cli.add_settings(parser, TensorBoardSettings, "TensorBoard")
+    on_demand.add_flags(parser)
 
 
 def train(

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from beam_preprocess.on_demand import ensure_prepared
+from beam_preprocess import on_demand
+from beam_preprocess.on_demand import Preparation
 from hln_tf.common import cli
 from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.interrupt import StopOnSignal
@@ -70,6 +71,7 @@ def add_flags(parser: cli.Parser) -> None:
     text = "timeout in seconds of a worker's heartbeats and of the chief's answers "
     add("--worker_timeout", type=float, default=300.0, help=f"{text}(default: %(default)g)")
     cli.add_settings(parser, TensorBoardSettings, "TensorBoard, for each trial")
+    on_demand.add_flags(parser)
 
 
 def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
@@ -92,8 +94,8 @@ def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
     searched = [model_settings, training] if is_trained else [model_settings]
     if not Space.from_settings(searched).hyperparameters:
         raise UsageError(f"--model is {flags.model!r}, which has no settings to search")
-    if flags.init_from or flags.separator:
-        raise UsageError("--init_from and --separator do not apply to a search: leave them out")
+    if flags.init_from:
+        raise UsageError("--init_from does not apply to a search: leave it out")
     if Cluster.from_environment().is_several:
         raise UsageError(
             "TF_CONFIG names several workers of one training, but each trial of a search trains "
@@ -134,19 +136,17 @@ def main(arguments: Sequence[str]) -> None:
     """Run a search, or a worker of one, and report its results."""
     flags, model_settings, training = read_flags(arguments)
     role = Role.from_environment()
-    data_dir = flags.data_dir or Path("data") / flags.dataset
-    is_explicit = flags.data_dir is not None
+    preparation = Preparation.from_flags(flags)
+    data_dir = preparation.data_dir
     if role.is_worker and not (data_dir / MANIFEST).is_file():
         raise HlnError(
             f"{data_dir} is not a prepared data set: the workers of a search do not prepare one, "
             f"start the chief first, or write it with python -m beam_preprocess"
         )
-    manifest = ensure_prepared(
-        flags.dataset, data_dir, flags.raw_dir, is_explicit, flags.input, flags.spec
-    )
+    manifest = preparation.ensure()
     is_hyperband = flags.tuner == "hyperband"
     plan = Plan(
-        workdir=flags.workdir or Path("runs") / flags.dataset / "search",
+        workdir=flags.workdir or Path("runs") / preparation.name / "search",
         data_dir=data_dir,
         base=RunConfig(
             flags.model, model_settings, training, DataDescription.from_manifest(manifest, data_dir)

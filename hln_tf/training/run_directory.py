@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from hln_tf.analysis.runs import CONFIG, EVENTS, METRICS, find_results
 from hln_tf.common import files
 from hln_tf.common.errors import HlnError, UsageError
-from hln_tf.data.layout import VOCABULARY, Manifest, read_item_ids, vocabulary_text
+from hln_tf.data.layout import MANIFEST, VOCABULARY, Manifest, read_item_ids, vocabulary_text
 from hln_tf.models.registry import model_entry
 from hln_tf.training.settings import RunConfig
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from hln_tf.training.checkpoints import NewestCheckpoint
 
 WEIGHTS = "weights"
+# Directories of a run besides those of its weights.
+LEFT_BY_RUNS = (EVENTS, "pictures", "export")
 
 
 class RunDirectory:
@@ -64,12 +66,21 @@ class RunDirectory:
         with files.process_lock(self.path / ".lock", str(self.path), remedy):
             yield
 
-    def begin(self, config: RunConfig, vocabulary: Path | Sequence[str]) -> None:
+    def begin(
+        self,
+        config: RunConfig,
+        vocabulary: Path | Sequence[str],
+        overwrite: bool | None = None,
+    ) -> None:
         """Write the settings of a new run, or check that the present run has the same.
+
+        A run with other settings is replaced if it has saved nothing that would be lost.
 
         Args:
           config: The run's settings.
           vocabulary: The file of the data set's item ids, or the item ids.
+          overwrite: Whether to replace any run with other settings; None where the
+            caller offers no such choice.
 
         Raises:
           HlnError: The directory contains a run with other settings, `vocabulary`
@@ -78,30 +89,43 @@ class RunDirectory:
         if (self.path / CONFIG).is_file():
             there = self.config()
             difference = config.first_difference(there)
-            if difference:
-                name, wanted, found = difference
-                if name in config.CHECKSUMS:
-                    older, newer = (
-                        each.data.directory or "a table of clicks" for each in (there, config)
-                    )
-                    raise HlnError(
-                        f"{self.path} holds a run on {older} as it was then, and {newer} was "
-                        f"prepared from another log or with other settings: choose another "
-                        f"`workdir`, or remove this one"
-                    )
-                raise HlnError(
-                    f"{self.path} holds a run with {name} = {found!r}, not {wanted!r}: "
-                    f"choose another `workdir`, or remove this one"
-                )
-        else:
-            if isinstance(vocabulary, Path):
-                remedy = "write the data set again with python -m beam_preprocess"
-                vocabulary = read_item_ids(vocabulary, config.data.vocabulary_sha256, remedy)
-            if config.init_from:
-                warm_start_run(config)
-            with files.atomic_write(self.path / VOCABULARY) as temporary:
-                temporary.write_bytes(vocabulary_text(vocabulary))
-            files.write_json(self.path / CONFIG, config.to_dict())
+            if difference is None:
+                return
+            if not overwrite and self._has_saved():
+                offer = "remove this one" if overwrite is None else "pass `overwrite` to replace it"
+                remedy = f"choose another `workdir`, or {offer}"
+                raise HlnError(f"{self._describe_difference(there, config, difference)}: {remedy}")
+        if isinstance(vocabulary, Path):
+            remedy = "write the data set again with python -m beam_preprocess"
+            vocabulary = read_item_ids(vocabulary, config.data.vocabulary_sha256, remedy)
+        if config.init_from:
+            warm_start_run(config)
+        self._clear()
+        with files.atomic_write(self.path / VOCABULARY) as temporary:
+            temporary.write_bytes(vocabulary_text(vocabulary))
+        files.write_json(self.path / CONFIG, config.to_dict())
+
+    def _has_saved(self) -> bool:
+        return (self.path / METRICS).exists() or any(self.checkpoints.glob("*.index"))
+
+    def _describe_difference(
+        self, there: RunConfig, config: RunConfig, difference: tuple[str, Any, Any]
+    ) -> str:
+        name, wanted, found = difference
+        if name not in config.CHECKSUMS:
+            return f"{self.path} holds a run with {name} = {found!r}, not {wanted!r}"
+        older, newer = (each.data.directory or "a table of clicks" for each in (there, config))
+        return (
+            f"{self.path} holds a run on {older} as it was then, and {newer} was prepared from "
+            f"another log or with other settings"
+        )
+
+    def _clear(self) -> None:
+        """Remove what a run leaves, but for its settings: a killed process can go on with it."""
+        (self.path / METRICS).unlink(missing_ok=True)
+        for name in (self.checkpoints, self.weights, *(self.path / each for each in LEFT_BY_RUNS)):
+            if name.exists():
+                shutil.rmtree(name)
 
     def _check_contents(self) -> None:
         """Raise an error if the directory contains something other than a run."""
@@ -147,7 +171,7 @@ class RunDirectory:
         """
         data = self.config().data
         directory = named or Path(data.directory)
-        if named is None and not (data.directory and directory.is_dir()):
+        if named is None and not (data.directory and (directory / MANIFEST).is_file()):
             found = f"is no longer in {directory}" if data.directory else "was a table of clicks"
             raise HlnError(
                 f"the data set of {self.path} {found}: name the directory of the same data set "

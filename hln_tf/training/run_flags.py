@@ -131,20 +131,28 @@ def parse(
     text = f"data set by name; {CUSTOM}: a log of your own, with --spec and --input"
     dataset = stored.dataset if stored else None
     add("--dataset", required=dataset is None, choices=names, help=text)
-    add("--data_dir", type=Path, help="prepared data set (default: data/DATASET)")
+    add(
+        "--data_dir",
+        type=Path,
+        help="prepared data set (default: data/DATASET, or data/custom-LOG)",
+    )
     add("--raw_dir", type=Path, default=Path("data/raw"), help="raw logs (default: %(default)s)")
+    text = "replace another data set in --data_dir, and another run or search in --workdir"
+    add("--overwrite", action="store_true", help=text)
     text = "raw logs, instead of those in --raw_dir"
     add("--input", nargs="+", type=Path, metavar="RAW", default=[], help=text)
     text = "format of a log of your own; see python -m beam_preprocess --help"
     add("--spec", type=Path, metavar="YAML", help=text)
-    add("--separator", help="separator of item ids in a session, to prepare the data set")
-    add("--workdir", type=Path, help="directory of the run (default: below runs/DATASET)")
+    add(
+        "--workdir",
+        type=Path,
+        help="directory of the run (default: below runs/DATASET, or runs/custom-LOG)",
+    )
     add("--init_from", type=Path, help="run directory of an older model to start from")
     text = "JSON file of settings that other flags override: a run's config.json, or a search's "
     text += "best_config.json; names the data set too"
     add("--config", type=Path, metavar="FILE", help=text)
     add("--model", default=model, choices=model_names(), help="model (default: %(default)s)")
-    add_more(parser)
     presets = tuple(entry.presets)
     text = "named settings that other flags override (default: %(default)s)"
     add("--preset", default=presets[0], choices=presets, help=text)
@@ -159,6 +167,7 @@ def parse(
             f"a setting of the model {model} has the name of {error.argument_name}, a flag of "
             f"{prog}: rename the setting"
         ) from None
+    add_more(parser)
 
     flags, unknown = parser.parse_known_args(arguments)
     if unknown:

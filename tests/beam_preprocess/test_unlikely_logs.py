@@ -35,7 +35,7 @@ def test_targets_that_train_alone_lacks_are_counted(tmp_path):
     assert stats["unseen_test_targets"] == 0
     assert stats["unseen_test_targets_of_train"] == stats["test"]["prefixes"] == 106
     assert "test targets on items that train lacks: 106 of 106 (100.0%)" in outcome.out
-    assert "--refit trains on: 0 of 106 (0.0%)" in outcome.out
+    assert "train and validation lack (python -m hln_tf.train --refit): 0 of 106" in outcome.out
 
 
 def test_dropped_test_clicks_are_counted(tmp_path):

@@ -105,7 +105,20 @@ class Preparation:
     def ensure(self) -> Manifest:
         """Read the manifest of the data set; preprocess its raw log first if need be.
 
-        The raw log of the sample is generated where it is missing.
+        Raises:
+          UsageError: As for `ensure_all`.
+          HlnError: As for `ensure_all`, or there are several data sets.
+        """
+        found = self.ensure_all()
+        if len(found) > 1:
+            raise self._several(found)
+        return next(iter(found.values()))
+
+    def ensure_all(self) -> dict[Path, Manifest]:
+        """Read the manifest of the data set, or those of several cut dates, by directory.
+
+        The raw log is preprocessed first if need be; that of the sample is generated where
+        it is missing.
 
         Raises:
           UsageError: A setting is not that of the data set.
@@ -120,28 +133,37 @@ class Preparation:
                     f"--train_fraction is {fraction}, but {self.dataset} names {expected}: name "
                     f"the directory of another data set with --data_dir"
                 )
-        has_data = (self.data_dir / MANIFEST).is_file()
         again = self.overwrite and self.given and self.dataset != CUSTOM
-        if self.inputs or not has_data or again:
+        if self.inputs or not self._directories() or again:
             self._preprocess()
-        fractions = sorted(path.parent for path in self.data_dir.glob(f"*/{MANIFEST}"))
-        if fractions and not (self.data_dir / MANIFEST).is_file():
-            raise HlnError(
-                f"{self.data_dir} holds several data sets: "
-                f"name one of them, such as --data_dir {fractions[0]}, without --spec and --input"
-            )
-        manifest = Manifest.read(self.data_dir)
-        if not self.is_explicit:
-            self._check_dataset(manifest)
-        self._check_given(manifest)
-        return manifest
+        found = {path: Manifest.read(path) for path in self._directories() or [self.data_dir]}
+        cuts = [manifest.settings.get("test_from") for manifest in found.values()]
+        if len(found) > 1 and cuts != [path.name for path in found]:
+            raise self._several(found)
+        for path, manifest in found.items():
+            if not self.is_explicit:
+                self._check_dataset(manifest, path)
+            self._check_given(manifest, path, several=len(found) > 1)
+        return found
 
-    def _check_dataset(self, manifest: Manifest) -> None:
+    def _directories(self) -> list[Path]:
+        """Return the data set's directory, or those of several below it; none if there is none."""
+        if (self.data_dir / MANIFEST).is_file():
+            return [self.data_dir]
+        return sorted(path.parent for path in self.data_dir.glob(f"*/{MANIFEST}"))
+
+    def _several(self, found: Mapping[Path, Manifest]) -> HlnError:
+        return HlnError(
+            f"{self.data_dir} holds several data sets: name one of them, such as --data_dir "
+            f"{next(iter(found))}, without --spec and --input"
+        )
+
+    def _check_dataset(self, manifest: Manifest, directory: Path) -> None:
         """Raise an error where a default directory holds another data set than its name says."""
         remedy = "remove it, or name the directory to use with --data_dir"
         if manifest.dataset != self.dataset:
             raise HlnError(
-                f"{self.data_dir} holds the data set {manifest.dataset!r}, expected "
+                f"{directory} holds the data set {manifest.dataset!r}, expected "
                 f"{self.dataset!r}: {remedy}"
             )
         if self.dataset == CUSTOM:
@@ -150,20 +172,22 @@ class Preparation:
         fraction = manifest.settings.get("train_fraction", expected)
         if fraction != expected:
             raise HlnError(
-                f"{self.data_dir} holds the last {fraction} of train, expected {expected}: {remedy}"
+                f"{directory} holds the last {fraction} of train, expected {expected}: {remedy}"
             )
 
-    def _check_given(self, manifest: Manifest) -> None:
+    def _check_given(self, manifest: Manifest, directory: Path, several: bool) -> None:
         """Raise an error where the data set was prepared with other settings than are given."""
         recorded = {"separator": manifest.separator, **(manifest.settings.get("log") or {})}
         recorded |= {
             name: manifest.settings[name] for name in _PROTOCOL if name in manifest.settings
         }
         for name, value in self.given.items():
+            if several and name == "test_from":
+                continue
             found = recorded.get(name, _DEFAULTS[name])
             if _normal(name, value) != _normal(name, found):
                 raise UsageError(
-                    f"{flag_name(name)} is {value!r}, but {self.data_dir} was prepared with "
+                    f"{flag_name(name)} is {value!r}, but {directory} was prepared with "
                     f"{found!r}: leave the flag out, or prepare another --data_dir"
                 )
 

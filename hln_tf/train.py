@@ -7,7 +7,7 @@ from pathlib import Path
 
 from beam_preprocess import on_demand
 from beam_preprocess.on_demand import Preparation
-from hln_tf.analysis.comparison import table
+from hln_tf.analysis.comparison import mean_table, table
 from hln_tf.common import cli
 from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import MANIFEST, VOCABULARY
@@ -41,27 +41,57 @@ def main(arguments: Sequence[str]) -> None:
         cli.require_extra("plots", ["matplotlib"])
     cluster = Cluster.from_environment()
     preparation = Preparation.from_flags(flags)
-    data_dir = preparation.data_dir
-    if cluster.is_several and not (data_dir / MANIFEST).is_file():
+    if cluster.is_several and not (preparation.data_dir / MANIFEST).is_file():
         raise HlnError(
-            f"{data_dir} is not a prepared data set: workers that train together do not prepare "
+            f"{preparation.data_dir} is not a prepared data set: workers that train together do not prepare "
             f"one, write it first with python -m beam_preprocess"
         )
-    manifest = preparation.ensure()
-    config = RunConfig(
-        model=flags.model,
-        model_settings=model_settings,
-        training=training,
-        data=DataDescription.from_manifest(manifest, data_dir),
-        init_from=str(flags.init_from) if flags.init_from else None,
-    )
-    directory = RunDirectory(flags.workdir or Path("runs") / preparation.name / flags.model)
-    if not cluster.is_chief:
-        train(config, directory, data_dir, cluster, tensorboard)
-        return
+    workdir = flags.workdir or Path("runs") / preparation.name / flags.model
+    found = preparation.ensure_all()
+    directories = []
+    for data_dir, manifest in found.items():
+        config = RunConfig(
+            model=flags.model,
+            model_settings=model_settings,
+            training=training,
+            data=DataDescription.from_manifest(manifest, data_dir),
+            init_from=str(flags.init_from) if flags.init_from else None,
+        )
+        directory = RunDirectory(workdir / data_dir.name if len(found) > 1 else workdir)
+        directories.append(directory.path)
+        if not cluster.is_chief:
+            train(config, directory, data_dir, cluster, tensorboard)
+            continue
+        is_default_refit = training.refit and "refit" not in flags
+        train_and_export(config, directory, cluster, tensorboard, flags.overwrite, is_default_refit)
+    if cluster.is_chief:
+        print(table(directories))
+        if len(directories) > 1:
+            print(f"\n{mean_table(directories)}")
+
+
+def train_and_export(
+    config: RunConfig,
+    directory: RunDirectory,
+    cluster: Cluster,
+    tensorboard: TensorBoardSettings,
+    overwrite: bool,
+    is_default_refit: bool,
+) -> None:
+    """Train and export unless that is done, under the lock of the run's directory.
+
+    Args:
+      config: The run.
+      directory: Its directory.
+      cluster: The workers that train together; this one is their chief.
+      tensorboard: What is logged for TensorBoard.
+      overwrite: Whether to replace another run in the directory.
+      is_default_refit: Whether there is a refit that the command line does not name.
+    """
+    data_dir = Path(config.data.directory)
     with directory.locked():
-        directory.begin(config, data_dir / VOCABULARY, flags.overwrite)
-        if training.refit and "refit" not in flags and directory.metrics() is None:
+        directory.begin(config, data_dir / VOCABULARY, overwrite)
+        if is_default_refit and directory.metrics() is None:
             print(
                 "the final model is trained on train and validation, as it is to know the newest "
                 "items (--no-refit: on train alone)",
@@ -74,7 +104,6 @@ def main(arguments: Sequence[str]) -> None:
         was_exported = export(directory)
         if was_finished and was_exported:
             print(f"{directory.path} is finished, nothing to do", file=sys.stderr)
-        print(table([directory.path]))
 
 
 def add_flags(parser: cli.Parser) -> None:

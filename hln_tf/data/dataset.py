@@ -15,7 +15,7 @@ from hln_tf.common.errors import HlnError, SettingError, UsageError
 from hln_tf.common.settings import from_dict
 from hln_tf.data.layout import SPLITS, Manifest, read_vocabulary, record_compression
 from hln_tf.data.prefixes import BATCHES_PER_POOL, Prefixes
-from hln_tf.data.protocol_settings import ProtocolSettings
+from hln_tf.data.protocol_settings import PART_FILES, ProtocolSettings
 from hln_tf.data.sessions import Sessions, read_split
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ class SessionDataset:
         separator: str = " ",
         name: str = "custom",
         known_items: Sequence[str] = (),
+        validation: Any = None,
+        test: Any = None,
         **protocol: Any,
     ) -> "SessionDataset":
         """Make a data set from a table of clicks, in memory.
@@ -112,6 +114,9 @@ class SessionDataset:
           name: Name of the data set.
           known_items: Ids of the items that a model knows: they have the first
             indices, and `min_item_count` and `top_items` do not drop them.
+          validation: A table of the validation part; then `clicks` is train alone, and
+            no date separates the parts.
+          test: A table of the test part, likewise.
           **protocol: Fields of `hln_tf.ProtocolSettings`, such as `min_item_count`.
             The last day is the test part; `test_seconds=0` leaves it out, as
             `Recommender.fit` does by default.
@@ -121,15 +126,27 @@ class SessionDataset:
             column, row and value.
           UsageError: An argument is not allowed.
         """
+        import pyarrow as pa
+
         from hln_tf.data.frames import clicks_from_frame
         from hln_tf.data.protocol import prepare_sessions
 
-        has_test = protocol.get("test_seconds") != 0
-        if not has_test:
+        has_test = test is not None or (validation is None and protocol.get("test_seconds") != 0)
+        if protocol.get("test_seconds") == 0:
             del protocol["test_seconds"]
+        tables = [clicks, validation, test]
+        if validation is not None or test is not None:
+            protocol["part_files"] = PART_FILES[validation is not None]
         settings = protocol_settings(protocol)
-        columns = clicks_from_frame(
-            clicks, item=item, time=time, session=session, user=user, separator=separator
+        named = {"item": item, "time": time, "session": session, "user": user}
+        of_parts = [
+            (index, clicks_from_frame(table, **named, separator=separator))
+            for index, table in enumerate(tables)
+            if table is not None
+        ]
+        columns = pa.concat_tables(
+            table.append_column("part", pa.repeat(pa.scalar(index, pa.int64()), table.num_rows))
+            for index, table in of_parts
         )
         prepared = prepare_sessions(columns, settings, has_test, known_items)
         parts = {part: getattr(prepared, part) for part in SPLITS}

@@ -96,7 +96,7 @@ def test_named_inputs_are_preprocessed_even_where_a_data_set_exists(tmp_path, co
     given = {"item": ("sku", "size"), "header": False, "separator": " "}
     more = {"spec": tmp_path / "log.yaml", "given": given, "overwrite": True}
     inputs = {"input": raw, "test_input": [tmp_path / "c.csv"]}
-    with pytest.raises(UsageError, match="--item is .* was prepared with"):  # by what is recorded
+    with pytest.raises(UsageError, match=r"--item is .* was prepared with"):  # by what is recorded
         ensure("custom", data, tmp_path, True, inputs=inputs, **more)
     (command,) = commands
     assert command[3:] == [

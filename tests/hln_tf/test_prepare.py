@@ -176,3 +176,37 @@ class TestSecondTry:
         ((arguments, _),) = commands
         flags = ("--session=session", "--time=time", "--item", "item", "--time_format=seconds")
         assert {*flags, "--min_item_count=1"} <= {*arguments}
+
+
+class TestCutDates:
+    """A data set for each of two cut dates in one directory."""
+
+    @pytest.fixture
+    def windows(self, elsewhere, splits):
+        for number, cut in enumerate(("2024-01-01", "2024-01-08")):
+            shifted = {**splits, "test": splits["test"][number:]}
+            manifest = write_dataset(elsewhere / "windows" / cut, shifted, 30, dataset="custom")
+            settings = {"test_from": cut}
+            dataclasses.replace(manifest, settings=settings).write(elsewhere / "windows" / cut)
+        return ("--dataset", "custom", "--data_dir", "windows")
+
+    def test_each_is_trained_on_and_one_table_has_all_and_their_mean(self, windows, elsewhere):
+        outcome = run("hln_tf.train", *windows, "--model", "popularity", "--workdir", "runs/all")
+        assert outcome.code == 0, outcome.err
+        each, mean = outcome.out.rstrip().split("\n\n")
+        assert [row.split()[1] for row in each.splitlines()[2:]] == [
+            "runs/all/2024-01-01",
+            "runs/all/2024-01-08",
+        ]
+        values = [
+            100 * json.loads((elsewhere / run / "metrics.json").read_text())["test"]["mrr@20"]
+            for run in ("runs/all/2024-01-01", "runs/all/2024-01-08")
+        ]
+        assert values[0] != values[1]
+        assert f" {sum(values) / 2:.2f} ± " in mean.splitlines()[2]
+
+    def test_data_sets_of_other_kinds_are_to_be_named(self, windows, elsewhere):
+        (elsewhere / "windows" / "2024-01-08").rename(elsewhere / "windows" / "1-4")
+        sentence = run("hln_tf.train", *windows, "--model", "popularity").sentence()
+        assert "windows holds several data sets" in sentence
+        assert "--data_dir windows/1-4" in sentence

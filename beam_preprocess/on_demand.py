@@ -41,7 +41,7 @@ _INPUTS = ("input", *PART_INPUTS)
 
 @dataclasses.dataclass(frozen=True)
 class Preparation:
-    """What a command line says of the data set and of its preparation.
+    """A data set as a command line names it, and its preparation.
 
     Attributes:
       dataset: A name in `SOURCES`, or `CUSTOM`.
@@ -138,7 +138,7 @@ class Preparation:
             self._preprocess()
         found = {path: Manifest.read(path) for path in self._directories() or [self.data_dir]}
         cuts = [manifest.settings.get("test_from") for manifest in found.values()]
-        if len(found) > 1 and cuts != [path.name for path in found]:
+        if self.data_dir not in found and cuts != [path.name for path in found]:
             raise self._several(found)
         for path, manifest in found.items():
             if not self.is_explicit:

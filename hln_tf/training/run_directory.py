@@ -160,24 +160,26 @@ class RunDirectory:
         checksum = self.config().data.vocabulary_sha256
         return read_item_ids(self.path / VOCABULARY, checksum, remedy)
 
-    def data_dir(self, named: Path | None = None) -> Path:
+    def data_dir(self, named: Path | None = None, has_same_items: bool = True) -> Path:
         """Return the data set's directory: `named`, or else the one of the training.
 
         Args:
-          named: Another directory with the same items.
+          named: Another directory.
+          has_same_items: Whether it must have the items of the model.
 
         Raises:
-          HlnError: There is no data set, or it has other items than the model.
+          HlnError: There is no data set, or it has other items than it must have.
         """
         data = self.config().data
         directory = named or Path(data.directory)
         if named is None and not (data.directory and (directory / MANIFEST).is_file()):
-            found = f"is no longer in {directory}" if data.directory else "was a table of clicks"
+            where = f"is no longer in {directory}" if data.directory else "was a table of clicks"
             raise HlnError(
-                f"the data set of {self.path} {found}: name the directory of the same data set "
+                f"the data set of {self.path} {where}: name the directory of the same data set "
                 f"with `data_dir`"
             )
-        if Manifest.read(directory).vocabulary_sha256 != data.vocabulary_sha256:
+        found = Manifest.read(directory).vocabulary_sha256
+        if has_same_items and found != data.vocabulary_sha256:
             raise HlnError(
                 f"{directory} has other items than the data set of {self.path}: "
                 f"name the data set that the model was trained on with `data_dir`"

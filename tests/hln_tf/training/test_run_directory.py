@@ -107,11 +107,20 @@ class TestDataSet:
         sentence = train(tmp_path / "data", tmp_path / "run").sentence()
         assert str(tmp_path / "data" / "train") in sentence and "1 to 2" in sentence
 
-    def test_evaluating_on_other_items(self, trained, tmp_path):
-        write_dataset(tmp_path, {"test": [[1, 2]]}, num_items=2)
-        call = ("hln_tf.evaluate", "--workdir", trained.path, "--data_dir", tmp_path)
+    def test_a_moved_data_set_is_to_be_named(self, popular, data, tmp_path):
+        shutil.copytree(popular.path, tmp_path / "run")
+        edit(tmp_path / "run" / "config.json", data__directory=str(tmp_path / "moved"))
+        call = ("hln_tf.evaluate", "--workdir", tmp_path / "run")
+        for content in ((), ("other",)):  # no directory, and one of something else
+            for name in content:
+                (tmp_path / "moved" / name).mkdir(parents=True)
+            sentence = run(*call).sentence()
+            assert f"is no longer in {tmp_path / 'moved'}" in sentence and "--data_dir" in sentence
+        assert run(*call, "--data_dir", data).code == 0
+        # Unnamed, another data set in its place is not meant.
+        write_dataset(tmp_path / "moved", {"test": [[1, 2]]}, num_items=2)
         sentence = run(*call).sentence()
-        assert str(tmp_path) in sentence and "--data_dir" in sentence
+        assert "other items" in sentence and "--data_dir" in sentence
 
     def test_evaluating_an_empty_split(self, trained, tmp_path):
         write_dataset(tmp_path, {}, num_items=30)

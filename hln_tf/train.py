@@ -43,8 +43,8 @@ def main(arguments: Sequence[str]) -> None:
     preparation = Preparation.from_flags(flags)
     if cluster.is_several and not (preparation.data_dir / MANIFEST).is_file():
         raise HlnError(
-            f"{preparation.data_dir} is not a prepared data set: workers that train together do not prepare "
-            f"one, write it first with python -m beam_preprocess"
+            f"{preparation.data_dir} is not a prepared data set: workers that train together "
+            f"do not prepare one, write it first with python -m beam_preprocess"
         )
     workdir = flags.workdir or Path("runs") / preparation.name / flags.model
     found = preparation.ensure_all()

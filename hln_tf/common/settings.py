@@ -49,6 +49,7 @@ def setting(
     search: Range | tuple[Any, ...] | None = None,
     alias: str | None = None,
     added: bool = False,
+    weights: bool = True,
 ) -> Any:
     """Declare a field of a settings dataclass.
 
@@ -63,6 +64,8 @@ def setting(
       search: The range or the values that a search tries; None if it is not searched.
       alias: An older name, accepted with a notice for one release.
       added: Whether older records lack the setting; they were made with its default.
+      weights: False if a model with another value has weights of the same shapes, so
+        that it can start from those.
     """
     metadata = {
         "help": help,
@@ -74,6 +77,7 @@ def setting(
         "search": search,
         "alias": alias,
         "added": added,
+        "weights": weights,
     }
     return dataclasses.field(default=default, metadata=metadata)
 

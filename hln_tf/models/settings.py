@@ -16,13 +16,16 @@ class EncoderSettings:
     normalize: bool = setting(
         False, "score by cosine times a learnt scale: item embeddings and queries have length 1"
     )
-    scale: float = setting(16.0, "initial value of the learnt scale, with normalize", above=0.0)
+    scale: float = setting(
+        16.0, "initial value of the learnt scale, with normalize", above=0.0, weights=False
+    )
     dropout: float = setting(
         0.0,
         "fraction of a session's item embeddings zeroed in training",
         minimum=0.0,
         below=1.0,
         search=Range(0.0, 0.5),
+        weights=False,
     )
 
     def __post_init__(self) -> None:
@@ -35,7 +38,9 @@ class HLNSettings(EncoderSettings):
     """Hierarchical Leaping Networks; the defaults are the paper's where it gives a value."""
 
     hidden_dim: int = setting(200, "size n of a preference", minimum=1, maximum=1_000_000)
-    num_groups: int = setting(3, "number L of preference groups", minimum=1, search=Range(1, 4))
+    num_groups: int = setting(
+        3, "number L of preference groups", minimum=1, search=Range(1, 4), weights=False
+    )
     aggregation: str = setting(
         "sum",
         "how the preference manager aggregates",
@@ -48,15 +53,20 @@ class HLNSettings(EncoderSettings):
         minimum=0.01,
         maximum=100.0,
         search=Range(0.2, 2.0, log=True),
+        weights=False,
     )
     leap_bias: float = setting(
-        0.0, "initial value of b in eq. 2; below 0 starts by retaining", search=Range(-2.0, 2.0)
+        0.0,
+        "initial value of b in eq. 2; below 0 starts by retaining",
+        search=Range(-2.0, 2.0),
+        weights=False,
     )
     preference_dropout: float = setting(
         0.0,
         "fraction of the entries of a_L, all preferences together, zeroed in training",
         minimum=0.0,
         below=1.0,
+        weights=False,
     )
     gates: str = setting(
         "both",
@@ -74,19 +84,22 @@ class HLNSettings(EncoderSettings):
         2.0,
         "initial theta of the predictive gate, which leaps where alpha times the score is less",
         search=Range(-2.0, 6.0),
+        weights=False,
     )
     leap_slope: float = setting(
-        1.0, "initial alpha of the predictive gate", search=Range(0.2, 3.0, log=True)
+        1.0, "initial alpha of the predictive gate", search=Range(0.2, 3.0, log=True), weights=False
     )
     exclusive_groups: bool = setting(
         False,
         "each click is in one preference group at most, the first that retains it",
         search=(False, True),
+        weights=False,
     )
     inference_gate: str = setting(
         "hard",
         "leap gate at inference; sampled makes scores depend on the batch",
         choices=INFERENCE_GATES,
+        weights=False,
     )
 
     def __post_init__(self) -> None:
@@ -173,6 +186,7 @@ class SessionDropoutSettings(EncoderSettings):
         minimum=0.0,
         below=1.0,
         search=Range(0.0, 0.6),
+        weights=False,
     )
 
 
@@ -206,8 +220,10 @@ class NARMSettings(SessionDropoutSettings):
 class CSRMSettings(NARMSettings):
     """Collaborative session-based recommendation machine."""
 
-    memory_size: int = setting(10_000, "latest session encodings in the memory", minimum=1)
-    neighbors: int = setting(512, "nearest of them that count", minimum=1)
+    memory_size: int = setting(
+        10_000, "latest session encodings in the memory", minimum=1, weights=False
+    )
+    neighbors: int = setting(512, "nearest of them that count", minimum=1, weights=False)
 
 
 @documented
@@ -215,4 +231,6 @@ class CSRMSettings(NARMSettings):
 class SRGNNSettings(EncoderSettings):
     """Session graphs with gated graph neural networks."""
 
-    propagations: int = setting(1, "steps of the graph network", minimum=1, maximum=100)
+    propagations: int = setting(
+        1, "steps of the graph network", minimum=1, maximum=100, weights=False
+    )

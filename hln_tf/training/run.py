@@ -21,7 +21,7 @@ from hln_tf.training.hparams import RESULTS, HParamsLogger, record_metrics
 from hln_tf.training.run_directory import RunDirectory, warm_start_run
 from hln_tf.training.state import saved_progress
 from hln_tf.training.tensorboard import TensorBoardLogger
-from hln_tf.training.trainer import REFIT, SELECTION, Phase, Trainer
+from hln_tf.training.trainer import REFIT, SELECTION, Phase, Trainer, is_over
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,15 @@ class Run(RunContext):
         if not isinstance(model, SessionEncoder):
             return Fitted(model, results | {"validation": self._rank(model, validation)})
         saved = saved_progress(self.directory, self.workers)
-        if saved is not None and saved.phase == REFIT:
+        if saved is not None and saved.phase == REFIT and not self._is_over(saved.selected):
+            print(
+                "training from the start: a refit leaves nothing from which its selection of "
+                "the epoch could go on",
+                file=sys.stderr,
+            )
+            if self.workers.is_chief:
+                self.directory.forget_training()
+        elif saved is not None and saved.phase == REFIT:
             if self.workers.is_chief:
                 self.directory.weights_of(model).restore()
             self.workers.broadcast_variables(model.variables)
@@ -103,6 +111,12 @@ class Run(RunContext):
             "training_seconds": progress.seconds,
         }
         return Fitted(model, results)
+
+    def _is_over(self, selected: Mapping[str, Any]) -> bool:
+        """Check that a selection has all epochs that the settings now ask for."""
+        settings = self.config.training
+        epochs, best = len(selected["history"]), selected["best_epoch"] - 1
+        return is_over(epochs, best, settings.epochs, settings.patience)
 
     def refit(self, sessions: Sessions, fitted: Fitted) -> Fitted:
         """Train a new model on all of full train, for as many epochs as `fit` chose.

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from hln_tf.training.checkpoints import NewestCheckpoint
 
 WEIGHTS = "weights"
-# Directories of a run besides those of its weights.
-LEFT_BY_RUNS = (EVENTS, "pictures", "export")
+# Directories of a run that are made of its final model.
+LEFT_BY_RUNS = ("pictures", "export")
 
 
 class RunDirectory:
@@ -74,7 +74,8 @@ class RunDirectory:
     ) -> None:
         """Write the settings of a new run, or check that the present run has the same.
 
-        A run with other settings is replaced if it has saved nothing that would be lost.
+        A run for fewer epochs goes on, a finished one too; one with other settings is
+        replaced if it has saved nothing that would be lost.
 
         Args:
           config: The run's settings.
@@ -90,6 +91,11 @@ class RunDirectory:
             there = self.config()
             difference = config.first_difference(there)
             if difference is None:
+                return
+            if config.extends(there):
+                # What is left is older than what the run is going to be.
+                self._clear(weights=False)
+                files.write_json(self.path / CONFIG, config.to_dict())
                 return
             if not overwrite and self._has_saved():
                 offer = "remove this one" if overwrite is None else "pass `overwrite` to replace it"
@@ -120,12 +126,20 @@ class RunDirectory:
             f"another log or with other settings"
         )
 
-    def _clear(self) -> None:
+    def _clear(self, weights: bool = True) -> None:
         """Remove what a run leaves, but for its settings: a killed process can go on with it."""
         (self.path / METRICS).unlink(missing_ok=True)
-        for name in (self.checkpoints, self.weights, *(self.path / each for each in LEFT_BY_RUNS)):
-            if name.exists():
-                shutil.rmtree(name)
+        removed = [self.path / name for name in LEFT_BY_RUNS]
+        if weights:
+            removed += [self.checkpoints, self.weights, self.path / EVENTS]
+        for path in removed:
+            if path.exists():
+                shutil.rmtree(path)
+
+    def forget_training(self) -> None:
+        """Remove the checkpoint, so that the run trains from the start."""
+        if self.checkpoints.exists():
+            shutil.rmtree(self.checkpoints)
 
     def _check_contents(self) -> None:
         """Raise an error if the directory contains something other than a run."""
@@ -267,11 +281,18 @@ def warm_start_run(config: RunConfig) -> RunDirectory:
     found = older.config()
     if not model_entry(config.model).is_encoder:
         raise UsageError(f"`init_from` does not apply to {config.model}: it has no weights")
-    if (found.model, found.model_settings) != (config.model, config.model_settings):
+    if found.model != config.model:
         raise UsageError(
-            f"`init_from` {older.path} holds {found.model} with {found.model_settings}, expected "
-            f"{config.model} with {config.model_settings}: give the same model settings"
+            f"`init_from` {older.path} holds the model {found.model}, not {config.model}: name a "
+            f"run of {config.model}"
         )
+    for field in dataclasses.fields(config.model_settings):
+        there, wanted = (getattr(each.model_settings, field.name) for each in (found, config))
+        if there != wanted and field.metadata.get("weights", True):
+            raise UsageError(
+                f"`init_from` {older.path} holds {found.model} with {field.name} {there!r}, not "
+                f"{wanted!r}, so that its weights do not fit: give the same {field.name}"
+            )
     if older.metrics() is None:
         raise HlnError(f"`init_from` {older.path} holds no trained model yet: finish its training")
     return older

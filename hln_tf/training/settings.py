@@ -288,6 +288,13 @@ class RunConfig:
                 return name, mine.get(name), theirs.get(name)
         return None
 
+    def extends(self, other: "RunConfig") -> bool:
+        """Return whether this is the same run as another one, but for more epochs."""
+        epochs = other.training.epochs
+        shorter = dataclasses.replace(self.training, epochs=epochs)
+        same = dataclasses.replace(self, training=shorter).first_difference(other) is None
+        return same and self.training.epochs > epochs
+
     def create_model(self) -> Any:
         """Create the model with initial weights; imports TensorFlow."""
         entry, settings = model_entry(self.model), dataclasses.asdict(self.training)

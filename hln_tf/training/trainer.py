@@ -181,9 +181,8 @@ class Trainer:
     def _is_over(self) -> bool:
         """Check for the end of the phase: all epochs are done, or early stopping applies."""
         progress = self._checkpoint.progress
-        stale = progress.epoch - 1 - (progress.best_epoch or 0)
-        stopped_early = self._validation is not None and stale >= self._settings.patience
-        return progress.epoch >= self._phase.epochs or stopped_early
+        best = None if self._validation is None else progress.best_epoch
+        return is_over(progress.epoch, best, self._phase.epochs, self._settings.patience)
 
     def _finite_loss(self) -> float:
         value = float(self._loss.result())
@@ -194,6 +193,18 @@ class Trainer:
                 f"lower `learning_rate`, or limit the gradients with `clip_norm`"
             )
         return value
+
+
+def is_over(epoch: int, best: int | None, epochs: int, patience: int) -> bool:
+    """Check for the end of a training: all epochs are done, or early stopping applies.
+
+    Args:
+      epoch: Number of epochs that are done.
+      best: Index of the best of them, or None where none is validated.
+      epochs: The largest number of epochs.
+      patience: Epochs without a better one before early stopping.
+    """
+    return epoch >= epochs or (best is not None and epoch - 1 - best >= patience)
 
 
 def compile_step(model: SessionEncoder, optimizer: Any, loss: Any) -> Callable[..., None]:

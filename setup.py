@@ -11,8 +11,9 @@ VERSION = re.search(
 )[1]
 
 # What some commands need: `serving` the server and its client, `plots` figures and
-# TensorBoard's diagnostics.
+# TensorBoard's diagnostics, `download` that of public logs.
 EXTRAS = {
+    "download": ["py7zr>=1.0", "requests>=2.32"],
     "serving": [
         "grpcio>=1.66",
         "grpcio-health-checking>=1.66",
@@ -26,7 +27,7 @@ EXTRAS = {
         "uvicorn>=0.30",
         "uvloop>=0.19",
     ],
-    "plots": ["matplotlib>=3.10"],
+    "plots": ["jinja2>=3.1", "matplotlib>=3.10"],
     # With its own demand on TensorFlow: built for another one, it fails to load.
     "scann": ["scann[tf]>=1.4.2"],
     "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
@@ -41,7 +42,13 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["hln_tf*", "beam_preprocess*", "tuning*", "serving*"]),
-    package_data={"": ["*.pyi"], "hln_tf": ["py.typed"], "serving": ["page/*", "*.proto"]},
+    package_data={
+        "": ["*.pyi"],
+        "beam_preprocess": ["download/*.toml"],
+        "hln_tf": ["py.typed"],
+        "hln_tf.analysis": ["page.html"],
+        "serving": ["page/*", "*.proto"],
+    },
     # Upper bounds are those of packages whose private parts are used: see docs/dependencies.md.
     install_requires=[
         "apache-beam>=2.77,<2.78",
@@ -63,6 +70,7 @@ setup(
     extras_require={
         **EXTRAS,
         "dev": [
+            *EXTRAS["download"],
             *EXTRAS["plots"],
             *EXTRAS["serving"],
             "geventhttpclient>=2.0",
@@ -74,10 +82,12 @@ setup(
             "playwright>=1.50",
             "pytest>=8",
             "pytest-xdist>=3.6",
+            "pytrec-eval-terrier>=0.5",
             "ruff>=0.9",
             "schemathesis>=4.0",
             "tritonclient>=2.50",
             "trustme>=1.2",
+            "types-requests",
             "types-tqdm",
         ],
     },

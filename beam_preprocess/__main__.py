@@ -34,6 +34,10 @@ by a spec, a YAML file of the keys below and of any of the protocol's names:
 --test_days and --train_days), from one reading of the log. Any other flag goes
 to Apache Beam; without --runner the pipeline runs in this process.
 """
+_INPUT = (
+    "raw logs, plain or .gz, .bz2, .zst or .zip: files, directories or patterns such as "
+    "'clicks/*.csv'"
+)
 
 # The second is its name in the commands that prepare a data set before they use it.
 OUTPUT_FLAGS = ("--output", "--data_dir")
@@ -42,9 +46,7 @@ OUTPUT_FLAGS = ("--output", "--data_dir")
 def main(arguments: Sequence[str]) -> None:
     """Parse the arguments, prepare the data set and print its counts."""
     parser = Parser(prog="python -m beam_preprocess", description=_DESCRIPTION, epilog=_epilog())
-    parser.add_argument(
-        "--input", nargs="+", required=True, metavar="RAW", help="raw logs, text plain or .gz"
-    )
+    parser.add_argument("--input", nargs="+", required=True, metavar="RAW", help=_INPUT)
     for name, text in PART_INPUTS.items():
         parser.add_argument(f"--{name}", nargs="+", metavar="RAW", default=[], help=text)
     parser.add_argument("--spec", metavar="YAML", help=f"the spec of --dataset {CUSTOM}")
@@ -56,7 +58,8 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--verbose", action="store_true", help="show the logs of Beam")
     shown_defaults = {"dataset": "none, one must be given", "separator": "a space"}
-    add_settings(parser, LogFormat, f"format of a log of your own (--dataset {CUSTOM})")
+    title = f"format of a log of your own (--dataset {CUSTOM})"
+    add_settings(parser, LogFormat, title, {"missing": "those of pandas"})
     protocol = "protocol (see below for the defaults of each dataset)"
     add_settings(parser, Settings, protocol, shown_defaults)
     add_settings(parser, Work, "work (does not change the data set)")

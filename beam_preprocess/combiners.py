@@ -6,6 +6,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
+from beam_preprocess.doubts import Doubts
 from beam_preprocess.scan import add_row_counts
 from hln_tf.data.vocabulary import add_counts, earliest_appearances
 
@@ -90,6 +91,12 @@ class AddDateCounts(_Reduce):
     """Adds up counts by date."""
 
     reduce = staticmethod(_add_date_counts)
+
+
+class AddDoubts(_Reduce):
+    """Adds up doubts."""
+
+    reduce = staticmethod(lambda parts: sum(parts, Doubts()))
 
 
 def _span(parts: Sequence[tuple[int, int]]) -> tuple[int, int]:

@@ -14,13 +14,16 @@ from beam_preprocess.batches import (
     sessions_to_batch,
 )
 from beam_preprocess.combiners import AddItemCounts, AddNamedCounts
+from beam_preprocess.doubts import Doubts, doubt_items, doubt_sessions
 from beam_preprocess.progress import Progress, count
 from beam_preprocess.rows import merge_partition, stable_hash
 from beam_preprocess.settings import Settings
+from beam_preprocess.spellings import normalise_ids
 from beam_preprocess.stats import Rows
 from hln_tf.data import protocol, vocabulary
 
 _ClicksLeft = TaggedOutput[Literal["clicks left"], dict[str, int]]
+_Doubts = TaggedOutput[Literal["doubts"], Doubts]
 ARRIVED = "arrived"  # clicks that were grouped, to be compared with those that were read
 
 
@@ -37,17 +40,39 @@ class Filtered(NamedTuple):
     clicks_left: PCollection
 
 
-class _Filter(beam.PTransform):
-    """A step from batches to batches and to the clicks that it left, which are added up."""
+class Grouped(NamedTuple):
+    """The sessions of a log.
 
-    def _split(self, both: beam.pvalue.DoOutputsTuple) -> Filtered:
-        add = beam.CombineGlobally(AddNamedCounts()).without_defaults()
-        left = both["clicks left"] | "AddClicksLeft" >> add
-        return Filtered(both["sessions"], left)
+    Attributes:
+      sessions: Batches of sessions.
+      clicks_left: As in `Filtered`.
+      doubts: One `Doubts` for each partition.
+    """
+
+    sessions: PCollection
+    clicks_left: PCollection
+    doubts: PCollection
 
 
-class GroupSessions(_Filter):
-    """Groups clicks by session; `(partition, clicks)` become `Filtered` with item ids.
+class Counted(NamedTuple):
+    """The items of a log.
+
+    Attributes:
+      ids: One array, the sorted ids of the frequent items.
+      doubts: One `Doubts` for each part of all items.
+    """
+
+    ids: PCollection
+    doubts: PCollection
+
+
+def _add_clicks_left(clicks_left: PCollection) -> PCollection:
+    add = beam.CombineGlobally(AddNamedCounts()).without_defaults()
+    return clicks_left | "AddClicksLeft" >> add
+
+
+class GroupSessions(beam.PTransform):
+    """Groups clicks by session; `(partition, clicks)` become `Grouped` with item ids.
 
     Args:
       settings: The protocol.
@@ -59,16 +84,18 @@ class GroupSessions(_Filter):
         super().__init__()
         self.settings, self.rows, self.progress = settings, rows, progress
 
-    def expand(self, clicks: PCollection) -> Filtered:
+    def expand(self, clicks: PCollection) -> Grouped:
         """Add the steps."""
-        return self._split(
+        grouped = (
             clicks
             | "ByPartition" >> beam.GroupByKey()
             | "Group"
             >> beam.FlatMap(
                 group_sessions, self.settings, AsSingleton(self.rows), self.progress
-            ).with_outputs("clicks left", main="sessions")
+            ).with_outputs("clicks left", "doubts", main="sessions")
         )
+        left = _add_clicks_left(grouped["clicks left"])
+        return Grouped(grouped["sessions"], left, grouped["doubts"])
 
 
 def group_sessions(
@@ -76,7 +103,7 @@ def group_sessions(
     settings: Settings,
     rows: Rows,
     progress: Progress,
-) -> Iterator[pa.RecordBatch | _ClicksLeft]:
+) -> Iterator[pa.RecordBatch | _ClicksLeft | _Doubts]:
     """Group the clicks of a partition."""
     if rows.problem:
         return
@@ -88,14 +115,17 @@ def group_sessions(
         merged["item"],
         merged["position"].to_numpy(),
         settings,
+        merged["rank"].to_numpy() if "rank" in merged.column_names else None,
     )
     grouped, left = protocol.drop_short_sessions(grouped, settings)
     yield TaggedOutput("clicks left", {ARRIVED: merged.num_rows, **_counted(left)})
+    sessions = merged["session"].combine_chunks()
+    yield TaggedOutput("doubts", doubt_sessions(sessions, merged["time"].to_numpy(), settings))
     yield sessions_to_batch(grouped, ids)
 
 
 class CountItems(beam.PTransform):
-    """Counts items; batches of sessions become one array, the sorted ids of the frequent items.
+    """Counts items; batches of sessions become `Counted`.
 
     Counts are added up by parts of all items; only the items that are left, the vocabulary,
     come together in one worker.
@@ -109,22 +139,27 @@ class CountItems(beam.PTransform):
         super().__init__()
         self.settings, self.partitions = settings, partitions
 
-    def expand(self, sessions: PCollection) -> PCollection:
+    def expand(self, sessions: PCollection) -> Counted:
         """Add the steps."""
-        return (
+        counts = (
             sessions
             | "Count" >> beam.FlatMap(count_items, self.partitions)
             | "Add" >> beam.CombinePerKey(AddItemCounts())
+        )
+        ids = (
+            counts
             | "RetainFrequent" >> beam.Map(retain_frequent, self.settings)
             | "List" >> beam.CombineGlobally(AddItemCounts())
             | "Select" >> beam.Map(select_items, self.settings)
         )
+        return Counted(ids, counts | "Doubt" >> beam.Map(lambda part: doubt_items(part[1])))
 
 
 def count_items(sessions: pa.RecordBatch, partitions: int) -> Iterator[tuple[int, pa.Table]]:
     """Count the items of a batch, by part of all items."""
     counts = vocabulary.count_items(batch_to_sessions(sessions).items, batch_item_ids(sessions))
-    part = stable_hash(counts["item"].combine_chunks()) % np.uint64(partitions)
+    # Different spellings of an id go to one part, where they are compared.
+    part = stable_hash(normalise_ids(counts["item"].combine_chunks())) % np.uint64(partitions)
     for index in np.unique(part):
         yield int(index), counts.filter(pa.array(part == index))
 
@@ -139,7 +174,7 @@ def select_items(counts: pa.Table, settings: Settings) -> pa.StringArray:
     return vocabulary.frequent_items([counts], settings)
 
 
-class FilterItems(_Filter):
+class FilterItems(beam.PTransform):
     """Drops rare items, repeats and short sessions; batches become `Filtered`.
 
     Args:
@@ -153,13 +188,10 @@ class FilterItems(_Filter):
 
     def expand(self, sessions: PCollection) -> Filtered:
         """Add the steps."""
-        return self._split(
-            sessions
-            | "Filter"
-            >> beam.FlatMap(filter_sessions, self.settings, AsSingleton(self.items)).with_outputs(
-                "clicks left", main="sessions"
-            )
-        )
+        filtered = sessions | "Filter" >> beam.FlatMap(
+            filter_sessions, self.settings, AsSingleton(self.items)
+        ).with_outputs("clicks left", main="sessions")
+        return Filtered(filtered["sessions"], _add_clicks_left(filtered["clicks left"]))
 
 
 def filter_sessions(

@@ -14,7 +14,7 @@ from hln_tf.common.files import atomic_write
 from hln_tf.common.progress import progress_bar
 from hln_tf.common.settings import checked, setting
 
-SHAPES = ("yoochoose", "lastfm")
+SHAPES = ("yoochoose", "lastfm", "diginetica", "retailrocket")
 
 _DESCRIPTION = """\
 Writes a synthetic raw log with the shape of a public one, in blocks, so that memory
@@ -54,8 +54,8 @@ def generate(settings: LogSettings) -> None:
     """Write the log atomically."""
     from beam_preprocess import synthetic_logs
 
-    generators = {"yoochoose": synthetic_logs.yoochoose, "lastfm": synthetic_logs.lastfm}
-    blocks = generators[settings.shape](settings.clicks, settings.seed, settings.items)
+    generate_blocks = getattr(synthetic_logs, settings.shape)
+    blocks = generate_blocks(settings.clicks, settings.seed, settings.items)
     with (
         atomic_write(settings.output) as temporary,
         _opened(temporary, compressed=settings.output.endswith(".gz")) as file,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from beam_preprocess.formats import LogFormat
+from beam_preprocess.inputs import describe_files
 from beam_preprocess.settings import Settings
 from hln_tf.common.cli import Parser, add_settings, as_arguments
 from hln_tf.common.errors import HlnError, ReportedError, UsageError
@@ -206,11 +207,13 @@ class Preparation:
             _run(arguments, f"writing {candidates[0]}")
             return candidates[0]
         if raw is None:
+            download = ["python", "-m", "beam_preprocess.download", source.download]
+            download += ["--raw_dir", str(self.raw_dir)]
             raise HlnError(
                 f"there is no prepared data set in {self.data_dir} and no raw file "
-                f"{candidates[0]}: {source.origin} and put {source.file} (or {source.file}.gz) "
-                f"into {self.raw_dir}, or name its directory with --raw_dir, or that of the "
-                f"prepared data set with --data_dir"
+                f"{candidates[0]} (or {source.file}.gz): download it with {shlex.join(download)}, "
+                f"or name the directory that has it with --raw_dir, or that of a prepared data set "
+                f"with --data_dir"
             )
         return raw
 
@@ -223,7 +226,7 @@ class Preparation:
         arguments += ["--spec", str(self.spec)] if self.spec else []
         arguments += as_arguments(self.given)
         arguments += ["--overwrite"] if self.overwrite else []
-        paths = ", ".join(str(path) for part in inputs.values() for path in part)
+        paths = describe_files([path for part in inputs.values() for path in part])
         _run(["beam_preprocess", *arguments], f"preparing {self.data_dir} from {paths}")
 
 

@@ -1,53 +1,66 @@
 """Parsing of Parquet files into columns of clicks."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from beam_preprocess.columns import FIRST, SHOWN, Malformed, Parsed, ParsedBlock, sort_rows
+from beam_preprocess.formats import LIST
+from beam_preprocess.nested import root
 from beam_preprocess.read import LogFile, Part, RawFile
-from beam_preprocess.rows import FIRST, SHOWN, Malformed
 from beam_preprocess.schema import Schema
 from hln_tf.common.errors import HlnError
-from hln_tf.data.clicks import is_text, join_clicks, to_text, to_times, value_type
+from hln_tf.data.clicks import decode, is_text, python_value, to_text, value_type
+from hln_tf.data.time_patterns import UNITS
 
 _ROWS = 1 << 17  # read at a time
 
 
-def read_schema(file: RawFile) -> pa.Schema:
-    """Read the columns of a Parquet file.
+def read_schema(file: RawFile) -> pa.Schema | None:
+    """Read the columns of a Parquet file; None where it has no row.
 
     Raises:
       HlnError: The file is damaged or not Parquet.
     """
+    if not file.bytes:
+        return None
     with _opened(file) as parquet:
-        if not parquet.metadata.num_rows:
-            raise HlnError(f"{file.path} is empty: expected a raw log of at least one row")
-        return parquet.schema_arrow
+        return parquet.schema_arrow if parquet.metadata.num_rows else None
 
 
-def check_types(file: RawFile, types: pa.Schema, schema: Schema) -> None:
+def check_types(file: RawFile, types: Mapping[str, pa.DataType], schema: Schema) -> None:
     """Check that the columns have types that can be ids and times.
 
     Raises:
       HlnError: One has not.
     """
-    for column in (schema.key, *schema.item):
-        kind = value_type(types.field(column).type)
+    for name in (schema.names[column] for column in (schema.key, *schema.item)):
+        kind = value_type(types[name])
         if not (is_text(kind) or pa.types.is_integer(kind)):
             raise HlnError(
-                f"{file.path} has ids of type {kind} in column {schema.names[column]!r}, "
+                f"{file.path} has ids of type {kind} in column {name!r}, "
                 "expected text or integers: convert the column"
             )
-    kind, time_format = value_type(types.field(schema.time).type), schema.log.time_format
+    others = [column for column, _ in schema.where]
+    others += [column for column in (schema.added, schema.rank) if column is not None]
+    for name in (schema.names[column] for column in others):
+        kind = value_type(types[name])
+        if not (is_text(kind) or pa.types.is_primitive(kind)) or pa.types.is_temporal(kind):
+            raise HlnError(
+                f"{file.path} has values of type {kind} in column {name!r}, "
+                "expected text or numbers: convert the column"
+            )
+    kind, log = value_type(types[schema.names[schema.time]]), schema.log
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind) or is_text(kind):
         return
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         expected = "expected a timestamp, text or a number: convert the column"
-    elif time_format == "iso":
-        expected = "which is no ISO 8601: set time_format to seconds or milliseconds in the spec"
+    elif log.time_format not in UNITS and not log.time_pattern:
+        expected = f"expected text: set time_format to one of {', '.join(UNITS)} in the spec"
     else:
         return
     raise HlnError(
@@ -61,47 +74,89 @@ def cut(file: LogFile) -> list[Part]:
         return [Part(file, group, group + 1) for group in range(parquet.num_row_groups)]
 
 
-def read(part: Part) -> Iterator[tuple[int, pa.Table, Malformed, int]]:
-    """Read the rows of a part.
-
-    Yields:
-      Index of the first row, clicks (see `beam_preprocess.rows.parse`), malformed
-      rows, and how many bytes of the file that was.
+def read(part: Part) -> Iterator[ParsedBlock]:
+    """Read the rows of a part in blocks.
 
     Raises:
       HlnError: The file is damaged.
     """
     schema = part.file.schema
     with _opened(part.file) as parquet:
-        groups = parquet.metadata
-        start = sum(groups.row_group(group).num_rows for group in range(part.start))
+        metadata = parquet.metadata
+        before = [metadata.row_group(group) for group in range(part.start)]
+        start = position = sum(group.num_rows for group in before)
+        if schema.log.events:
+            # Not fewer values than events, of which a row may have many.
+            leaf = _first_leaf(metadata, schema.log.events)
+            position = sum(group.column(leaf).num_values for group in before)
         batches = parquet.iter_batches(
             batch_size=_ROWS,
             row_groups=list(range(part.start, part.end)),
-            columns=[schema.names[column] for column in schema.used],
+            columns=_stored(schema, parquet.schema_arrow),
             use_threads=False,
         )
         while (batch := _next(batches, part.file)) is not None:
-            yield start, *parse(batch, schema), part.file.bytes * batch.num_rows // groups.num_rows
+            parsed = parse(batch, schema)
+            raw_bytes = part.file.bytes * batch.num_rows // metadata.num_rows
+            yield ParsedBlock(start, position, parsed, raw_bytes)
             start += batch.num_rows
+            position += parsed.clicks.num_rows if schema.log.events else batch.num_rows
 
 
-def parse(batch: pa.RecordBatch, schema: Schema) -> tuple[pa.Table, Malformed]:
+def parse(batch: pa.RecordBatch, schema: Schema) -> Parsed:
     """Parse columns of the file's types into clicks and malformed rows."""
-    columns = {index: batch.column(schema.names[index]) for index in schema.used}
-    clicks, good = join_clicks(
-        to_text(columns[schema.key]),
-        to_times(columns[schema.time], schema.log.time_format),
-        [to_text(columns[index]) for index in schema.item],
-    )
-    if good.all():
-        return clicks, Malformed()
-    wrong = np.flatnonzero(~good)
+    columns = {index: _column(batch, schema.names[index]) for index in schema.used}
+    numbers = np.arange(batch.num_rows)  # the row of the file that each row is of
+    if schema.log.events:
+        parents = pc.list_parent_indices(_column(batch, schema.log.events))
+        numbers = parents.to_numpy()
+        columns = {
+            index: column if LIST in schema.names[index] else column.take(parents)
+            for index, column in columns.items()
+        }
+    decoded = {index: decode(column) for index, column in columns.items()}
+    texts = {
+        index: column if index == schema.time and not is_text(column.type) else to_text(column)
+        for index, column in decoded.items()
+    }
+    rows = sort_rows(texts, schema)
+    malformed = np.flatnonzero(rows.malformed)
     first = tuple(
-        (row, str({name: batch.column(name)[row].as_py() for name in batch.schema.names})[:SHOWN])
-        for row in wrong[:FIRST].tolist()
+        (int(numbers[row]), _shown({schema.names[i]: columns[i][row] for i in schema.used}))
+        for row in malformed[:FIRST].tolist()
     )
-    return clicks.filter(pa.array(good)), Malformed(len(wrong), first)
+    return Parsed(rows.clicks, Malformed(len(malformed), first, rows.hint), rows.findings)
+
+
+def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """Return a column by its name; see `beam_preprocess.nested.type_names`."""
+    if name in batch.schema.names:
+        return batch.column(name)
+    outer, is_in_list, rest = name.partition(LIST)
+    root, *keys = outer.split(".")
+    column = batch.column(root)
+    if keys:
+        column = pc.struct_field(column, keys)
+    if is_in_list:
+        column = pc.list_flatten(column)
+        keys = rest.split(".")[1:]
+        column = pc.struct_field(column, keys) if keys else column
+    return column
+
+
+def _stored(schema: Schema, stored: pa.Schema) -> list[str]:
+    """Return the names of the stored columns that hold the used ones."""
+    names = (schema.names[column] for column in schema.used)
+    return list(dict.fromkeys(name if name in stored.names else root(name) for name in names))
+
+
+def _first_leaf(metadata: pq.FileMetaData, events: str) -> int:
+    paths = [metadata.schema.column(leaf).path for leaf in range(metadata.num_columns)]
+    return next(leaf for leaf, path in enumerate(paths) if path.startswith(f"{events}."))
+
+
+def _shown(row: dict[str, pa.Scalar]) -> str:
+    return str({name: python_value(value) for name, value in row.items()})[:SHOWN]
 
 
 @contextlib.contextmanager

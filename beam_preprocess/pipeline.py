@@ -14,15 +14,16 @@ Global values are combinations of columns from all workers (`beam_preprocess.com
 reach the next transform as side inputs. Only the vocabulary is ever whole in one worker.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
+from beam_preprocess.combiners import AddDoubts
 from beam_preprocess.filter_items import CountItems, FilterItems, GroupSessions
 from beam_preprocess.number_items import NumberItems, SplitByDate
 from beam_preprocess.progress import Progress
-from beam_preprocess.read import LogFile
+from beam_preprocess.read import RawLog
 from beam_preprocess.read_log import ReadLog
 from beam_preprocess.settings import Settings, Work
 from beam_preprocess.write_dataset import Facts, WriteDataset
@@ -30,7 +31,7 @@ from beam_preprocess.write_dataset import Facts, WriteDataset
 
 def build(
     pipeline: beam.Pipeline,
-    files: Sequence[LogFile],
+    log: RawLog,
     work: Work,
     directories: Mapping[Settings, str],
     progress: Progress,
@@ -39,27 +40,33 @@ def build(
 
     Args:
       pipeline: The pipeline that gets the steps.
-      files: The raw files.
+      log: The raw files.
       work: How to divide the work.
       directories: The directory of each of the settings, which differ in
         `train_fraction` or in `test_from` alone.
       progress: Counts for the progress line.
     """
     settings = next(iter(directories))
-    log = pipeline | "ReadLog" >> ReadLog(files, settings, work, progress)
-    grouped = log.clicks | "GroupSessions" >> GroupSessions(settings, log.rows, progress)
+    content = pipeline | "ReadLog" >> ReadLog(log, settings, work, progress)
+    grouped = content.clicks | "GroupSessions" >> GroupSessions(settings, content.rows, progress)
     items = grouped.sessions | "CountItems" >> CountItems(settings, work.partitions)
-    filtered = grouped.sessions | "FilterItems" >> FilterItems(settings, items)
+    filtered = grouped.sessions | "FilterItems" >> FilterItems(settings, items.ids)
+    doubts = (
+        (grouped.doubts, items.doubts)
+        | "Doubts" >> beam.Flatten()
+        | "AddDoubts" >> beam.CombineGlobally(AddDoubts())
+    )
     for cut in dict.fromkeys(each.test_from for each in directories):
         of_cut = {each: path for each, path in directories.items() if each.test_from == cut}
         one = next(iter(of_cut))
         parts = filtered.sessions | f"SplitByDate {cut}" >> SplitByDate(one)
-        numbered = parts.sessions | f"NumberItems {cut}" >> NumberItems(one, items, progress)
+        numbered = parts.sessions | f"NumberItems {cut}" >> NumberItems(one, items.ids, progress)
         facts = Facts(
-            rows=AsSingleton(log.rows),
+            rows=AsSingleton(content.rows),
             grouped=AsSingleton(grouped.clicks_left, {}),
             filtered=AsSingleton(filtered.clicks_left, {}),
-            items=AsSingleton(items),
+            items=AsSingleton(items.ids),
+            doubts=AsSingleton(doubts),
             span=AsSingleton(parts.span, None),
             indices=AsSingleton(numbered.indices),
             without_index=AsSingleton(numbered.without_index, {}),

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from beam_preprocess.inputs import expand_inputs
 from beam_preprocess.settings import Settings, Work
 from hln_tf.common.errors import HlnError
 from hln_tf.common.files import atomic_directory
@@ -41,8 +42,9 @@ def prepare(
     A directory that already holds it is not changed.
 
     Args:
-      inputs: Raw logs, text of which may be gzip, read in order of name: paths, or
-        URLs of file systems that Beam knows.
+      inputs: Raw logs, text of which may be gzip, read in order of name: paths of
+        files and directories and patterns such as `clicks/*.csv`, or URLs of file
+        systems that Beam knows.
       output: The directory to write, or its URL. Until it is finished the data is
         in a temporary directory next to it, which the workers must be able to reach.
       settings: What to write.
@@ -114,10 +116,9 @@ def prepare_all(
       part_inputs: Raw logs of the parts `test` and `validation`, where the settings'
         `part_files` names them.
     """
-    inputs_of = {"train": inputs, **(part_inputs or {})}
-    for path in (str(path) for paths in inputs_of.values() for path in paths):
-        if "://" not in path and not os.path.exists(path):
-            raise HlnError(f"{path} does not exist: give the path of a raw log to --input")
+    inputs_of = {"train": expand_inputs(inputs)}
+    for part, paths in (part_inputs or {}).items():
+        inputs_of[part] = expand_inputs(paths) if paths else []
     from beam_preprocess import storage
     from beam_preprocess.read import find_files
     from beam_preprocess.runners import check_beam_flags
@@ -138,11 +139,11 @@ def prepare_all(
         if not _is_finished(output, settings, descriptions, overwrite)
     }
     if missing:
-        from beam_preprocess.format_detection import open_log
+        from beam_preprocess.format_detection import open_logs
         from beam_preprocess.runners import run
 
         log = next(iter(missing.values())).log_format
-        opened = [open_log(file, log) for file in files]
+        opened = open_logs(files, log)
         with contextlib.ExitStack() as stack:
             directories = {
                 settings: stack.enter_context(_written(output))

@@ -1,18 +1,15 @@
-"""Reading of raw text files, plain or gzip, in blocks of whole rows."""
+"""Reading of raw text files, plain or compressed, in blocks of whole rows."""
 
 import dataclasses
-import gzip
 import os
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from beam_preprocess import storage
-from beam_preprocess.records import whole_rows
+from beam_preprocess import compression, storage
+from beam_preprocess.records import open_quote, whole_rows
 from beam_preprocess.schema import Schema
 from hln_tf.common.errors import HlnError, UsageError
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 20
 _LONGEST_QUOTED = 16 << 20  # bytes of a quoted row; more counts as a quote without end
 
@@ -26,7 +23,7 @@ class RawFile:
       path: Its path as the user gave it, for messages.
       location: Its path in any working directory, or its URL.
       bytes: Its size.
-      compressed: Whether it is gzip.
+      compression: As `beam_preprocess.compression.detect` has it.
       part: The part that it is a file of, see `hln_tf.data.session_columns.PART_BITS`.
     """
 
@@ -34,7 +31,7 @@ class RawFile:
     path: str
     location: str
     bytes: int
-    compressed: bool
+    compression: str
     part: int = dataclasses.field(default=0, kw_only=True)
 
     @property
@@ -46,10 +43,9 @@ class RawFile:
         """Open the file as it is, compressed or not."""
         return storage.open_file(self.location)
 
-    def open_text(self) -> BinaryIO | gzip.GzipFile:
+    def open_text(self) -> BinaryIO:
         """Open the file's uncompressed content."""
-        raw = self.open()
-        return gzip.GzipFile(fileobj=raw) if self.compressed else raw
+        return compression.decompress(self.open(), self.compression, self.path)
 
     def description(self) -> dict[str, str | int]:
         """Return name, size and checksum, as the manifest has them."""
@@ -62,6 +58,19 @@ class LogFile(RawFile):
 
     schema: Schema
     body: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class RawLog:
+    """The raw files of a log.
+
+    Attributes:
+      files: Those that have rows; each one's `index` is its rank among them.
+      empty: Paths of those that have none.
+    """
+
+    files: tuple[LogFile, ...]
+    empty: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,50 +106,47 @@ def find_files(paths: Sequence[str | os.PathLike[str]]) -> list[RawFile]:
     """Check the raw files and sort them by name.
 
     Args:
-      paths: Paths or URLs of files.
+      paths: Paths of files; URLs of files, of directories, or patterns.
 
     Raises:
-      HlnError: A file is missing, empty, no regular file, or not gzip
-        although its name ends in `.gz`.
+      HlnError: A file is missing, no regular file, or not compressed as its name says.
       UsageError: A file is given twice.
     """
     found: list[RawFile] = []
-    for path in sorted(map(str, paths), key=lambda path: (os.path.basename(path), path)):
-        storage.check_scheme(path)
+    identities = set()
+    given = [path for each in paths for path in storage.expand(str(each))]
+    for path in sorted(given, key=lambda path: (os.path.basename(path), path)):
         location = storage.absolute(path)
         if not storage.exists(location):
             raise HlnError(f"{path} does not exist: give the path of a raw log to --input")
         if storage.is_local(path) and not os.path.isfile(location):
             raise HlnError(f"{path} is not a file: give the raw logs themselves to --input")
-        if any(_is_same(location, other.location) for other in found):
+        identity = _identity(location)
+        if identity in identities:
             raise UsageError(f"{path} is given twice in --input: its clicks would count twice")
+        identities.add(identity)
         with storage.open_file(location) as file:
-            compressed = file.read(2) == _GZIP_MAGIC
+            compressed = compression.detect(file.read(compression.HEAD), path)
         size = storage.size(location)
-        if size == 0:
-            raise HlnError(f"{path} is empty: expected a raw log of at least one row")
-        if path.endswith(".gz") and not compressed:
-            raise HlnError(
-                f"{path} is not a gzip file although its name ends in .gz: "
-                "rename it if it is plain text, or fetch it again"
-            )
         found.append(RawFile(len(found), path, location, size, compressed))
     return found
 
 
-def _is_same(path: str, other: str) -> bool:
-    if storage.is_local(path) and storage.is_local(other):
-        return os.path.samefile(path, other)
-    return path == other
+def _identity(location: str) -> tuple[int, int] | str:
+    """Return what two paths of the same file have in common."""
+    if not storage.is_local(location):
+        return location
+    status = os.stat(location)
+    return status.st_dev, status.st_ino
 
 
 def cut_text(file: LogFile, block_bytes: int) -> list[Part]:
-    """Cut a plain file into parts of `block_bytes`; a gzip file can only be read as a whole.
+    """Cut a plain file into parts of `block_bytes`; a compressed one is read as a whole.
 
     Raises:
       HlnError: The file has a quote without end.
     """
-    if file.compressed:
+    if file.compression:
         return [Part(file, 0, file.bytes)]
     if file.schema.log.is_quoted:
         # Only from the beginning of the file is it known which line breaks are inside quotes.
@@ -159,13 +165,13 @@ def read_blocks(part: Part, block_bytes: int) -> Iterator[Block]:
     """Yield a part's rows in blocks of about `block_bytes`.
 
     Raises:
-      HlnError: The file is a damaged or truncated gzip file.
+      HlnError: The file is compressed, and damaged or truncated.
     """
     file = part.file
     with file.open() as raw:
-        if file.compressed:
+        if file.compression:
             before = 0
-            with gzip.GzipFile(fileobj=raw) as stream:
+            with compression.decompress(raw, file.compression, file.path) as stream:
                 for offset, data in _rows(stream, file, block_bytes):
                     position = raw.tell()
                     yield Block(file, offset, data, position - before)
@@ -184,18 +190,16 @@ def read_blocks(part: Part, block_bytes: int) -> Iterator[Block]:
             yield Block(file, start, data, part.end - part.start)
 
 
-def _rows(
-    stream: BinaryIO | gzip.GzipFile, file: LogFile, block_bytes: int
-) -> Iterator[tuple[int, bytes]]:
+def _rows(stream: BinaryIO, file: LogFile, block_bytes: int) -> Iterator[tuple[int, bytes]]:
     """Yield offset and content of blocks of whole rows, read from the beginning on."""
-    is_quoted = file.schema.log.is_quoted
+    delimiter = file.schema.log.quoted_between
     offset, rest = file.body, b""
     _read(stream, file, file.body)
     while True:
         chunk = _read(stream, file, block_bytes)
-        if is_quoted:
+        if delimiter:
             rest += chunk
-            end = whole_rows(rest, is_quoted)
+            end = whole_rows(rest, delimiter)
             if not chunk or len(rest) - end > max(_LONGEST_QUOTED, block_bytes):
                 _check_quotes(rest[end:], file, offset + end)
             data, rest = (rest[:end], rest[end:]) if chunk else (rest, b"")
@@ -212,38 +216,33 @@ def _rows(
 
 
 def _check_quotes(data: bytes, file: LogFile, offset: int) -> None:
-    if data.count(b'"') % 2:
+    opening = open_quote(data, file.schema.log.quoted_between)
+    if opening is not None:
+        line = line_number(file, offset + opening)
         raise HlnError(
-            f'{file.path}, line {line_number(file, offset)} has a quote (") that is never closed: '
+            f'{file.path}, line {line} has a quote (") that is never closed: '
             "fix the row, or set quotes: false in the spec if quotes mean nothing in the log"
         )
 
 
-def _read(stream: BinaryIO | gzip.GzipFile, file: RawFile, size: int) -> bytes:
-    try:
-        return stream.read(size)
-    except EOFError:
-        raise HlnError(
-            f"{file.path} ends in the middle of its gzip data: it is truncated, fetch it again"
-        ) from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise HlnError(
-            f"{file.path} is not a valid gzip file ({error}): it is damaged, fetch it again"
-        ) from None
+def _read(stream: BinaryIO, file: RawFile, size: int) -> bytes:
+    return compression.read(stream, size, file.path, file.compression)
 
 
-def first_rows(file: RawFile, is_quoted: bool) -> bytes:
+def first_rows(file: RawFile, delimiter: str) -> bytes:
     """Read whole rows from the file's beginning, at most about 1 MB.
 
+    Args:
+      file: The file.
+      delimiter: As for `whole_rows`.
+
     Raises:
-      HlnError: The file is empty, or its first row has no end.
+      HlnError: The first row has no end.
     """
     with file.open_text() as text:
         data = _read(text, file, _CHUNK)
-    if not data.strip():
-        raise HlnError(f"{file.path} is empty: expected a raw log of at least one row")
     if len(data) == _CHUNK:
-        data = data[: whole_rows(data, is_quoted)]
+        data = data[: whole_rows(data, delimiter)]
         if not data:
             raise HlnError(
                 f"{file.path}, line 1 is longer than {_CHUNK:,} bytes: expected a text file of rows"

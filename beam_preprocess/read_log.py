@@ -1,6 +1,6 @@
 """The transform `ReadLog`: raw files to batches of clicks and the counts of their rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import apache_beam as beam
@@ -10,14 +10,14 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from beam_preprocess import scan
 from beam_preprocess.combiners import AddRowCounts
 from beam_preprocess.progress import Progress, count
-from beam_preprocess.read import LogFile, Part
+from beam_preprocess.read import Part, RawLog
 from beam_preprocess.rows import partition_sessions
 from beam_preprocess.scan import RowCounts
 from beam_preprocess.settings import Settings, Work
 from beam_preprocess.stats import check_rows
 
 
-class Log(NamedTuple):
+class Content(NamedTuple):
     """The content of a log.
 
     Attributes:
@@ -31,26 +31,24 @@ class Log(NamedTuple):
 
 
 class ReadLog(beam.PTransform):
-    """Reads raw files in parts; a pipeline becomes a `Log`.
+    """Reads raw files in parts; a pipeline becomes a `Content`.
 
     Args:
-      files: The raw files.
+      log: The raw files.
       settings: The format and the time window.
       work: How to divide the work.
       progress: Counts what was read.
     """
 
-    def __init__(
-        self, files: Sequence[LogFile], settings: Settings, work: Work, progress: Progress
-    ) -> None:
+    def __init__(self, log: RawLog, settings: Settings, work: Work, progress: Progress) -> None:
         super().__init__()
-        self.files, self.settings, self.work, self.progress = files, settings, work, progress
+        self.log, self.settings, self.work, self.progress = log, settings, work, progress
 
-    def expand(self, pipeline: beam.Pipeline) -> Log:
+    def expand(self, pipeline: beam.Pipeline) -> Content:
         """Add the steps."""
         read = (
             pipeline
-            | "Parts" >> beam.Create(scan.cut(self.files, self.work.block_bytes))
+            | "Parts" >> beam.Create(scan.cut(self.log.files, self.work.block_bytes))
             | "Spread" >> beam.Reshuffle()
             | "Read"
             >> beam.FlatMap(read_part, self.settings, self.work, self.progress).with_outputs(
@@ -60,9 +58,9 @@ class ReadLog(beam.PTransform):
         rows = (
             read["rows"]
             | "AddRowCounts" >> beam.CombineGlobally(AddRowCounts()).without_defaults()
-            | "CheckRows" >> beam.Map(check_rows, self.files, self.settings)
+            | "CheckRows" >> beam.Map(check_rows, self.log, self.settings)
         )
-        return Log(read["clicks"], rows)
+        return Content(read["clicks"], rows)
 
 
 def read_part(
@@ -71,7 +69,7 @@ def read_part(
     """Read a part of a file: its clicks by partition, and the counts of each block."""
     for counts, raw_bytes, clicks in scan.scan(part, settings, work):
         progress.counts.add("read", raw_bytes, counts.rows)
-        count("rows", counts.rows + counts.malformed)
+        count("rows", counts.read)
         count("malformed rows", counts.malformed)
         yield TaggedOutput("rows", counts)
         if clicks is not None:

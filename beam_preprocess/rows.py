@@ -1,45 +1,25 @@
 """Parsing of delimited text into columns of clicks, with Arrow."""
 
-import dataclasses
 from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
+from beam_preprocess.columns import FIRST, SHOWN, Findings, LongRow, Malformed, Parsed, sort_rows
 from beam_preprocess.records import row_starts
 from beam_preprocess.schema import Schema
-from hln_tf.data.clicks import join_clicks
-from hln_tf.data.times import parse_times
+from beam_preprocess.spellings import normalise_ids
 
-SHOWN = 200  # characters of a malformed row that a message shows
-FIRST = 5  # malformed rows that are reported
+_MANY_LINES = 20  # of one row
 
 
-@dataclasses.dataclass(frozen=True)
-class Malformed:
-    """Malformed rows of a block.
-
-    Attributes:
-      count: Their number.
-      first: Line (from 0) and text of the first few.
-    """
-
-    count: int = 0
-    first: tuple[tuple[int, str], ...] = ()
-
-
-def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
+def parse(data: bytes, schema: Schema) -> Parsed:
     r"""Parse whole rows.
 
     Args:
       data: UTF-8 text, rows ended by `\n` or `\r\n`. Blank lines are skipped.
       schema: The columns of the rows.
-
-    Returns:
-      The clicks in file order as `session` (string), `time` (int64,
-      microseconds since 1970 UTC) and `item` (string), and the malformed rows
-      left out.
 
     Raises:
       UnicodeDecodeError: The text is not UTF-8.
@@ -72,16 +52,14 @@ def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
         ),
     ).combine_chunks()
     arrays = {index: columns[names[index]].combine_chunks() for index in schema.used}
-    clicks, good = join_clicks(
-        arrays[schema.key],
-        parse_times(arrays[schema.time], log.time_format),
-        [arrays[index] for index in schema.item],
-    )
-    if not wrong_rows and good.all():
-        return clicks, Malformed()
-    starts = row_starts(data, log.is_quoted)
+    rows = sort_rows(arrays, schema)
+    is_long = log.is_quoted and data.count(b"\n") > columns.num_rows + len(wrong_rows)
+    if not wrong_rows and not rows.malformed.any() and not is_long:
+        return Parsed(rows.clicks, Malformed(), rows.findings)
+    starts = row_starts(data, log.quoted_between)
+    findings = rows.findings + _find_long_rows(data, starts, schema) if is_long else rows.findings
     row_numbers = np.delete(np.arange(len(starts)), wrong_rows)
-    wrong_rows.extend(row_numbers[~good].tolist())
+    wrong_rows.extend(row_numbers[rows.malformed].tolist())
     bounds = np.append(starts, len(data))
 
     def text(row: int) -> bytes:
@@ -93,7 +71,27 @@ def parse(data: bytes, schema: Schema) -> tuple[pa.Table, Malformed]:
         (data.count(b"\n", 0, int(starts[row])), text(row).decode()[:SHOWN])
         for row in wrong_rows[:FIRST]
     )
-    return clicks.filter(pa.array(good)), Malformed(len(wrong_rows), first)
+    return Parsed(rows.clicks, Malformed(len(wrong_rows), first, rows.hint), findings)
+
+
+def _find_long_rows(data: bytes, starts: np.ndarray, schema: Schema) -> Findings:
+    """Find rows of many lines, or with a line that has as many columns as a row."""
+    text = np.frombuffer(data, np.uint8)
+    lines = np.append(0, np.flatnonzero(text == ord("\n")) + 1)
+    lines = lines[lines < len(data)]
+    row = np.searchsorted(starts, lines, "right") - 1
+    delimiters = np.flatnonzero(text == ord(schema.log.between))
+    columns = np.diff(np.searchsorted(delimiters, np.append(lines, len(data)))) + 1
+    is_like_row = (columns == len(schema.names)) & (lines != starts[row])
+    count = np.bincount(row, minlength=len(starts))
+    is_long = (count > _MANY_LINES) | (np.bincount(row, is_like_row, len(starts)) > 0)
+    if not is_long.any():
+        return Findings()
+    first = int(np.argmax(is_long))
+    line = int(np.searchsorted(lines, starts[first]))
+    return Findings(
+        long_rows=int(is_long.sum()), first_long_row=LongRow(0, 0, line, int(count[first]))
+    )
 
 
 def stable_hash(ids: pa.StringArray) -> np.ndarray:
@@ -119,7 +117,9 @@ def partition_sessions(clicks: pa.Table, partitions: int) -> list[tuple[int, pa.
     sessions, items = (
         clicks[name].combine_chunks().dictionary_encode() for name in ("session", "item")
     )
-    of_session = (stable_hash(sessions.dictionary) % np.uint64(partitions)).astype(np.uint16)
+    # Different spellings of an id go to one partition, where they are compared.
+    of_session = stable_hash(normalise_ids(sessions.dictionary)) % np.uint64(partitions)
+    of_session = of_session.astype(np.uint16)
     of_click = of_session[sessions.indices.to_numpy()]
     order = np.argsort(of_click, kind="stable")
     bounds = np.concatenate([[0], np.cumsum(np.bincount(of_click, minlength=partitions))])

@@ -21,7 +21,7 @@ from beam_preprocess import storage
 from beam_preprocess.batches import batches_in_files
 from beam_preprocess.pipeline import build
 from beam_preprocess.progress import NAMESPACE, Progress
-from beam_preprocess.read import LogFile
+from beam_preprocess.read import RawLog
 from beam_preprocess.settings import Settings, Work
 from hln_tf.common.cli import Parser
 from hln_tf.common.errors import HlnError, UsageError
@@ -77,7 +77,7 @@ def chosen_runner(work: Work, beam_flags: Sequence[str] = ()) -> tuple[Any, Any]
 
 
 def run(
-    files: Sequence[LogFile],
+    log: RawLog,
     work: Work,
     directories: Mapping[Settings, str],
     beam_flags: Sequence[str],
@@ -96,10 +96,10 @@ def run(
             contextlib.nullcontext() if name else _ONE_AT_A_TIME,
             _files_of(None if name else next(iter(directories.values()))) as batches,
             batches_in_files(batches),
-            progress.shown(sum(file.bytes for file in files)),
+            progress.shown(sum(file.bytes for file in log.files)),
             beam.Pipeline(runner=runner, options=options) as pipeline,
         ):
-            build(pipeline, files, work, directories, progress)
+            build(pipeline, log, work, directories, progress)
         _log_counters(pipeline.result)
     except Exception as error:
         for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_preprocess import jsonl, parquet, rows
+from beam_preprocess.columns import FIRST, Findings, Parsed, ParsedBlock
 from beam_preprocess.read import Block, LogFile, Part, cut_text, line_number, read_blocks
-from beam_preprocess.rows import FIRST, Malformed
 from beam_preprocess.settings import Settings, Work
 from hln_tf.common.cli import describe_os_error
 from hln_tf.common.errors import HlnError
@@ -32,12 +32,14 @@ class MalformedRow:
         rows.
       line: Line of the row in the block, from 0.
       text: The row.
+      hint: What seems wrong with its time; may be empty.
     """
 
     file: int
     offset: int
     line: int
     text: str
+    hint: str = ""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -66,6 +68,7 @@ class RowCounts:
       days: Clicks inside the time window by day since 1970; empty without a window.
       first_malformed: The first malformed rows.
       problem: The first problem.
+      findings: Rows that were left out, and the doubtful ones.
     """
 
     rows: int = 0
@@ -74,6 +77,12 @@ class RowCounts:
     days: Mapping[int, int] = dataclasses.field(default_factory=dict)
     first_malformed: tuple[MalformedRow, ...] = ()
     problem: Problem | None = None
+    findings: Findings = dataclasses.field(default_factory=Findings)
+
+    @property
+    def read(self) -> int:
+        """Number of rows."""
+        return self.rows + self.malformed + self.findings.left_out
 
 
 def add_row_counts(parts: Sequence[RowCounts]) -> RowCounts:
@@ -89,6 +98,7 @@ def add_row_counts(parts: Sequence[RowCounts]) -> RowCounts:
         days=days,
         first_malformed=tuple(malformed[:FIRST]),
         problem=min((part.problem for part in parts if part.problem), default=None),
+        findings=sum((part.findings for part in parts), Findings()),
     )
 
 
@@ -132,9 +142,10 @@ def scan(
 def _scan(
     part: Part, settings: Settings, work: Work
 ) -> Iterator[tuple[RowCounts, int, pa.Table | None]]:
-    for offset, clicks, malformed, raw_bytes in _parsed(part, work.block_bytes):
+    for block in parse_part(part, work.block_bytes):
+        clicks, malformed = block.parsed.clicks, block.parsed.malformed
         check_separator(part.file, clicks, settings.separator)
-        start = (part.file.part << PART_BITS) + (part.file.index << _FILE_BITS) + offset
+        start = (part.file.part << PART_BITS) + (part.file.index << _FILE_BITS) + block.position
         rows = clicks.num_rows
         clicks = clicks.append_column("position", pa.array(np.arange(start, start + rows)))
         window = settings.window()
@@ -145,21 +156,28 @@ def _scan(
                 clicks["time"].to_numpy() // (86_400 * SECOND), return_counts=True
             )
             days = dict(zip(day.tolist(), count.tolist(), strict=True))
-        first = (MalformedRow(part.file.index, offset, *row) for row in malformed.first)
-        counts = RowCounts(rows, malformed.count, clicks.num_rows, days, tuple(first))
-        yield counts, raw_bytes, clicks
+        first = tuple(
+            MalformedRow(part.file.index, block.offset, *row, malformed.hint * (not number))
+            for number, row in enumerate(malformed.first)
+        )
+        findings = block.parsed.findings.located(part.file.index, block.offset)
+        yield (
+            RowCounts(rows, malformed.count, clicks.num_rows, days, first, findings=findings),
+            block.raw_bytes,
+            clicks,
+        )
 
 
-def _parsed(part: Part, block_bytes: int) -> Iterator[tuple[int, pa.Table, Malformed, int]]:
-    """Yield offset, clicks, malformed rows and raw bytes of each block."""
+def parse_part(part: Part, block_bytes: int) -> Iterator[ParsedBlock]:
+    """Read and parse a part in blocks."""
     if part.file.schema.log.format == "parquet":
         yield from parquet.read(part)
         return
     for block in read_blocks(part, block_bytes):
-        yield block.offset, *parse_block(block), block.raw_bytes
+        yield ParsedBlock(block.offset, block.offset, parse_block(block), block.raw_bytes)
 
 
-def parse_block(block: Block) -> tuple[pa.Table, Malformed]:
+def parse_block(block: Block) -> Parsed:
     """Parse a block of text; see `rows.parse`.
 
     Raises:

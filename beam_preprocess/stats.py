@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -10,7 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from beam_preprocess import storage
-from beam_preprocess.read import LogFile, line_number
+from beam_preprocess.columns import Findings
+from beam_preprocess.doubts import Doubts, describe_selection, warn_of_rows
+from beam_preprocess.inputs import describe_files
+from beam_preprocess.read import LogFile, RawLog, line_number
 from beam_preprocess.scan import MalformedRow, RowCounts
 from beam_preprocess.settings import Settings
 from beam_preprocess.splits import Ranges, Span
@@ -34,7 +37,9 @@ class Rows:
       read: Number of rows.
       malformed: Number of malformed ones.
       first_malformed: File, line number and text of the first malformed rows.
+      selected: Rows that conditions and missing values left, by description.
       clicks: Number of clicks inside the time window.
+      findings: Rows that were left out, and the doubtful ones.
       warnings: One sentence each.
       problem: Why the log cannot be used, one sentence, or empty.
     """
@@ -42,30 +47,33 @@ class Rows:
     read: int
     malformed: int
     first_malformed: list[dict[str, Any]]
+    selected: dict[str, int]
     clicks: int
+    findings: Findings
     warnings: list[str]
     problem: str
 
 
-def check_rows(counts: RowCounts, files: Sequence[LogFile], settings: Settings) -> Rows:
+def check_rows(counts: RowCounts, log: RawLog, settings: Settings) -> Rows:
     """Check that the log can be used and warn about what it lacks.
 
     Args:
       counts: Counts of all rows.
-      files: The raw files.
+      log: The raw files.
       settings: The protocol.
     """
-    read = counts.rows + counts.malformed
+    read = counts.read
     problem = counts.problem.message if counts.problem else ""
-    first, warnings = [], []
+    first: list[dict[str, Any]] = []
+    warnings = _empty_files(log)
     if counts.malformed and not problem:
-        first = [_locate(row, files[row.file]) for row in counts.first_malformed]
-        file = files[counts.first_malformed[0].file]
+        first = [_locate(row, log.files[row.file]) for row in counts.first_malformed]
+        file = log.files[counts.first_malformed[0].file]
         unit = "row" if file.schema.log.format == "parquet" else "line"
         message = (
             f"{counts.malformed:,} of {read:,} rows are malformed, first {file.path}, "
-            f"{unit} {first[0]['line']}: {first[0]['content']!r}; {file.schema.expected}, "
-            "no id empty"
+            f"{unit} {first[0]['line']}: {first[0]['content']!r}; "
+            f"{file.schema.explain(counts.first_malformed[0].hint)}"
         )
         if counts.malformed > settings.max_malformed * read:
             problem = (
@@ -73,8 +81,18 @@ def check_rows(counts: RowCounts, files: Sequence[LogFile], settings: Settings) 
                 f"(now {settings.max_malformed}) to leave them out"
             )
         warnings.append(f"left out: {message}")
+    warnings += warn_of_rows(counts.findings, log, settings.log_format)
     warnings += _nearly_empty_days(counts, settings)
-    return Rows(read, counts.malformed, first, counts.clicks, warnings, problem)
+    selected = describe_selection(counts.findings, read - counts.malformed, settings.log_format)
+    findings = counts.findings
+    return Rows(read, counts.malformed, first, selected, counts.clicks, findings, warnings, problem)
+
+
+def _empty_files(log: RawLog) -> list[str]:
+    if not log.empty:
+        return []
+    total = len(log.files) + len(log.empty)
+    return [f"{len(log.empty)} of {total} files have no row: {describe_files(log.empty)}"]
 
 
 def _locate(row: MalformedRow, file: LogFile) -> dict[str, Any]:
@@ -203,6 +221,7 @@ class Outcome:
       grouped: The clicks that the filters before the count of items left.
       filtered: The clicks that the filters after it left.
       items: The ids of the frequent items.
+      doubts: The doubts about ids and sessions.
       span: The dates of the sessions; None where there is no session.
       indices: The item index of each frequent item, int32 [items]; 0: none.
       ranges: The ranges of dates of each part.
@@ -216,6 +235,7 @@ class Outcome:
     grouped: dict[str, int]
     filtered: dict[str, int]
     items: pa.StringArray
+    doubts: Doubts
     span: Span | None
     indices: np.ndarray
     ranges: Mapping[str, Ranges]
@@ -223,7 +243,7 @@ class Outcome:
 
     def clicks_left(self) -> dict[str, int]:
         """Return the clicks that each filter left, in order of the filters."""
-        left = {"read": self.rows.read - self.rows.malformed}
+        left = {"read": self.rows.read - self.rows.malformed, **self.rows.selected}
         if self.settings.window():
             left["in the time window"] = self.rows.clicks
         return left | self.grouped | self.filtered
@@ -288,6 +308,8 @@ class Outcome:
             "rows": self.rows.read,
             "malformed_rows": self.rows.malformed,
             "first_malformed_rows": self.rows.first_malformed,
+            **self.rows.findings.description(),
+            **self.doubts.description(),
             "clicks_left": self.clicks_left(),
             "full_train": {
                 "sessions": sessions,
@@ -300,7 +322,11 @@ class Outcome:
             "test_without_index": dict(self.without_index),
             "unseen_test_targets": test.unseen(train_all),
             "unseen_test_targets_of_train": test.unseen(written["train"]),
-            "warnings": self.rows.warnings + warn_of_parts(shapes, counts, span.first, span.last),
+            "warnings": [
+                *self.rows.warnings,
+                *self.doubts.warnings(),
+                *warn_of_parts(shapes, counts, span.first, span.last),
+            ],
             "files": {split: list(written[split].files) for split in SPLITS},
             "settings": self.settings.description(),
         }

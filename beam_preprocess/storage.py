@@ -1,6 +1,7 @@
 """Reading and writing of files in any file system that Beam knows, such as a local one or `gs://`."""
 
 import contextlib
+import glob
 import gzip
 import hashlib
 import json
@@ -14,6 +15,7 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from beam_preprocess.inputs import HIDDEN
 from hln_tf.common.errors import HlnError
 
 UNFINISHED = ".unfinished"  # directory of files that are being written
@@ -28,6 +30,10 @@ def set_options(flags: Sequence[str]) -> None:
 def is_local(path: str | os.PathLike[str]) -> bool:
     """Return whether a path is one of this machine's file system, not a URL."""
     return "://" not in str(path)
+
+
+def _is_hidden(path: str) -> bool:
+    return any(name.startswith(HIDDEN) for name in path.split("/"))
 
 
 def absolute(path: str | os.PathLike[str]) -> str:
@@ -104,8 +110,30 @@ def size(path: str) -> int:
 
 def list_files(directory: str) -> list[str]:
     """List the paths of all files in a directory and those below it."""
-    pattern = join(directory, "**")
+    return match(join(directory, "**"))
+
+
+def match(pattern: str) -> list[str]:
+    """List the paths of all files that match a pattern such as `gs://bucket/clicks/*.csv`."""
     return [found.path for found in FileSystems.match([pattern])[0].metadata_list]
+
+
+def expand(path: str) -> list[str]:
+    """Replace the URL of a directory or a pattern by those of its files, but for hidden ones.
+
+    Raises:
+      HlnError: Beam does not know the file system, or no file matches a pattern.
+    """
+    check_scheme(path)
+    if is_local(path):
+        return [path]
+    is_pattern = glob.has_magic(path)
+    directory = path.rpartition("/")[0] if is_pattern else path.rstrip("/")
+    found = match(path) if is_pattern else list_files(directory)
+    found = [each for each in found if not _is_hidden(each.removeprefix(directory))]
+    if is_pattern and not found:
+        raise HlnError(f"{path} matches no file: give the URL of a raw log to --input")
+    return found or [path]
 
 
 def delete(paths: Iterable[str]) -> None:

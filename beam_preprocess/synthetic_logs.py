@@ -10,14 +10,28 @@ import pyarrow.compute as pc
 _BLOCK = 500_000  # clicks generated at a time, about
 _DAY = 86_400_000  # milliseconds
 
+_LONGEST = 200  # clicks of a visit to a shop
+_SHORTEST_INTERVAL, _MEAN_INTERVAL = 500, 150_000  # milliseconds between two of them
+
 # Yoochoose: 33.0 M clicks, 9.2 M sessions, 52.7 k items, of which 37.5 k are clicked
 # 5 times or more and the first 150 k times.
 _ITEMS = 53_300  # some are never clicked
 _ITEM_SHIFT, _ITEM_POWER = 200, 1.97
-_SINGLE = 0.137  # share of the sessions of one click
-_LENGTH_POWER, _LONGEST = 2.6, 200
-_SHORTEST_INTERVAL, _MEAN_INTERVAL = 500, 150_000  # between two clicks
+_SINGLE, _LENGTH_POWER = 0.137, 2.6  # share of the sessions of one click; of the others
 _FIRST_DAY, _DAYS = np.datetime64("2014-04-01"), 183
+
+# Diginetica: 1.24 M views, 310 k sessions, 123 k items, of which 43 k are viewed 5 times or more.
+_VIEWED = 130_000
+_NO_USER = 0.8
+_SINGLE_VIEW, _VIEWS_POWER = 0.3, 2.3
+_FIRST_VIEWED_DAY, _VIEWED_DAYS = np.datetime64("2016-01-01"), 153
+
+# RetailRocket: 2.76 M events of 1.41 M visitors with 235 k items; few are no views.
+_SHOWN = 260_000
+_EVENTS_PER_VISITOR, _SINGLE_EVENT = 1.96, 0.8
+_CART, _TRANSACTION = 0.0252, 0.0081
+_FIRST_SHOWN_DAY, _SHOWN_DAYS = np.datetime64("2015-05-03"), 138
+_FLAT_SHIFT, _FLAT_POWER = 1000, 1.2  # of items, here and in Diginetica
 
 # LastFM-1K: 19.1 M plays of 992 users, about 1 M songs of 170 k artists.
 _PLAYS_PER_USER, _SPREAD = 19_300, 0.8
@@ -46,25 +60,16 @@ def yoochoose(clicks: int, seed: int, catalogue: int = 0) -> Iterator[tuple[int,
     rng = np.random.default_rng([seed, 0])
     catalogue = catalogue or _ITEMS
     items = pa.array(214_507_224 + 7 * rng.permutation(catalogue)).cast(pa.string())
-    weights = np.arange(2, _LONGEST + 1) ** -_LENGTH_POWER
-    ends = np.cumsum(np.append(_SINGLE, (1 - _SINGLE) * weights / weights.sum()))
     names = ["0", "S", *map(str, range(1, 13)), "2088643221", "1509387364"]
     categories = pa.array([f"{name}\n" for name in names])
     shares = np.array([0.5, 0.3, *[0.015] * 12, 0.01, 0.01])
     session = 0
-    remaining = clicks
-    while remaining:
-        lengths = 1 + np.searchsorted(ends[:-1], rng.random(_BLOCK // 4), "right")
-        lengths = lengths[: np.searchsorted(np.cumsum(lengths), remaining) + 1]
-        lengths[-1] = min(lengths[-1], remaining - lengths[:-1].sum())
+    for lengths in _visits(rng, clicks, _SINGLE, _LENGTH_POWER):
         count = int(lengths.sum())
         ids = session + np.cumsum(rng.integers(1, 3, len(lengths)))
         session = int(ids[-1])
         starts = rng.integers(0, _DAYS * _DAY, len(lengths))
-        intervals = rng.exponential(_MEAN_INTERVAL, count).astype(np.int64)
-        elapsed = np.cumsum(intervals + _SHORTEST_INTERVAL)
-        first = np.cumsum(lengths) - lengths
-        times = elapsed + np.repeat(starts - elapsed[first], lengths)
+        times = _elapsed(rng, lengths) + np.repeat(starts, lengths)
         kinds = np.searchsorted(np.cumsum(shares)[:-1], rng.random(count))
         yield (
             count,
@@ -76,7 +81,109 @@ def yoochoose(clicks: int, seed: int, catalogue: int = 0) -> Iterator[tuple[int,
                 delimiter=",",
             ),
         )
-        remaining -= count
+
+
+def diginetica(clicks: int, seed: int, catalogue: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Generate rows `session;user;item;timeframe;date`, those of a session not in their order.
+
+    Yields:
+      Number of clicks and text of a block; `clicks` in all, after the names of the columns.
+    """
+    rng = np.random.default_rng([seed, 2])
+    catalogue = catalogue or _VIEWED
+    items = pa.array(1 + rng.permutation(catalogue)).cast(pa.string())
+    days = _FIRST_VIEWED_DAY + np.arange(_VIEWED_DAYS)
+    dates = pa.array([f"{day}\n" for day in days])
+    yield 0, b"sessionId;userId;itemId;timeframe;eventdate\n"
+    session = 0
+    for lengths in _visits(rng, clicks, _SINGLE_VIEW, _VIEWS_POWER):
+        count = int(lengths.sum())
+        visit = np.repeat(np.arange(len(lengths)), lengths)
+        ids = session + 1 + np.arange(len(lengths))
+        session = int(ids[-1])
+        users = pa.array(ids).cast(pa.string())
+        users = pc.if_else(pa.array(rng.random(len(ids)) < _NO_USER), "NA", users)
+        starts = rng.exponential(2 * _MEAN_INTERVAL, len(lengths)).astype(np.int64)
+        timeframes = _elapsed(rng, lengths) + np.repeat(starts, lengths)
+        shuffled = np.lexsort((rng.random(count), visit))
+        yield (
+            count,
+            _text(
+                pa.array(ids[visit]).cast(pa.string()),
+                users.take(pa.array(visit)),
+                items.take(pa.array(_skewed(rng, count, catalogue, _FLAT_SHIFT, _FLAT_POWER))),
+                pa.array(timeframes[shuffled]).cast(pa.string()),
+                dates.take(pa.array(rng.integers(0, _VIEWED_DAYS, len(lengths))[visit])),
+                delimiter=";",
+            ),
+        )
+
+
+def retailrocket(clicks: int, seed: int, catalogue: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Generate rows `time,visitor,event,item,transaction` in no order.
+
+    Yields:
+      Number of events and text of a block; `clicks` in all, after the names of the columns.
+    """
+    rng = np.random.default_rng([seed, 3])
+    catalogue = catalogue or _SHOWN
+    items = pa.array(rng.permutation(catalogue)).cast(pa.string())
+    visitors = max(1, round(clicks / _EVENTS_PER_VISITOR))
+    begin = int(_FIRST_SHOWN_DAY.astype("datetime64[ms]").astype(np.int64))
+    kinds = pa.array(["transaction", "addtocart", "view"])
+    yield 0, b"timestamp,visitorid,event,itemid,transactionid\n"
+    transaction = 0
+    for lengths in _visits(rng, clicks, _SINGLE_EVENT, _LENGTH_POWER):
+        count = int(lengths.sum())
+        starts = begin + rng.integers(0, _SHOWN_DAYS * _DAY, len(lengths))
+        times = _elapsed(rng, lengths) + np.repeat(starts, lengths)
+        ids = np.repeat(rng.integers(0, visitors, len(lengths)), lengths)
+        kind = np.searchsorted([_TRANSACTION, _TRANSACTION + _CART], rng.random(count))
+        ends = pa.array(transaction + np.cumsum(kind == 0)).cast(pa.string())
+        transaction += int((kind == 0).sum())
+        ends = pc.if_else(pa.array(kind == 0), ends, "")
+        order = pa.array(rng.permutation(count))
+        yield (
+            count,
+            _text(
+                pa.array(times).cast(pa.string()).take(order),
+                pa.array(ids).cast(pa.string()).take(order),
+                kinds.take(pa.array(kind)).take(order),
+                items.take(pa.array(_skewed(rng, count, catalogue, _FLAT_SHIFT, _FLAT_POWER))),
+                pc.binary_join_element_wise(ends.take(order), "\n", ""),
+                delimiter=",",
+            ),
+        )
+
+
+def _visits(
+    rng: np.random.Generator, clicks: int, single: float, power: float
+) -> Iterator[np.ndarray]:
+    """Yield the lengths of visits, int64 [visits], a block at a time, `clicks` in all.
+
+    Args:
+      rng: The random numbers.
+      clicks: Their sum.
+      single: Share of the visits of one click.
+      power: That of the power law that the other lengths follow.
+    """
+    weights = np.arange(2, _LONGEST + 1) ** -power
+    ends = np.cumsum(np.append(single, (1 - single) * weights / weights.sum()))
+    remaining = clicks
+    while remaining:
+        lengths = 1 + np.searchsorted(ends[:-1], rng.random(_BLOCK // 4), "right")
+        lengths = lengths[: np.searchsorted(np.cumsum(lengths), remaining) + 1]
+        lengths[-1] = min(lengths[-1], remaining - lengths[:-1].sum())
+        remaining -= int(lengths.sum())
+        yield lengths
+
+
+def _elapsed(rng: np.random.Generator, lengths: np.ndarray) -> np.ndarray:
+    """Sample the milliseconds from the first click of a visit to each of its clicks."""
+    intervals = rng.exponential(_MEAN_INTERVAL, int(lengths.sum())).astype(np.int64)
+    elapsed = np.cumsum(intervals + _SHORTEST_INTERVAL)
+    first = np.cumsum(lengths) - lengths
+    return elapsed - np.repeat(elapsed[first], lengths)
 
 
 def lastfm(clicks: int, seed: int, songs: int = 0) -> Iterator[tuple[int, bytes]]:

@@ -33,6 +33,7 @@ class Facts:
       grouped: The clicks that the filters before the count of items left.
       filtered: The clicks that the filters after it left.
       items: The ids of the frequent items.
+      doubts: The doubts about ids and sessions.
       span: The dates of the sessions.
       indices: The item index of each frequent item.
       without_index: Counts of test clicks on items that full train lacks.
@@ -42,6 +43,7 @@ class Facts:
     grouped: AsSingleton
     filtered: AsSingleton
     items: AsSingleton
+    doubts: AsSingleton
     span: AsSingleton
     indices: AsSingleton
     without_index: AsSingleton

@@ -57,9 +57,16 @@ def run_rest(host: str, port: int, requests: Sequence[bytes], clients: int, tota
     return uvloop.run(_run_rest(host, port, requests, clients, total))
 
 
-def run_grpc(host: str, port: int, requests: Sequence[bytes], clients: int, total: int) -> Load:
-    """Send serialised PredictRequests over one channel, as `run_rest` does over HTTP."""
-    return uvloop.run(_run_grpc(host, port, requests, clients, total))
+def run_grpc(
+    host: str,
+    port: int,
+    requests: Sequence[bytes],
+    clients: int,
+    total: int,
+    method: str = PREDICT,
+) -> Load:
+    """Send serialised messages, by default PredictRequests, over one channel; see `run_rest`."""
+    return uvloop.run(_run_grpc(host, port, requests, clients, total, method))
 
 
 class _Connection(asyncio.Protocol):
@@ -123,7 +130,7 @@ async def _run_rest(
 
 
 async def _run_grpc(
-    host: str, port: int, requests: Sequence[bytes], clients: int, total: int
+    host: str, port: int, requests: Sequence[bytes], clients: int, total: int, method: str
 ) -> Load:
     load = Load([], 0, 0.0)
     queue = _in_turn(requests, total)
@@ -141,7 +148,7 @@ async def _run_grpc(
 
     started = time.perf_counter()
     async with grpc.aio.insecure_channel(f"{host}:{port}") as channel:
-        call = channel.unary_unary(PREDICT)
+        call = channel.unary_unary(method)
         await asyncio.gather(*(client(call) for _ in range(clients)))
     return _finished(load, failures, started)
 

@@ -1,85 +1,108 @@
-"""Recall and MRR of a trained model: `python -m hln_tf.evaluate --workdir DIR`."""
+"""Metrics of a trained model: `python -m hln_tf.evaluate --workdir DIR`."""
 
 import argparse
 import dataclasses
-import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from beam_preprocess.datasets import CUSTOM, DATASETS
-from beam_preprocess.formats import LogFormat
-from beam_preprocess.settings import Settings
-from beam_preprocess.spec import read_spec
+from beam_preprocess.read_sessions import LOG_FLAGS, add_log_flags, log_settings, read_sessions
 from hln_tf.common import cli
-from hln_tf.common.errors import HlnError, UsageError
-from hln_tf.common.settings import declared_fields
-from hln_tf.data.layout import MANIFEST, SPLITS, Manifest, read_vocabulary
+from hln_tf.common.errors import SettingError, UsageError
+from hln_tf.data.layout import SPLITS, Manifest, read_vocabulary
 from hln_tf.training.run_directory import RunDirectory
-from hln_tf.training.settings import DataDescription
 
 if TYPE_CHECKING:
     from hln_tf.data.sessions import Sessions
 
-KS = (5, 10, 20)
+KS = "5,10,20"
 EXAMPLES = """examples:
-  python -m hln_tf.evaluate --workdir runs/yoochoose64/hln --split validation -k 1 20
+  python -m hln_tf.evaluate --workdir runs/yoochoose64/hln --split validation --k 1,20
   python -m hln_tf.evaluate --workdir runs/custom-clicks/hln --input next_week.csv
 
 A log of --input is read as that of the training was, unless --spec or flags of its format say
 otherwise. Its sessions are evaluated whole: no filter applies, items are matched by their ids, and
-a target that the model does not know is a miss.
+a target that the model does not know is a miss. Slices and lists are those of known targets.
 """
-_FORMAT = tuple(field.name for field in declared_fields(LogFormat))
-_PROTOCOL = ("session_timeout", "max_malformed")
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Rank targets and print the metrics, of HLN also each group's retention."""
+    """Rank a split's targets and print the metrics, of HLN also each group's retention."""
     flags = parse(arguments)
+    ks = _cut_offs(flags.k)
     workdir = RunDirectory(flags.workdir)
     config = workdir.config()
     changes = {"inference_gate": flags.inference_gate} if flags.inference_gate else {}
     if changes and not hasattr(config.model_settings, "inference_gate"):
         raise UsageError(f"--inference_gate does not apply to {config.model}: it has no leap gate")
-    settings = log_settings(flags, config.data) if flags.input else None
-    data_dir = None
-    if settings is None:
-        data_dir = workdir.data_dir(flags.data_dir, has_same_items=flags.data_dir is None)
+    if flags.slices_picture:
+        cli.require_extra("plots", ["matplotlib"])
+    data, settings, data_dir = config.data, None, Path()
+    if flags.input:
+        settings = log_settings(flags, data.dataset, data.directory, data.separator)
+    else:
+        has_same_items = flags.data_dir is None or flags.save_ranks
+        data_dir = workdir.data_dir(flags.data_dir, has_same_items)
     cli.import_tensorflow()
     import numpy as np
 
+    from hln_tf.analysis.ranked_examples import examples_table, write_examples
+    from hln_tf.analysis.slices import slice_values, slices_markdown, slices_table
     from hln_tf.common.interrupt import StopOnSignal
     from hln_tf.data.prefixes import Prefixes
+    from hln_tf.metrics import BeyondAccuracy, means_of_ranks
     from hln_tf.models.hln import HLN
-    from hln_tf.training.evaluation import evaluate_sessions, mean_retention
+    from hln_tf.training.evaluation import mean_retention, rank_sessions
+    from hln_tf.training.ranked_examples import rank_examples, ranks_path
 
     vocabulary = workdir.vocabulary()
-    if data_dir is not None:
-        label, sessions = flags.split, read_part(data_dir, flags.split, vocabulary)
+    if settings:
+        whole = read_sessions(flags.input, settings, vocabulary)
     else:
-        assert settings is not None, "there is a log or a data set"
-        label, sessions = "log", read_log(flags.input, settings, vocabulary)
-    sizes = config.training.max_length, config.training.evaluation_batch_size
+        whole = read_part(data_dir, flags.split, vocabulary)
+    sessions = whole.known()
+    max_length, batch_size = config.training.max_length, config.training.evaluation_batch_size
+    prefixes = Prefixes.from_sessions(sessions, max_length)
     model = workdir.model(**changes)
-    rows = np.split(sessions.items, sessions.offsets[1:-1])
+    counts = model.item_counts.numpy()
+    lists = BeyondAccuracy(counts, ks) if flags.beyond_accuracy else None
     with StopOnSignal() as stop:
-        found = evaluate_sessions(model, rows, flags.k, *sizes, label, stop)
-    print(f"{label}: {found['examples']} prefixes, {config.data.items} items")
-    if found["unknown_clicks"]:
-        share = found["unknown_targets"] / found["examples"]
+        ranks, scores = rank_examples(model, prefixes, batch_size, flags.split, stop, lists)
+        of_all = ranks
+        if not whole.items.all():
+            rows = np.split(whole.items, whole.offsets[1:-1])
+            of_all = rank_sessions(model, rows, max_length, batch_size, "all targets", stop)
+    print(f"{flags.split}: {whole.prefixes} prefixes, {config.data.items} items")
+    if not whole.items.all():
+        clicks, targets = np.sum(whole.items == 0), np.sum(whole.targets == 0)
         print(
-            f"unknown to the model: {found['unknown_clicks']} of {len(sessions.items)} clicks; as "
-            f"targets {found['unknown_targets']} ({share:.1%}), which count as misses"
+            f"unknown to the model: {clicks} of {len(whole.items)} clicks; as targets {targets} "
+            f"({targets / whole.prefixes:.1%}), which count as misses"
         )
-    for name, value in found.items():
-        if "@" in name:
-            print(f"{name:10} {100 * value:6.2f} %")
-    known = Prefixes.from_sessions(sessions.known(), config.training.max_length)
-    if isinstance(model, HLN) and len(known):
-        for group, mean in enumerate(mean_retention(model, known, sizes[1]), start=1):
+    for name, value in means_of_ranks(of_all, ks).items():
+        print(f"{name:13} {100 * value:6.2f} %")
+    if lists:
+        for name, value in lists.results().items():
+            print(f"{name:13} {value:.6g}")
+    if isinstance(model, HLN) and len(prefixes):
+        for group, mean in enumerate(mean_retention(model, prefixes, batch_size), start=1):
             print(f"group {group}: mean retention {100 * mean:.2f} %")
+    table = examples_table(sessions, prefixes, ranks, scores, counts, vocabulary)
+    if flags.slices:
+        print(f"\n{slices_markdown(table, ks)}")
+    if flags.slices_picture:
+        from hln_tf.analysis.pictures import draw_slices, save
+
+        metric = f"mrr@{max(ks)}"
+        title = f"{workdir.path}, {flags.split}"
+        figure = draw_slices(slice_values(table, metric), metric, title)
+        for path in save(figure, slices_table(table, ks), flags.slices_picture):
+            print(f"wrote {path}")
+    if flags.save_ranks:
+        path = ranks_path(workdir, flags.split)
+        write_examples(path, table)
+        print(f"wrote {path}")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -94,59 +117,31 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     text = "prepared data set; its items are matched by their ids (default: that of the training)"
     add("--data_dir", type=Path, help=text)
     add("--split", choices=SPLITS, help="part of the data set to rank (default: test)")
-    text = "cut-offs of Recall and MRR (default: 5 10 20)"
-    add("-k", nargs="+", type=int, default=list(KS), metavar="K", help=text)
     text = "leap gate of HLN instead of the one it was trained with"
     add("--inference_gate", choices=("hard", "expected", "sampled"), help=text)
-    text = "raw logs to evaluate on instead of a data set"
-    add("--input", nargs="+", type=Path, metavar="RAW", help=text)
-    add("--spec", type=Path, metavar="YAML", help="format of the logs of --input")
-    cli.add_settings(parser, LogFormat, "format of the logs of --input")
-    cli.add_settings(parser, Settings, "reading of the logs of --input", only=_PROTOCOL)
+    add("--k", default=KS, help="cut-offs, joined by commas (default: %(default)s)")
+    text = "also divide the examples by popularity, length, repeats and time"
+    add("--slices", action="store_true", help=text)
+    text = "draw the slices by MRR at the largest cut-off as PATH.png and PATH.svg, with PATH.csv"
+    add("--slices_picture", type=Path, metavar="PATH", help=text)
+    text = "also print coverage, concentration, popularity and novelty of what is recommended"
+    add("--beyond_accuracy", action="store_true", help=text)
+    text = "write a row for each example to ranks-SPLIT.parquet in the workdir"
+    add("--save_ranks", action="store_true", help=text)
+    add_log_flags(parser)
     flags = parser.parse_args(arguments)
-    wrong = [k for k in flags.k if k < 1]
-    if wrong:
-        raise UsageError(f"-k is {wrong[0]}, expected at least 1")
-    of_log = ["spec"] if flags.spec else []
-    of_log += [name for name in (*_FORMAT, *_PROTOCOL) if name in flags]
+    of_log = [name for name in LOG_FLAGS if name in flags]
     if of_log and not flags.input:
         raise UsageError(f"--{of_log[0]} goes with --input, the log to evaluate on")
     if flags.input and (flags.data_dir or flags.split):
         raise UsageError("--input is evaluated instead of --data_dir and --split: leave these out")
-    flags.split = flags.split or "test"
-    flags.k = list(dict.fromkeys(flags.k))
-    return flags
-
-
-def log_settings(flags: argparse.Namespace, data: DataDescription) -> Settings:
-    """Compose the format of a log: that of the training's, with what the flags say.
-
-    Raises:
-      UsageError: A value is not allowed.
-      HlnError: The format is unknown.
-    """
-    base: Mapping[str, Any] = {}
-    manifest = Path(data.directory) / MANIFEST
-    if flags.spec:
-        spec = read_spec(flags.spec)
-        base = {**spec.defaults, "log": dataclasses.asdict(spec.log)}
-    elif data.dataset in DATASETS:
-        known = DATASETS[data.dataset]
-        base = {**known.defaults, "log": dataclasses.asdict(known.log)}
-    elif data.directory and manifest.is_file():
-        base = Manifest.read(data.directory).settings
-    given = vars(flags)
-    recorded = base.get("log") or {}
-    if not recorded and not any(name in given for name in _FORMAT):
-        raise HlnError(
-            "the format of the training's log is unknown, as its data set is not in "
-            f"{data.directory or 'a directory'}: say with --spec how that of --input is written"
+    if flags.save_ranks and (flags.input or flags.inference_gate):
+        other = "--input" if flags.input else "--inference_gate"
+        raise UsageError(
+            f"--save_ranks goes without {other}: the file has the ranks of the run itself"
         )
-    recorded = {n: tuple(v) if isinstance(v, list) else v for n, v in recorded.items()}
-    log = cli.settings_from(LogFormat, flags, recorded)
-    values = {name: base[name] for name in _PROTOCOL if name in base}
-    values |= {name: given[name] for name in _PROTOCOL if name in given}
-    return Settings(**{**values, "dataset": CUSTOM, "log": log, "separator": data.separator})
+    flags.split = "log" if flags.input else flags.split or "test"
+    return flags
 
 
 def read_part(data_dir: Path, split: str, vocabulary: Sequence[str]) -> "Sessions":
@@ -162,32 +157,16 @@ def read_part(data_dir: Path, split: str, vocabulary: Sequence[str]) -> "Session
     return dataclasses.replace(sessions, items=mapping[sessions.items])
 
 
-def read_log(inputs: Sequence[Path], settings: Settings, vocabulary: Sequence[str]) -> "Sessions":
-    """Read raw logs as sessions with the item indices of a model, 0 for unknown items.
+def _cut_offs(text: str) -> list[int]:
+    """Parse cut-offs.
 
     Raises:
-      HlnError: A log cannot be used, or there is nothing to predict.
+      UsageError: They are no positive integers joined by commas.
     """
-    logging.disable(logging.WARNING)  # those of Beam while it is imported
-    try:
-        from beam_preprocess.read_clicks import read_clicks
-    finally:
-        logging.disable(logging.NOTSET)
-    from hln_tf.data.sessions import Sessions
-    from hln_tf.data.tables import Columns, sessions_of_clicks
-
-    clicks, timeout = read_clicks(inputs, settings), settings.session_timeout
-    # A session timeout cuts the clicks of whatever the log names.
-    key = {"user": "session"} if timeout else {"session": "session"}
-    rows = sessions_of_clicks(clicks, Columns("item", "time", **key), timeout, settings.separator)
-    index = {item_id: number for number, item_id in enumerate(vocabulary, start=1)}
-    sessions = Sessions.from_lists([[index.get(each, 0) for each in row] for row in rows])
-    if sessions.prefixes < 1:
-        raise HlnError(
-            f"{', '.join(map(str, inputs))}: no session has two or more clicks, so there is "
-            f"nothing to predict"
-        )
-    return sessions
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() and 0 < int(part[:9]) for part in parts):
+        raise SettingError("k", text, "positive whole numbers joined by commas, such as 1,5,20")
+    return sorted({int(part) for part in parts})
 
 
 if __name__ == "__main__":

@@ -108,6 +108,19 @@ def reference_yoochoose(rows, config):
     return reference_split([s for s in sessions if len(s[2]) >= 2], config)
 
 
+def reference_diginetica(rows, config):
+    """Rows are (session, seconds, rank, item) in file order."""
+    sessions = collections.defaultdict(list)
+    for session, seconds, rank, item in rows:
+        sessions[session].append((rank, seconds, item))
+    ordered = [
+        (session, seconds, item)
+        for session, clicks in sessions.items()
+        for _, seconds, item in sorted(clicks, key=lambda click: click[0])
+    ]
+    return reference_yoochoose(ordered, config)
+
+
 def reference_lastfm(rows, config):
     """Rows are (user, seconds, item) in file order, all of them within the window."""
     users = collections.defaultdict(list)

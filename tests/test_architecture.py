@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("train", "evaluate", "recommend", "report", "visualize")
+COMMANDS = ("train", "evaluate", "compare", "recommend", "report", "visualize")
 # From the top down; a module imports from its own row and from those below it.
 ROWS = (
     COMMANDS,

@@ -23,9 +23,10 @@ ARGUMENT = re.compile(r"`([a-z_]+)`")
 PREPARE, TRAIN, SEARCH = "beam_preprocess.__main__", "hln_tf.train", "tuning.search"
 PICTURES = [f"hln_tf.visualize {each}" for each in ("retention", "session", "embeddings")]
 SAMPLE = [f"beam_preprocess.sample.__main__ {each}" for each in ("generate", "optimum", "groups")]
-OTHERS = [f"hln_tf.{each}" for each in ("evaluate", "recommend", "report")]
+OTHERS = [f"hln_tf.{each}" for each in ("evaluate", "recommend", "report", "compare")]
 # The commands that reach the modules below a path, the longest path first.
 REACHED_BY = {
+    "beam_preprocess/download": ["beam_preprocess.download.__main__"],
     "beam_preprocess/generate.py": ["beam_preprocess.generate"],
     "beam_preprocess/report.py": ["beam_preprocess.report"],
     "beam_preprocess/sample": SAMPLE,

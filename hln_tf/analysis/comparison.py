@@ -69,12 +69,9 @@ def mean_table(runs: Sequence[Path]) -> str:
 
     Figures are mean and standard deviation.
     """
-    groups: dict[tuple[str, ...], list[dict[str, float]]] = {}
-    for run, different in zip(runs, _differences(runs), strict=True):
-        results = read_results(run)
-        groups.setdefault((*describe(results), different), []).append(results["test"])
     rows = []
-    for description, tests in groups.items():
+    for description, group in group_by_settings(runs).items():
+        tests = [read_results(run)["test"] for run in group]
         columns = [[100 * test[name] for test in tests] for name in COLUMNS]
         figures = [f"{statistics.mean(column):.2f}" for column in columns]
         if len(tests) > 1:
@@ -82,6 +79,14 @@ def mean_table(runs: Sequence[Path]) -> str:
             figures = [mean + spread for mean, spread in zip(figures, spreads, strict=True)]
         rows.append([*description, str(len(tests)), *figures])
     return settings_table([[*DESCRIPTION, "settings", "runs", *TITLES], *rows], texts=4)
+
+
+def group_by_settings(runs: Sequence[Path]) -> dict[tuple[str, ...], list[Path]]:
+    """Group runs that differ in the seed alone, by model, data set, parts and settings."""
+    groups: dict[tuple[str, ...], list[Path]] = {}
+    for run, different in zip(runs, _differences(runs), strict=True):
+        groups.setdefault((*describe(read_results(run)), different), []).append(run)
+    return groups
 
 
 def settings_table(rows: Sequence[Sequence[str]], texts: int) -> str:

@@ -203,6 +203,59 @@ def draw_embeddings(
     return figure
 
 
+def draw_differences(
+    labels: Sequence[str],
+    intervals: Sequence[tuple[float, float, float]],
+    differs: Sequence[bool],
+    title: str,
+) -> Figure:
+    """Draw differences of a metric with their intervals, one above the other.
+
+    Args:
+      labels: What is compared, from the top down.
+      intervals: Of each the difference, its lower and its upper end, in points.
+      differs: Whether a test rejects that there is none; these are filled.
+      title: Names what is compared with what.
+    """
+    figure = new_figure(_WIDTH, 1.8 + 0.32 * len(labels), title)
+    axes = figure.subplots()
+    for place, ((value, low, high), is_filled) in enumerate(zip(intervals, differs, strict=True)):
+        colour = _LINE_COLOURS[0] if is_filled else "#666666"
+        axes.hlines(place, low, high, color=colour, linewidth=2)
+        axes.plot(value, place, "o", color=colour, fillstyle="full" if is_filled else "none")
+    axes.axvline(0, color="black", linewidth=1)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_yticks(np.arange(len(labels)), labels)
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
+    axes.set_xlabel("difference in points, with its interval; filled where the test finds one")
+    axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def draw_slices(rows: Sequence[tuple[str, str, float, float]], metric: str, title: str) -> Figure:
+    """Draw a metric by slice, as bars.
+
+    Args:
+      rows: Of each slice what divides the examples, its value, the metric as a
+        fraction of 1 and the share of the examples.
+      metric: Name of the metric.
+      title: Names data set and model.
+    """
+    figure = new_figure(_WIDTH, 2.0 + 0.28 * len(rows), title)
+    axes = figure.subplots()
+    for place, (by, _, value, share) in enumerate(rows):
+        axes.barh(place, 100 * value, color=_LINE_COLOURS[0], height=0.7)
+        axes.text(100 * value, place, f" {100 * value:.1f} ({share:.0%})", va="center")
+        if place and rows[place - 1][0] != by:
+            axes.axhline(place - 0.5, color="#bbbbbb", linewidth=1)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(np.arange(len(rows)), [f"{by}: {label}" for by, label, _, _ in rows])
+    axes.set_xlabel(f"{metric} (%), in brackets the share of the examples")
+    axes.set_xlim(0, 130 * max(max(value for _, _, value, _ in rows), 0.01))
+    return figure
+
+
 def pixels(figure: Figure) -> npt.NDArray[np.uint8]:
     """Render a figure as an image, uint8 [height, width, 4]."""
     figure.set_dpi(DPI)

@@ -88,8 +88,12 @@ def add_settings(
             continue
         expected, _ = value_type(field, cls)
         default = (defaults or {}).get(field.name, field.default)
-        notes = [describe_range(field), f"default: {default}"]
-        text = f"{field.metadata['help']} ({'; '.join(filter(None, notes))})".replace("%", "%%")
+        shown = " ".join(default) if isinstance(default, tuple) else str(default)
+        # A default of nothing is described by the help, if at all.
+        is_nothing = default is None or not shown
+        notes = [describe_range(field), "" if is_nothing else f"default: {shown}"]
+        note = f" ({'; '.join(filter(None, notes))})" if any(notes) else ""
+        text = f"{field.metadata['help']}{note}".replace("%", "%%")
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
         if expected is bool:
             options["action"] = argparse.BooleanOptionalAction

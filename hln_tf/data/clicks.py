@@ -1,12 +1,11 @@
 """Columns of a log as a table of clicks, with Arrow."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
-from hln_tf.data.times import from_numbers, from_timestamps, parse_times
 
 JOINT = " / "
 
@@ -38,22 +37,6 @@ def to_text(ids: pa.Array) -> pa.StringArray:
     return decode(ids).cast(pa.string())
 
 
-def to_times(column: pa.Array, time_format: str) -> pa.Int64Array:
-    """Convert times to microseconds since 1970 UTC; what is no time in the format is null.
-
-    Args:
-      column: Timestamps or dates, whatever the format; text; or numbers, where the
-        format is not `iso`.
-      time_format: `iso`, `seconds` or `milliseconds`.
-    """
-    column = decode(column)
-    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        return from_timestamps(column)
-    if is_text(column.type):
-        return parse_times(column.cast(pa.string()), time_format)
-    return from_numbers(column, time_format)
-
-
 def decode(column: pa.Array) -> pa.Array:
     """Return the values of a column, which may be encoded in a dictionary."""
     if not pa.types.is_dictionary(column.type):
@@ -74,3 +57,11 @@ def is_text(kind: pa.DataType) -> bool:
     return (
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     )
+
+
+def python_value(scalar: pa.Scalar) -> Any:
+    """Return a value for a message; a time that Python does not have as a number."""
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError):  # of another year, or with nanoseconds
+        return scalar.value

@@ -105,8 +105,8 @@ class SessionDataset:
             method `__arrow_c_stream__`; a click in each row.
           item: Column of the item, or several whose values are joined by " / ", or by
             "/" where the separator is a space.
-          time: Column of the time: datetimes, ISO 8601 text, or seconds or
-            milliseconds since 1970.
+          time: Column of the time: datetimes, ISO 8601 text, or seconds,
+            milliseconds, microseconds or nanoseconds since 1970.
           session: Column of the session.
           user: Column of the user instead, whose clicks `session_timeout` cuts
             into sessions.

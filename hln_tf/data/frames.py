@@ -14,11 +14,13 @@ from hln_tf.data.clicks import (
     decode,
     is_text,
     join_clicks,
+    python_value,
     to_text,
-    to_times,
     value_type,
 )
-from hln_tf.data.times import detect_finer_unit, detect_unit
+from hln_tf.data.time_columns import read_times
+from hln_tf.data.time_patterns import TimeFormat
+from hln_tf.data.times import detect_unit
 
 _ROWS = 1 << 20  # converted at a time
 _COLUMNS_SHOWN = 30  # in a message
@@ -28,7 +30,8 @@ _SCHEMA = pa.schema([("session", pa.string()), ("time", pa.int64()), ("item", pa
 _REMEDY = "correct it, or drop the row"
 _ID = "an id: text, not empty and without a line break, or a whole number"
 _TIME = (
-    "a datetime, ISO 8601 text such as 2014-09-24T09:58:32Z, or seconds or milliseconds since 1970"
+    "a datetime, ISO 8601 text such as 2014-09-24T09:58:32Z, or seconds, milliseconds, "
+    "microseconds or nanoseconds since 1970"
 )
 
 
@@ -44,7 +47,8 @@ def clicks_from_frame(
     """Convert a data frame to a table of clicks, the input of `prepare_sessions`.
 
     Ids are text or whole numbers. Times are datetimes, dates, ISO 8601 text, or
-    numbers of seconds or milliseconds since 1970; without a time zone they are UTC.
+    numbers of seconds, milliseconds, microseconds or nanoseconds since 1970; without a
+    time zone they are UTC.
 
     Args:
       frame: A pandas or Polars DataFrame, a pyarrow Table or RecordBatch, or any
@@ -90,7 +94,7 @@ def clicks_from_frame(
             wrong = int(np.flatnonzero(~good)[0])
             texts = {name: ids[name][wrong].as_py() for name in ids}
             name = _wrong_column(texts, items, time)
-            value = _value(batch.column(name)[wrong])
+            value = python_value(batch.column(name)[wrong])
             expected = f"{_ID}: {_REMEDY}"
             if name == time:
                 expected = _expected_time(value, time_format)
@@ -219,7 +223,7 @@ def _convert_ids(column: pa.Array) -> pa.StringArray:
 def _convert_times(column: pa.Array, time_format: str) -> pa.Int64Array:
     if pa.types.is_null(column.type):
         return pa.nulls(len(column), pa.int64())
-    return to_times(column, time_format)
+    return read_times(decode(column), TimeFormat(time_format)).values
 
 
 def _wrong_column(texts: Mapping[str, str | None], items: Sequence[str], time: str) -> str:
@@ -235,19 +239,7 @@ def _expected_time(value: Any, time_format: str) -> str:
     is_number = time_format != "iso" and isinstance(value, int | float)
     if is_number and detect_unit(value):  # it would do by itself
         return f"{time_format} since 1970, as in the rows before it: {_REMEDY}"
-    if is_number and detect_finer_unit(value):
-        return (
-            f"seconds or milliseconds since 1970, but the column seems to hold "
-            f"{detect_finer_unit(value)}: pass the datetime column itself"
-        )
     return f"{_TIME}: {_REMEDY}"
-
-
-def _value(scalar: pa.Scalar) -> Any:
-    try:
-        return scalar.as_py()
-    except (ValueError, OverflowError):  # a timestamp of a year that Python does not have
-        return scalar.value
 
 
 def _shown(value: Any) -> str:

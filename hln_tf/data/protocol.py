@@ -77,7 +77,7 @@ def prepare_sessions(
 
     Args:
       clicks: Columns `session` or `user` (string), `time` (int64, microseconds
-        since 1970 UTC) and `item` (string), as from
+        since 1970 UTC), `item` (string) and perhaps `rank` (int64), as from
         `hln_tf.data.frames.clicks_from_frame`; rows are in file order. With
         `part_files` also `part` (int64; 0: train, 1: validation, 2: test).
       settings: The protocol, such as one of
@@ -104,7 +104,10 @@ def prepare_sessions(
     positions = np.arange(clicks.num_rows)
     if settings.part_files:
         positions += clicks["part"].to_numpy() << PART_BITS
-    grouped, ids = group_clicks(clicks[key], clicks["time"], clicks["item"], positions, settings)
+    ranks = clicks["rank"].to_numpy() if "rank" in clicks.column_names else None
+    grouped, ids = group_clicks(
+        clicks[key], clicks["time"], clicks["item"], positions, settings, ranks
+    )
     grouped, left = drop_short_sessions(grouped, settings)
     clicks_left |= left
     frequent_ids = frequent_items([count_items(grouped.items, ids)], settings, known)
@@ -168,11 +171,12 @@ def group_clicks(
     item: pa.ChunkedArray,
     position: np.ndarray,
     settings: ProtocolSettings,
+    rank: np.ndarray | None = None,
 ) -> tuple[SessionColumns, pa.StringArray]:
     """Group clicks by session, or by user where a session timeout ends sessions.
 
-    A session is in order of time or of position (`settings.order`); equal times
-    are in order of position.
+    A session is in order of rank, where there is one, then of time or of position
+    (`settings.order`); equal times are in order of position.
 
     Args:
       session: Session or user of each click, strings or a dictionary of them.
@@ -180,6 +184,7 @@ def group_clicks(
       item: Item ids, strings or a dictionary of them.
       position: Position of each click in the log, ascending, int64 [clicks].
       settings: The protocol.
+      rank: Rank of each click in its session, int64 [clicks].
 
     Returns:
       The sessions, and the item ids that their items are indices into.
@@ -189,8 +194,9 @@ def group_clicks(
         sessions = sessions.astype(np.int64) << 2 | position >> PART_BITS
     items = _encode(item)
     times = time.to_numpy()
-    by_time = settings.order == "time"
-    order = np.lexsort((times, sessions)) if by_time else np.argsort(sessions, kind="stable")
+    keys = [times] if settings.order == "time" else []
+    keys += [] if rank is None else [rank]
+    order = np.lexsort((*keys, sessions))
     sessions, times = sessions[order], times[order]
     starts = np.flatnonzero(np.diff(sessions, prepend=-1))
     offsets = np.append(starts, len(sessions))

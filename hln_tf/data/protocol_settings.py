@@ -211,5 +211,7 @@ PROTOCOLS = {
         order="time",
         window_months=3,
     ),
+    "diginetica": ProtocolSettings(test_seconds=7 * 86_400),
+    "retailrocket": ProtocolSettings(test_seconds=7 * 86_400, session_timeout=1800, order="time"),
     CUSTOM: ProtocolSettings(order="time"),
 }

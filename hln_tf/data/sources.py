@@ -6,39 +6,33 @@ import functools
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """The raw log of a data set.
+    """The raw log of a data set: it is downloaded or generated.
 
     Attributes:
       file: Its name in the directory of raw files; `.gz` may follow.
-      origin: How to get it, as the end of a sentence.
-      train_fraction: The fraction of train that the data set's name implies.
+      download: Its name for `python -m beam_preprocess.download`.
       generator: The module and its arguments that write it into the directory
-        `{}`; empty for a log that is downloaded.
+        `{}`.
+      train_fraction: The fraction of train that the data set's name implies.
     """
 
     file: str
-    origin: str
-    train_fraction: str = "1"
+    download: str = ""
     generator: tuple[str, ...] = ()
+    train_fraction: str = "1"
 
 
-_YOOCHOOSE = functools.partial(
-    Source,
-    "yoochoose-clicks.dat",
-    "download the RecSys Challenge 2015 data (https://2015.recsyschallenge.com/challenge.html)",
-)
+_YOOCHOOSE = functools.partial(Source, "yoochoose-clicks.dat", "yoochoose")
 SOURCES = {
     "sample": Source(
         "sample-clicks.dat",
-        "write it with python -m beam_preprocess.sample generate",
         generator=("beam_preprocess.sample", "generate", "--output", "{}"),
     ),
     "yoochoose64": _YOOCHOOSE(train_fraction="1/64"),
     "yoochoose4": _YOOCHOOSE(train_fraction="1/4"),
-    "lastfm": Source(
-        "userid-timestamp-artid-artname-traid-traname.tsv",
-        "download LastFM-1K (http://ocelma.net/MusicRecommendationDataset/lastfm-1K.html)",
-    ),
+    "lastfm": Source("userid-timestamp-artid-artname-traid-traname.tsv", "lastfm"),
+    "diginetica": Source("train-item-views.csv", "diginetica"),
+    "retailrocket": Source("events.csv", "retailrocket"),
 }
 
 

@@ -1,61 +1,58 @@
-"""Times of clicks in microseconds since 1970 UTC, with Arrow."""
+"""Times of clicks in microseconds since 1970 UTC, with Arrow: numbers, timestamps, time zones."""
 
-import re
+import datetime
+import zoneinfo
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 SECOND = 1_000_000  # microseconds
-_ISO = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d(:?\d\d)?)?$"
-_REST = re.compile(
-    r"(?:\.(?P<fraction>\d+))?(?:Z|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d)?)?"
-)
-_NUMBER = r"^\d+(\.\d+)?$"
-# Microseconds of one unit, the smallest number and the first one too large: from 1970 (1973) to
+# Nanoseconds of one unit, the smallest number and the first one too large: from 1970 (1973) to
 # the year 5138, so that one unit is not mistaken for the other.
-_UNITS = {"seconds": (SECOND, 0, 1e11), "milliseconds": (1_000, 1e11, 1e14)}
+_UNITS = {
+    "seconds": (1_000_000_000, 0, 1e11),
+    "milliseconds": (1_000_000, 1e11, 1e14),
+    "microseconds": (1_000, 1e14, 1e17),
+    "nanoseconds": (1, 1e17, 1e20),
+}
 _TIMESTAMPS = {"s": SECOND, "ms": 1_000, "us": 1}
+_QUARTER = 900 * SECOND  # the offsets of time zones change on quarters of an hour
+_EPOCH = datetime.datetime(1970, 1, 1)
+_FIRST, _END = -70 * 366 * 86_400 * SECOND, 230 * 365 * 86_400 * SECOND  # that have an offset
+# The years of click logs.
+YEARS = (1990, 2100)
+_PLAUSIBLE = tuple(
+    int(datetime.datetime(year, 1, 1, tzinfo=datetime.UTC).timestamp()) for year in YEARS
+)
 
 
-def parse_times(text: pa.StringArray, time_format: str) -> pa.Int64Array:
-    """Parse times into microseconds since 1970 UTC; text that is no time in the format is null.
+def from_numbers(numbers: pa.Array, unit: str) -> pa.Int64Array:
+    """Convert numbers since 1970 to microseconds; implausible ones are null.
 
     Args:
-      text: Times as a log has them.
-      time_format: `iso`, `seconds` or `milliseconds`. A time in ISO 8601 without
-        an offset is UTC.
+      numbers: Integers or floats.
+      unit: `seconds`, `milliseconds`, `microseconds` or `nanoseconds`.
     """
-    if time_format == "iso":
-        return _parse_iso(text)
-    well_formed = pc.match_substring_regex(text, _NUMBER)
-    numbers = pc.if_else(well_formed, text, pa.scalar(None, pa.string()))
-    return from_numbers(numbers.cast(pa.float64()), time_format)
-
-
-def from_numbers(numbers: pa.Array, time_format: str) -> pa.Int64Array:
-    """Convert seconds or milliseconds since 1970 to microseconds; implausible ones are null."""
-    unit, least, end = _UNITS[time_format]
-    numbers = numbers.cast(pa.float64(), safe=False)  # those that lose digits are implausible
-    plausible = pc.and_(pc.greater_equal(numbers, least), pc.less(numbers, end))
-    numbers = pc.if_else(plausible, numbers, pa.scalar(None, pa.float64()))
-    return pc.round(pc.multiply(numbers, float(unit))).cast(pa.int64())
+    nanoseconds, least, end = _UNITS[unit]
+    floats = numbers.cast(pa.float64(), safe=False)  # those that lose digits are implausible
+    plausible = pc.and_(pc.greater_equal(floats, least), pc.less(floats, end))
+    if pa.types.is_integer(numbers.type):
+        null = pa.scalar(None, numbers.type)
+        whole = pc.if_else(plausible, numbers, null).cast(pa.int64(), safe=False)
+        if nanoseconds >= 1_000:
+            return pc.multiply(whole, nanoseconds // 1_000)
+        return pc.divide(whole, 1_000)
+    floats = pc.if_else(plausible, floats, pa.scalar(None, pa.float64()))
+    return pc.round(pc.multiply(floats, nanoseconds / 1_000)).cast(pa.int64())
 
 
 def detect_unit(number: float) -> str | None:
-    """Find the unit of a number since 1970, `seconds` or `milliseconds`; None if implausible."""
+    """Find the unit of a number since 1970, such as `seconds`; None if implausible."""
     for unit, (_, least, end) in _UNITS.items():
         if least <= number < end:
             return unit
     return None
-
-
-def detect_finer_unit(number: float) -> str | None:
-    """Find a unit that is not supported, `microseconds` or `nanoseconds`; None if implausible."""
-    end = _UNITS["milliseconds"][2]
-    if end <= number < 1_000 * end:
-        return "microseconds"
-    return "nanoseconds" if 1_000 * end <= number < 1_000_000 * end else None
 
 
 def from_timestamps(column: pa.Array) -> pa.Int64Array:
@@ -75,43 +72,55 @@ def from_timestamps(column: pa.Array) -> pa.Int64Array:
     return pa.array(np.where(fits, values, 0) * unit, mask=~(fits & _flags(column.is_valid())))
 
 
+def apply_zone(
+    times: pa.Int64Array, is_local: np.ndarray, zone: str
+) -> tuple[pa.Int64Array, np.ndarray]:
+    """Convert local times of a time zone to UTC.
+
+    A time that comes twice, when clocks are put back, is the earlier one; a time that
+    is left out, when they are put forward, is null.
+
+    Args:
+      times: Microseconds since 1970, local or UTC.
+      is_local: Flags those that are local, bool [times].
+      zone: Name of the time zone, such as `Europe/Berlin`.
+
+    Returns:
+      Microseconds since 1970 UTC, and flags of the times that come twice, bool [times].
+    """
+    values = times.fill_null(0).to_numpy()
+    is_local = is_local & _flags(times.is_valid()) & (values >= _FIRST) & (values < _END)
+    quarters, index = np.unique(values[is_local] // _QUARTER, return_inverse=True)
+    region = zoneinfo.ZoneInfo(zone)
+    offsets = np.array(
+        [[_offset(int(quarter), region, fold) for fold in (0, 1)] for quarter in quarters.tolist()],
+        np.int64,
+    ).reshape(-1, 2)[index]
+    converted, twice = values.copy(), np.zeros(len(values), bool)
+    converted[is_local] -= offsets[:, 0]
+    twice[is_local] = offsets[:, 0] > offsets[:, 1]
+    never = np.zeros(len(values), bool)
+    never[is_local] = offsets[:, 0] < offsets[:, 1]
+    return pa.array(converted, mask=never | ~_flags(times.is_valid())), twice
+
+
+def _offset(quarter: int, region: zoneinfo.ZoneInfo, fold: int) -> int:
+    """Return the offset from UTC, in microseconds, at a local quarter of an hour since 1970."""
+    local = _EPOCH + datetime.timedelta(microseconds=quarter * _QUARTER)
+    offset = local.replace(tzinfo=region, fold=fold).utcoffset()
+    assert offset is not None
+    return offset // datetime.timedelta(microseconds=1)
+
+
+def plausible_times(times: pa.Int64Array) -> pa.Int64Array:
+    """Replace times outside of the years 1990 to 2100 by null."""
+    first, end = (bound * SECOND for bound in _PLAUSIBLE)
+    inside = pc.and_(pc.greater_equal(times, first), pc.less(times, end))
+    return pc.if_else(inside, times, pa.scalar(None, pa.int64()))
+
+
 def _flags(booleans: pa.BooleanArray) -> np.ndarray:
     return booleans.to_numpy(zero_copy_only=False)
-
-
-def _parse_iso(text: pa.StringArray) -> pa.Int64Array:
-    well_formed = pc.match_substring_regex(text, _ISO)
-    text = pc.if_else(well_formed, text, pa.scalar(None, pa.string()))
-    whole = pc.utf8_slice_codeunits(text, 0, 19)
-    try:
-        seconds = whole.cast(pa.timestamp("s")).cast(pa.int64())
-    except pa.ArrowInvalid:  # 30 February: Arrow does not say in which row
-        seconds = pa.array(map(_parse_whole, whole), pa.int64())
-    # Few different ones: fractions in milliseconds, the offsets of a few time zones.
-    rest = pc.utf8_slice_codeunits(text, 19).dictionary_encode()
-    extra = pa.array(map(_parse_rest, rest.dictionary.to_pylist()), pa.int64())
-    return pc.add(pc.multiply(seconds, SECOND), extra.take(rest.indices))
-
-
-def _parse_whole(text: pa.StringScalar) -> int | None:
-    try:
-        return text.cast(pa.timestamp("s")).value
-    except pa.ArrowInvalid:
-        return None
-
-
-def _parse_rest(text: str) -> int | None:
-    """Parse fraction and offset into the microseconds to add to the whole seconds."""
-    found = _REST.fullmatch(text)
-    assert found
-    fraction = int((found["fraction"] or "0")[:6].ljust(6, "0"))
-    if not found["sign"]:
-        return fraction
-    hours, minutes = int(found["hours"]), int(found["minutes"] or 0)
-    if hours > 23 or minutes > 59:
-        return None
-    offset = (hours * 60 + minutes) * 60 * SECOND
-    return fraction - offset if found["sign"] == "+" else fraction + offset
 
 
 def whole_seconds(microseconds: np.ndarray) -> np.ndarray:

@@ -1,4 +1,9 @@
+from .beyond_accuracy import BeyondAccuracy as BeyondAccuracy
+from .of_ranks import means_of_ranks as means_of_ranks
+from .of_ranks import metric_names as metric_names
+from .of_ranks import values_of_ranks as values_of_ranks
 from .ranking import KS as KS
 from .ranking import FullCatalogueRanking as FullCatalogueRanking
 from .ranking import MRRAtK as MRRAtK
+from .ranking import NDCGAtK as NDCGAtK
 from .ranking import RecallAtK as RecallAtK

@@ -108,6 +108,32 @@ class MRRAtK(_MeanOverRanks):
 
 
 @keras.utils.register_keras_serializable("hln_tf")
+class NDCGAtK(_MeanOverRanks):
+    """The mean of 1 / log2(1 + rank) of the target, 0 where it ranks below the first k.
+
+    It is the normalised discounted cumulative gain of lists with one relevant item
+    (Järvelin and Kekäläinen, ACM TOIS 20, 2002).
+
+    Args:
+      k: The cut-off, at least 1.
+      name: Name of the metric, `ndcg@k` by default.
+
+    Example:
+    >>> metric = NDCGAtK(2)
+    >>> metric.update_state([1, 3])
+    >>> float(metric.result())
+    0.5
+    """
+
+    def __init__(self, k: int = 20, name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(k, name or f"ndcg@{k}", **kwargs)
+
+    def value(self, ranks: tf.Tensor) -> tf.Tensor:
+        """Compute the discounts."""
+        return tf.math.log(tf.constant(2.0, ranks.dtype)) / tf.math.log1p(ranks)
+
+
+@keras.utils.register_keras_serializable("hln_tf")
 class FullCatalogueRanking(tfrs.metrics.Factorized):
     """Recall@k and MRR@k with every item of the catalogue as a candidate.
 

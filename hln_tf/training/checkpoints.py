@@ -42,7 +42,7 @@ class NewestCheckpoint:
             self._has_saved = True
 
     def _remove_leftovers(self, number: int) -> None:
-        """Remove all but one checkpoint's files: a killed process leaves halves under other names."""
+        """Remove all but one checkpoint: a killed process leaves halves under other names."""
         newest = re.compile(rf"{self._name}-{number}\.(index|data-\d+-of-\d+)")
         for path in self._directory.iterdir():
             if path.name.startswith((f"{self._name}-", "checkpoint.tmp")):

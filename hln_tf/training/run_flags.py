@@ -139,7 +139,7 @@ def parse(
     add("--raw_dir", type=Path, default=Path("data/raw"), help="raw logs (default: %(default)s)")
     text = "replace another data set in --data_dir, and another run or search in --workdir"
     add("--overwrite", action="store_true", help=text)
-    text = "raw logs, instead of those in --raw_dir"
+    text = "raw logs, directories of them or patterns, instead of those in --raw_dir"
     add("--input", nargs="+", type=Path, metavar="RAW", default=[], help=text)
     text = "format of a log of your own; see python -m beam_preprocess --help"
     add("--spec", type=Path, metavar="YAML", help=text)

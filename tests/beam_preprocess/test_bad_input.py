@@ -6,14 +6,17 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import csv
 
 from beam_preprocess import Settings, Work, prepare
 from beam_preprocess.format_detection import open_log
 from beam_preprocess.formats import LogFormat
 from beam_preprocess.parquet import read as read_parquet
 from beam_preprocess.read import find_files
-from beam_preprocess.records import row_starts, whole_rows
-from beam_preprocess.scan import _parsed, cut
+from beam_preprocess.records import open_quote, row_starts, whole_rows
+from beam_preprocess.scan import cut, parse_part
 from hln_tf.common.errors import HlnError
 
 LOG = {"session": "s", "time": "t", "item": ("i",)}
@@ -30,10 +33,11 @@ def clicks(file, block_bytes=1 << 20):
     """Read all clicks as lists, and the malformed rows of each block with its offset."""
     found, malformed = [], []
     for part in cut([file], block_bytes):
-        for offset, table, wrong, _ in _parsed(part, block_bytes):
+        for block in parse_part(part, block_bytes):
+            table, wrong = block.parsed.clicks, block.parsed.malformed
             found += zip(*(table[name].to_pylist() for name in ("session", "item")), strict=True)
             if wrong.count:
-                malformed.append((offset, wrong))
+                malformed.append((block.offset, wrong))
     return found, malformed
 
 
@@ -58,10 +62,10 @@ def refused(path, content, log, words):
         (
             "s,t,i\na,1411552712,c\n",
             {"time_format": "milliseconds"},
-            ["line 2", "milliseconds since 1970"],
+            ["line 2", "milliseconds since 1970", "1411552712 looks like seconds"],
         ),
-        ("s,t,i\na,1411552712,c\n", {}, ["line 2", "ISO 8601"]),
-        (f"s,t,i\na,{TIME},\n", {}, ["line 2", "neither nothing nor a line break in 's', 'i'"]),
+        ("s,t,i\na,1411552712,c\n", {}, ["line 2", "ISO 8601", "looks like seconds (time_format"]),
+        (f's,t,i\na,{TIME},"x\ny"\n', {}, ["line 2", "no line break in 'i'"]),
         (b"s,t,\xe9\n", {}, ["line 1 is not UTF-8", "0xe9"]),
         (f"s,t,i\na,{TIME},\xe9\n".encode("latin-1"), {}, ["line 2 is not UTF-8", "0xe9"]),
         (f'{{"s":1,"t":"{TIME}","i":2}}\n', {}, ["no column 's'"]),
@@ -113,10 +117,10 @@ def test_damaged_parquet_is_named(tmp_path):
 def test_parquet_without_values(tmp_path):
     content = parquet_bytes(s=["a", None, "c"], t=[TIME, TIME, None], i=["x", "y", "z"])
     file = opened(tmp_path / "log", content, LogFormat(format="parquet", **LOG))
-    found, [(_, malformed)] = clicks(file)
-    assert found == [("a", "x")]
-    assert (malformed.count, [row for row, _ in malformed.first]) == (2, [1, 2])
-    assert "'i': 'y'" in malformed.first[0][1]
+    [block] = [block for part in cut([file], 1) for block in parse_part(part, 1)]
+    assert block.parsed.clicks["item"].to_pylist() == ["x"]
+    assert block.parsed.malformed.count == 0
+    assert block.parsed.findings.missing == {"s": 1, "t": 1}
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -159,11 +163,40 @@ def test_quote_without_end_is_named(tmp_path, compressed):
 
 
 def test_rows_end_outside_of_quotes():
-    assert whole_rows(b'a\n"b\nc', True) == 2
-    assert whole_rows(b'a\n"b\nc', False) == 5
-    assert whole_rows(b'a\n"b\n"\nc', True) == 7
-    assert whole_rows(b'"b\n', True) == 0
-    assert row_starts(b'a\r\n"b\r\n"\nc\rd', True).tolist() == [0, 3, 9, 11]
+    assert whole_rows(b'a\n"b\nc', ",") == 2
+    assert whole_rows(b'a\n"b\nc', "") == 5
+    assert whole_rows(b'a\n"b\n"\nc', ",") == 7
+    assert whole_rows(b'"b\n', ",") == 0
+    assert row_starts(b'a\r\n"b\r\n"\nc\rd', ",").tolist() == [0, 3, 9, 11]
+
+
+def test_quotes_within_a_field_are_characters():
+    data = b'a,5" disk\n"b ""\n"" c",7"\n'
+    assert row_starts(data, ",").tolist() == [0, 10]
+    assert whole_rows(data, ",") == len(data)
+    assert whole_rows(data[:-1], ",") == 10
+
+
+@settings(deadline=None)
+@given(st.text('a,"\n\r', max_size=12).map(str.encode))
+def test_rows_are_as_arrow_has_them(data):
+    """Arrow skips no row here but for those of another number of columns."""
+    starts = row_starts(data, ",")
+    if not data or open_quote(data[starts[-1] :], ",") is not None:
+        return
+    skipped = []
+    options = csv.ParseOptions(
+        newlines_in_values=True,
+        ignore_empty_lines=False,
+        invalid_row_handler=lambda row: skipped.append(row.number) or "skip",
+    )
+    names = csv.ReadOptions(column_names=["x"], use_threads=False)
+    table = csv.read_csv(pa.BufferReader(data), names, options)
+    assert len(starts) == table.num_rows + len(skipped)
+    whole = whole_rows(data, ",")
+    assert whole == 0 or (data[whole - 1 : whole] == b"\n" and whole in [*starts, len(data)])
+    if data.endswith(b"\n"):
+        assert whole == len(data)
 
 
 def test_json_values(tmp_path):
@@ -181,7 +214,7 @@ def test_json_values(tmp_path):
     log = LogFormat(format="jsonl", **LOG)
     found, [(_, malformed)] = clicks(opened(tmp_path / "log", "\n".join(lines), log))
     assert found == [("12345678901234567890", "1.5"), ("a\u2028b", "x")]
-    assert (malformed.count, [line for line, _ in malformed.first]) == (9, [2, 3, 4, 5, 6])
+    assert (malformed.count, [line for line, _ in malformed.first]) == (7, [3, 4, 5, 8, 9])
 
 
 def test_mixed_time_formats_are_malformed(tmp_path):

@@ -45,7 +45,7 @@ def test_files_that_cannot_be_read(tmp_path, content, words):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (GOOD + "1,2014-09-24T09:58Z,3,0\n", ["1 of 3 rows", "raw, line 3", "--max_malformed"]),
+        (GOOD + "1,2014-09-24T9:58Z,3,0\n", ["1 of 3 rows", "raw, line 3", "--max_malformed"]),
         (GOOD * 2 + "1,2014-09-24T09:58:32Z,a b,0\n", ["'a b'", "separator ' '", "--separator"]),
         (
             GOOD,

@@ -10,8 +10,10 @@ import pytest
 
 from beam_preprocess import Settings, Work, prepare
 from beam_preprocess.datasets import DATASETS
-from beam_preprocess.generate import LogSettings, generate, main
+from beam_preprocess.generate import SHAPES, LogSettings, generate, main
 from hln_tf.common.errors import UsageError
+
+WITH_HEADER = ("diginetica", "retailrocket")
 
 
 def rows(path, delimiter):
@@ -22,7 +24,7 @@ def rows(path, delimiter):
 def logs(tmp_path_factory):
     """Generate a log of each shape."""
     directory = tmp_path_factory.mktemp("logs")
-    for shape in ("yoochoose", "lastfm"):
+    for shape in SHAPES:
         generate(LogSettings(output=str(directory / shape), shape=shape, clicks=60_000))
     return directory
 
@@ -64,6 +66,40 @@ def test_lastfm_has_the_statistics_of_the_public_log(logs):
     assert all(row[3] and row[5] for row in log)
 
 
+def test_diginetica_has_the_form_and_statistics_of_the_public_log(logs):
+    names, *log = rows(logs / "diginetica", ";")
+    assert names == ["sessionId", "userId", "itemId", "timeframe", "eventdate"]
+    assert len(log) == 60_000
+    sessions = [list(found) for _, found in itertools.groupby(log, key=lambda row: row[0])]
+    assert len({row[0] for row in log}) == len(sessions)  # their rows are contiguous
+    assert 3.5 < len(log) / len(sessions) < 4.5
+    assert all(len({row[4] for row in session}) == 1 for session in sessions)
+    frames = [[int(row[3]) for row in session] for session in sessions]
+    assert any(found != sorted(found) for found in frames)
+    assert all(len(set(found)) == len(found) for found in frames)
+    days = {row[4] for row in log}
+    assert (min(days), max(days), len(days)) == ("2016-01-01", "2016-06-01", 153)
+    assert 0.7 < sum(row[1] == "NA" for row in log) / len(log) < 0.9
+
+
+def test_retailrocket_has_the_form_and_statistics_of_the_public_log(logs):
+    names, *log = rows(logs / "retailrocket", ",")
+    assert names == ["timestamp", "visitorid", "event", "itemid", "transactionid"]
+    assert len(log) == 60_000
+    events = collections.Counter(row[2] for row in log)
+    assert set(events) == {"view", "addtocart", "transaction"}
+    assert 0.96 < events["view"] / len(log) < 0.975
+    assert all(bool(row[4]) == (row[2] == "transaction") for row in log)
+    assert len({row[4] for row in log}) == events["transaction"] + 1
+    times = [int(row[0]) for row in log]
+    assert times != sorted(times)
+    begin, day = 1_430_611_200_000, 86_400_000  # 2015-05-03
+    assert begin <= min(times) < begin + day
+    assert begin + 137 * day <= max(times) < begin + 139 * day
+    visitors = collections.Counter(row[1] for row in log)
+    assert 1.5 < len(log) / len(visitors) < 3
+
+
 def test_lastfm_end_to_end(logs, tmp_path):
     """The counts are compared with those of plain Python on the rows."""
     config = Settings(dataset="lastfm", **DATASETS["lastfm"].defaults)
@@ -78,7 +114,7 @@ def test_lastfm_end_to_end(logs, tmp_path):
     assert 0 < total < sum(map(len, plays.values())) / 2
 
 
-@pytest.mark.parametrize("shape", ["yoochoose", "lastfm"])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_compressed_logs_have_the_same_rows_in_each_run(shape, tmp_path):
     for name in ("plain", "first.gz", "second.gz"):
         path = tmp_path / name
@@ -86,28 +122,31 @@ def test_compressed_logs_have_the_same_rows_in_each_run(shape, tmp_path):
     assert (tmp_path / "first.gz").read_bytes() == (tmp_path / "second.gz").read_bytes()
     text = gzip.decompress((tmp_path / "first.gz").read_bytes())
     assert text == (tmp_path / "plain").read_bytes()
-    assert text.count(b"\n") == 5000
+    assert text.count(b"\n") == 5000 + (shape in WITH_HEADER)
     generate(LogSettings(output=str(tmp_path / "other"), shape=shape, clicks=5000, seed=8))
     assert (tmp_path / "other").read_bytes() != text
     assert len(list(tmp_path.iterdir())) == 4
 
 
-@pytest.mark.parametrize("shape", ["yoochoose", "lastfm"])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_the_catalogue_can_have_any_size(shape, tmp_path):
-    column, delimiter = {"yoochoose": (2, ","), "lastfm": (5, "\t")}[shape]
+    columns = {"yoochoose": (2, ","), "lastfm": (5, "\t")}
+    columns |= {"diginetica": (2, ";"), "retailrocket": (3, ",")}
+    column, delimiter = columns[shape]
     found = {}
     for items in (50, 1_000_000):
         path = tmp_path / str(items)
         generate(LogSettings(output=str(path), shape=shape, clicks=5000, items=items))
-        found[items] = len({row[column] for row in rows(path, delimiter)})
+        log = rows(path, delimiter)[shape in WITH_HEADER :]
+        found[items] = len({row[column] for row in log})
     assert found[50] == 50
     assert found[1_000_000] > 300
 
 
 def test_a_log_of_one_click(tmp_path):
-    for shape in ("yoochoose", "lastfm"):
+    for shape in SHAPES:
         generate(LogSettings(output=str(tmp_path / shape), shape=shape, clicks=1))
-        assert (tmp_path / shape).read_bytes().count(b"\n") == 1
+        assert (tmp_path / shape).read_bytes().count(b"\n") == 1 + (shape in WITH_HEADER)
 
 
 def test_wrong_settings(tmp_path):

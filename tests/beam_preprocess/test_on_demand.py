@@ -44,16 +44,16 @@ DOWNLOADED = [name for name, source in sources.SOURCES.items() if not source.gen
 
 
 @pytest.mark.parametrize("dataset", DOWNLOADED)
-def test_missing_raw_file_is_named_with_its_origin(tmp_path, dataset, commands):
-    raw = sources.SOURCES[dataset].file
+def test_missing_raw_file_is_named_with_the_command_that_downloads_it(tmp_path, dataset, commands):
+    raw, download = sources.SOURCES[dataset].file, sources.SOURCES[dataset].download
     with pytest.raises(HlnError) as caught:
         ensure(dataset, tmp_path / "data", tmp_path / "raw", is_explicit=False)
     message = str(caught.value)
     assert (
         f"no prepared data set in {tmp_path}/data and no raw file {tmp_path}/raw/{raw}" in message
     )
-    assert "--raw_dir" in message
-    assert "{}" not in message
+    command = f"python -m beam_preprocess.download {download} --raw_dir {tmp_path}/raw"
+    assert f"download it with {command}, or" in message
     assert commands == []
 
 

@@ -141,6 +141,7 @@ def check_lastfm(directory, rows, outside, cuts, work, config):
     check(paths, directory / "data", config, work, expected, to_clicks(clicks, "user"))
 
 
+@pytest.mark.slow
 @FEW
 @given(case=LASTFM)
 def test_lastfm_as_in_the_protocol(tmp_path_factory, case):
@@ -268,6 +269,7 @@ def test_unseen_targets_and_malformed_rows_are_counted(tmp_path):
     assert sum("malformed" in warning for warning in stats["warnings"]) == 1
 
 
+@pytest.mark.slow
 def test_nearly_empty_window_end_warns(tmp_path):
     rows = [
         f"u\t2009-04-{day:02d}T10:{minute:02d}:00Z\t\ta\t\t{minute % 7}"

@@ -1,6 +1,7 @@
 """Complete public logs, which are not in the repository: name them in the environment.
 
-`HLN_TF_YOOCHOOSE=yoochoose-clicks.dat python -m pytest -m benchmark tests/beam_preprocess`
+`HLN_TF_YOOCHOOSE=yoochoose-clicks.dat python -m pytest -m benchmark tests/beam_preprocess`,
+`HLN_TF_DIGINETICA=train-item-views.csv` for the other.
 """
 
 import csv
@@ -22,7 +23,10 @@ pytestmark = pytest.mark.benchmark
 PUBLISHED = {
     "yoochoose64": (7_966_257, 369_859, 37_483, 15_324, 55_898),
     "yoochoose4": (7_966_257, 5_917_745, 37_483, 15_324, 55_898),
+    # As SR-GNN's script prints them, which counts test sessions before it drops unseen items.
+    "diginetica": (186_670, 719_470, 43_097, None, 60_858),
 }
+VARIABLES = {"diginetica": "HLN_TF_DIGINETICA"}
 
 
 def raw_log(variable):
@@ -34,10 +38,13 @@ def raw_log(variable):
 
 @pytest.mark.parametrize("dataset", PUBLISHED)
 def test_published_counts(dataset, tmp_path):
-    raw = raw_log("HLN_TF_YOOCHOOSE")
+    raw = raw_log(VARIABLES.get(dataset, "HLN_TF_YOOCHOOSE"))
     settings = Settings(dataset=dataset, **DATASETS[dataset].defaults)
     stats = counts(prepare_at(raw, tmp_path / "data", settings, Work()))
-    assert stats == PUBLISHED[dataset]
+    published = PUBLISHED[dataset]
+    assert published == tuple(
+        count if known is not None else None for count, known in zip(stats, published, strict=True)
+    )
 
 
 @pytest.mark.parametrize(("workers", "shards"), [(1, 1), (2, 7)])

@@ -118,6 +118,20 @@ def test_same_files_as_in_a_local_directory(log, tmp_path, capsys):
     assert f"{url} already holds this data set" in capsys.readouterr().err
 
 
+def test_directories_and_patterns_of_objects(log, tmp_path):
+    rows = log.read_bytes().splitlines(keepends=True)
+    for number in range(3):
+        OBJECTS[f"store://bucket/hours/{number}"] = b"".join(rows[number::3])
+    OBJECTS["store://bucket/hours/_SUCCESS"] = b"no log"
+    files = prepare(
+        [f"store://bucket/hours/{number}" for number in range(3)], tmp_path / "a", CONFIG, WORK
+    )
+    for output, given in (("b", "store://bucket/hours"), ("c", "store://bucket/hours/*")):
+        assert prepare([given], tmp_path / output, CONFIG, WORK) == files
+    with pytest.raises(HlnError, match=r"hours/\*\.csv matches no file"):
+        prepare(["store://bucket/hours/*.csv"], tmp_path / "d", CONFIG, WORK)
+
+
 def test_beam_flags_of_a_file_system_reach_it(log):
     StoreFileSystem.regions.clear()
     flags = ["--s3_region_name", "here"]

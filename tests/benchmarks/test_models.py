@@ -10,6 +10,7 @@ COMMAND = ("benchmarks.models",)
 QUICK = ("--prefixes", "200", "--rounds", "1")
 
 
+@pytest.mark.slow
 def test_models_are_compared_with_the_first(data):
     outcome = run(*COMMAND, "--data_dir", data, "--models", "stamp", "hln:tuned", *QUICK)
     assert outcome.code == 0, outcome.err

@@ -33,6 +33,7 @@ def test_scores_are_those_of_the_package(model):
     np.testing.assert_allclose(PlainHLN(model).scores(ITEMS), model.scores(ITEMS), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_its_step_learns(model):
     plain = PlainHLN(model)
     step = plain.compile_step(learning_rate=0.01)

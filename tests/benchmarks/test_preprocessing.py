@@ -36,6 +36,7 @@ def test_programs_run_in_turn(tmp_path, monkeypatch):
     assert lines[2].startswith("| beam_preprocess | 3,000 | 1,875 | 750 |")  # 1 s and 4 s
 
 
+@pytest.mark.slow
 def test_all_have_the_same_result(tmp_path, capsys):
     costs = compare(BenchmarkSettings(clicks=3_000, naive_clicks=3_000, rounds=1), tmp_path)
     assert "same result for 3,000 clicks" in capsys.readouterr().out

@@ -9,6 +9,8 @@ from toy import write_dataset
 from benchmarks.load_generator import Load, rest_request, run_grpc, run_rest
 from benchmarks.serving import Measurement, grpc_request
 
+pytestmark = pytest.mark.slow
+
 SESSIONS = ["i1 i2", "i3", "i4 i5 i6"]
 
 

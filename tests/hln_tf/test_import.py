@@ -32,6 +32,7 @@ def test_variable_that_asks_for_keras_3_is_an_error_with_the_remedy(variable):
     assert f"TF_USE_LEGACY_KERAS is {variable!r}: set it to 1, or unset it" in finished.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("used", ["tf.keras.Model", "from tensorflow import keras; keras.Model"])
 def test_keras_3_in_use_is_an_error_with_the_line_to_put_first(used):
     finished = run(f"import tensorflow as tf; {used}; import hln_tf")

@@ -100,6 +100,13 @@ def test_spec_and_input_go_together(elsewhere, flags, code, words):
     assert all(word in sentence for word in words), sentence
 
 
+def test_a_log_that_is_not_there_names_the_command_that_downloads_it(elsewhere):
+    sentence = run("hln_tf.train", "--dataset", "yoochoose4", "--raw_dir", "my logs").sentence()
+    command = "python -m beam_preprocess.download yoochoose --raw_dir 'my logs'"
+    assert "no raw file my logs/yoochoose-clicks.dat" in sentence and command in sentence
+    assert not (elsewhere / "runs").exists()
+
+
 @pytest.mark.parametrize(("separator", "code"), [("0", 1), ("ab", 2)])
 def test_failed_preprocessing_speaks_for_itself(elsewhere, capfd, separator, code):
     """With its own sentence and exit code, and nothing after it."""

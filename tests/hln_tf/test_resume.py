@@ -117,6 +117,7 @@ def test_killed_and_resumed_equals_uninterrupted(data, tmp_path):
             np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
+@pytest.mark.slow
 def test_signals_save_and_stop_in_one_sentence(data, tmp_path):
     path = tmp_path / "run"
     checkpoints = path / "checkpoint"

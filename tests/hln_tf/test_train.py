@@ -92,10 +92,11 @@ def test_evaluate_finds_the_metrics_of_the_training(trained, split, splits):
     prefixes = sum(len(session) - 1 for session in splits[split])
     first, *rest = outcome.out.splitlines()
     assert first == f"{split}: {prefixes} prefixes, 30 items"
-    groups = [re.fullmatch(r"group (\d)\D+([\d.]+) %.*", line) for line in rest[6:]]
+    groups = [re.fullmatch(r"group (\d)\D+([\d.]+) %.*", line) for line in rest[12:]]
     assert [int(group[1]) for group in groups] == [1, 2]
     assert all(0 < float(group[2]) < 100 for group in groups)
     found = {name: value for name, value, _ in map(str.split, rest[:6])}
+    assert [line.split()[0] for line in rest[6:12:3]] == ["ndcg@5", "precision@5"]
     assert found == {name: f"{100 * trained.metrics[split][name]:.2f}" for name in NAMES}
 
 

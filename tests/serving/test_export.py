@@ -36,6 +36,7 @@ def served_ids(path, session):
     return [item.decode() for item in ids]
 
 
+@pytest.mark.slow
 def test_only_the_candidates_of_the_lists_are_recommended(workdir, tmp_path, capsys):
     (tmp_path / "stock.txt").write_bytes(b"\xef\xbb\xbfi1\r\ngone\r\n\r\ni3\r\ni4\r\n")
     (tmp_path / "banned.txt").write_text("i3")

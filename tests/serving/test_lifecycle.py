@@ -55,6 +55,7 @@ def plus(bias):
     return (200, {"predictions": [bias]})
 
 
+@pytest.mark.slow
 def test_new_corrupt_repaired_and_removed_versions(base, versions, tmp_path):
     """One server, killed and restarted once."""
     server = serve(base, tmp_path / "log", *FAST)

@@ -461,3 +461,21 @@ def listens(port):
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5):
         return True
     return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("has_token", [False, True])
+def test_an_open_network_without_a_token_is_a_warning(versions, tmp_path, has_token):
+    """--host beyond loopback needs a token, or is logged once with the flags that close it."""
+    (tmp_path / "token").write_text("a-long-secret-of-an-operator")
+    token = ("--token_file", tmp_path / "token") if has_token else ()
+    where = ("--model_base_path", versions, "--model_name", "m", "--host", "0.0.0.0")
+    server = serve_flags(tmp_path / "log", *where, *token)
+    wait_for(lambda: server.process.poll() is None and listens(server.rest), "server")
+    warnings = [event for event in server.events() if event["event"] == "open"]
+    assert server.stop() == 0
+    assert len(warnings) == (not has_token)
+    for warning in warnings:
+        assert warning["level"] == "warning"
+        assert warning["host"] == "0.0.0.0"
+        assert "--token_file" in warning["reason"]

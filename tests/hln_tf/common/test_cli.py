@@ -87,7 +87,7 @@ def test_help_names_range_choices_and_default():
         "--share FLOAT 100 % at most (more than 0.0 and at most 1.0; default: 0.5)",
         "--colour {red,blue} a colour (default: red)",
         "--flag, --no-flag a flag (default: False)",
-        "--limit INT a limit, or none (at least 1; default: None)",
+        "--limit INT a limit, or none (at least 1)",
     ):
         assert words in text
 

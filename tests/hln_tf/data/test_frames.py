@@ -182,8 +182,15 @@ def test_rows_stay_in_order():
 
 
 ID = "expected an id: text, not empty and without a line break, or a whole number: correct it"
-FINER = "expected seconds or milliseconds since 1970, but the column seems to hold"
-TIME = "expected a datetime, ISO 8601 text such as 2014-09-24T09:58:32Z, or seconds or milliseconds"
+TIME = "expected a datetime, ISO 8601 text such as 2014-09-24T09:58:32Z, or seconds, milliseconds"
+
+
+@pytest.mark.parametrize(
+    "times", [[1411552712123456, 1411552713000000], [1411552712123456789, 1411552713000000000]]
+)
+def test_microseconds_and_nanoseconds_are_recognised(times):
+    clicks = clicks_from_frame(arrow(t=times), **COLUMNS)
+    assert clicks["time"].to_pylist() == [1411552712_123_456, 1411552713_000_000]
 
 
 @pytest.mark.parametrize(
@@ -202,21 +209,7 @@ TIME = "expected a datetime, ISO 8601 text such as 2014-09-24T09:58:32Z, or seco
         ("t", [*MOMENTS[:1], None], f"row 1 (from 0) of the column 't' is None, {TIME}"),
         ("t", [1.0, float("nan")], f"row 1 (from 0) of the column 't' is nan, {TIME}"),
         ("t", [-1, 5], f"row 0 (from 0) of the column 't' is -1, {TIME}"),
-        (
-            "t",
-            [1411552712124000] * 2,
-            f"column 't' is 1411552712124000, {FINER} microseconds: ",
-        ),
-        (
-            "t",
-            [1411552712123456789] * 2,
-            f"is 1411552712123456789, {FINER} nanoseconds: pass",
-        ),
-        (
-            "t",
-            [1.4e18, 1.5e18],
-            f"row 0 (from 0) of the column 't' is 1.4e+18, {FINER} nanoseconds",
-        ),
+        ("t", [1e20, 1e20], f"row 0 (from 0) of the column 't' is 1e+20, {TIME}"),
         (
             "t",
             [1411552712, 1411552712124],

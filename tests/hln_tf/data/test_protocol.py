@@ -6,12 +6,14 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from protocol import (
     listed,
     reference_custom,
+    reference_diginetica,
     reference_lastfm,
     reference_yoochoose,
     to_clicks,
@@ -88,6 +90,25 @@ def changed(name, **strategies):
 def test_yoochoose(rows, config):
     clicks = to_clicks([(key, time * SECOND + 999, item) for key, time, item in rows], "session")
     compare(clicks, config, reference_yoochoose(rows, config))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rows=logs(keys=12, steps=12, step=DAY),
+    ranks=st.lists(st.integers(-2, 5), min_size=90, max_size=90),
+    config=changed(
+        "diginetica",
+        train_fraction=FRACTIONS,
+        validation_fraction=VALIDATION,
+        min_item_count=st.integers(1, 4),
+    ),
+)
+def test_diginetica(rows, ranks, config):
+    """Whole days: the day seven days before the last one is neither train nor test."""
+    ranked = [(*row[:2], rank, row[2]) for row, rank in zip(rows, ranks, strict=False)]
+    clicks = to_clicks([(key, time * SECOND, item) for key, time, item in rows], "session")
+    clicks = clicks.append_column("rank", pa.array(ranks[: len(rows)], pa.int64()))
+    compare(clicks, config, reference_diginetica(ranked, config))
 
 
 @settings(deadline=None, max_examples=200)

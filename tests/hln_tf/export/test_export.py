@@ -34,6 +34,7 @@ def recommender(trained):
     return Recommender.load(RunDirectory(trained.path))
 
 
+@pytest.mark.slow
 def test_saved_model_serves_without_this_package(trained, recommender):
     longest, rows = max(map(len, SESSIONS)), len(SESSIONS)
     sessions = {"sessions": [" ".join(session) for session in SESSIONS]}

@@ -71,7 +71,12 @@ MODELS = {
 }
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(
+    params=[
+        "unit",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in MODELS if name != "unit"),
+    ]
+)
 def made(request):
     """A model and inputs for it."""
     keras.utils.set_random_seed(1)

@@ -73,6 +73,7 @@ def test_layers_of_one_seed_sample_the_same_noise(make):
     assert np.any(outputs(make(6)) != first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", LAYERS)
 def test_layers_without_a_seed_differ_unless_keras_seed_is_set(make):
     def after_setting(seed):

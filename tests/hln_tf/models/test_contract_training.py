@@ -137,7 +137,7 @@ def test_scores_sessions_shorter_and_longer_than_those_of_training(finished, nam
 
 
 # `test_resume` compares HLN's bit for bit, over processes that are killed.
-@pytest.mark.parametrize("name", ["gru4rec", "csrm"])
+@pytest.mark.parametrize("name", ["gru4rec", pytest.param("csrm", marks=pytest.mark.slow)])
 def test_stopped_and_resumed_equals_uninterrupted(data_dir, finished, tmp_path, name):
     config, workdir = config_of(name, data_dir), RunDirectory(tmp_path)
     steps = Prefixes.from_sessions(read_split(data_dir, "train"), LONGEST).steps(

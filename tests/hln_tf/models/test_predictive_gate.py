@@ -217,6 +217,7 @@ def test_a_predictive_gate_has_no_preference_gate_to_omit():
     assert HLNSettings(gates="none", leap_gate="predictive").gates == "none"
 
 
+@pytest.mark.slow
 def test_a_saved_model_gives_equal_scores(tmp_path):
     model = make_model(**PREDICTIVE, normalize=True, num_items=NUM_ITEMS)
     expected = model.predict(padded(), verbose=0)

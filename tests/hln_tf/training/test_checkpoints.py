@@ -5,8 +5,8 @@ from commands import only_checkpoint
 from hln_tf.common.errors import HlnError
 from hln_tf.training.checkpoints import NewestCheckpoint
 
-# What a kill leaves at each moment of TensorFlow's writing: of a shard, of the files that it merges,
-# of the file that names the newest checkpoint, and of the older one's removal.
+# What a kill leaves while TensorFlow writes a shard, merges shards, names the newest checkpoint and
+# removes the older one.
 LEFTOVERS = [
     "ckpt-4_temp/part-00000-of-00001.data-00000-of-00001",
     "ckpt-4.data-00000-of-00001.tempstate123",
@@ -47,5 +47,5 @@ def test_damaged_checkpoint_is_an_error_with_its_remedy(tmp_path):
     checkpoint, _ = newest(tmp_path, 1.0)
     checkpoint.save()
     (tmp_path / "ckpt-1.index").write_bytes(b"half")
-    with pytest.raises(HlnError, match="ckpt-1 is damaged .*: remove it"):
+    with pytest.raises(HlnError, match=r"ckpt-1 is damaged .*: remove it"):
         newest(tmp_path, 0.0)[0].restore()

@@ -74,6 +74,7 @@ def assert_same_training(found, wanted, epochs):
         np.testing.assert_allclose(found_weights[name], array, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow
 def test_two_workers_learn_what_one_does(data, tmp_path, monkeypatch):
     """One worker starts, two continue for over 100 steps until one is stopped, one finishes."""
 

@@ -8,7 +8,7 @@ from hln_tf.training.gradients import compile_gradient_norm
 SEED = tf.constant([3, 4])
 
 
-@pytest.mark.parametrize("loss", ["softmax", "sampled"])
+@pytest.mark.parametrize("loss", ["softmax", pytest.param("sampled", marks=pytest.mark.slow)])
 def test_the_norm_is_that_of_all_gradients_in_full(loss):
     model = make_model(loss=loss)
     # Item 2 is clicked in three places, whose sparse gradients are for one row.

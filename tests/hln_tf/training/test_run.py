@@ -42,7 +42,11 @@ def assert_same_results(found, wanted):
             assert found[name] == value, name
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["best epoch", "refit"])
+@pytest.fixture(
+    scope="module",
+    params=[False, pytest.param(True, marks=pytest.mark.slow)],
+    ids=["best epoch", "refit"],
+)
 def command(request, data, tmp_path_factory):
     """The directory of a run by the command."""
     from hln_tf.training import RunDirectory

@@ -1,0 +1,1 @@
+"""Downloads of public logs, with the facts that are published of them."""

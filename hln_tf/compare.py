@@ -1,0 +1,89 @@
+"""Paired comparison of runs on the same examples: `python -m hln_tf.compare RUN RUN...`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hln_tf.common import cli
+from hln_tf.common.errors import UsageError
+from hln_tf.data.layout import SPLITS
+from hln_tf.training.run_directory import RunDirectory
+
+_DESCRIPTION = """\
+Compares runs with the first one, example by example: the difference of each metric with its
+bootstrap interval over sessions, and a randomisation test corrected for all comparisons. Runs
+that differ in the seed alone count as one model. Ranks are written to the run directories, as
+by python -m hln_tf.evaluate --save_ranks, and read from there.
+
+  python -m hln_tf.compare runs/sample/markov runs/sample/hln --slices --sessions 5
+"""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Compare the given runs and print the tables."""
+    parser = cli.Parser(prog="python -m hln_tf.compare", description=_DESCRIPTION)
+    add = parser.add_argument
+    add(
+        "runs",
+        nargs="+",
+        type=Path,
+        help="workdirs of finished runs, first the one to compare with",
+    )
+    add("--data_dir", type=Path, help="prepared data set (default: the one of the training)")
+    add("--split", choices=SPLITS, default="test", help="part to rank (default: %(default)s)")
+    text = "also write the comparisons as PATH.csv and a picture of them as PATH.png and PATH.svg"
+    add("--output", type=Path, metavar="PATH", help=text)
+    from hln_tf.analysis.run_comparison import ComparisonSettings
+
+    cli.add_settings(parser, ComparisonSettings, "the comparison")
+    flags = parser.parse_args(arguments)
+    settings = cli.settings_from(ComparisonSettings, flags)
+    if len({run.resolve() for run in flags.runs}) < max(2, len(flags.runs)):
+        raise UsageError("name two or more different workdirs to compare")
+    if flags.output:
+        cli.require_extra("plots", ["matplotlib"])
+    runs = [RunDirectory(run) for run in flags.runs]
+    directories = [run.data_dir(flags.data_dir) for run in runs]
+    cli.import_tensorflow()
+    from hln_tf.analysis import run_comparison
+    from hln_tf.common.interrupt import StopOnSignal
+    from hln_tf.data.sessions import read_sessions
+    from hln_tf.training.ranked_examples import ranked_examples
+
+    parts = {each: read_sessions(each, flags.split) for each in dict.fromkeys(directories)}
+    with StopOnSignal() as stop:
+        tables = {
+            run.path: ranked_examples(run, flags.split, parts[directory], stop)
+            for run, directory in zip(runs, directories, strict=True)
+        }
+    systems = run_comparison.systems_of(flags.runs, tables)
+    examples = tables[flags.runs[0]]
+    print(f"{flags.split}: {len(examples):,} examples, metrics in percent\n")
+    print(run_comparison.means_markdown(systems, settings.metrics))
+    rows = run_comparison.compare_systems(systems, examples, settings)
+    print(f"\n{run_comparison.comparison_markdown(rows, settings.level)}")
+    if settings.sessions:
+        sessions = parts[directories[0]]
+        ids = runs[0].vocabulary()
+        found = run_comparison.largest_differences(
+            systems, examples, sessions, ids, settings.sessions
+        )
+        print(f"\n{found}")
+    if flags.output:
+        from hln_tf.analysis.pictures import draw_differences, save
+
+        ends = [(row.difference.value, row.difference.low, row.difference.high) for row in rows]
+        intervals = [(100 * value, 100 * low, 100 * high) for value, low, high in ends]
+        labels = [
+            ", ".join(filter(None, (row.second, row.metric, row.by and f"{row.by}: {row.label}")))
+            for row in rows
+        ]
+        differs = [row.difference.differs for row in rows]
+        figure = draw_differences(labels, intervals, differs, f"compared with {rows[0].first}")
+        table = run_comparison.comparison_rows(rows, settings.level)
+        for path in save(figure, table, flags.output):
+            print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

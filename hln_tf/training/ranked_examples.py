@@ -1,0 +1,124 @@
+"""Ranks, scores and recommendations of a part's examples, for what is computed from them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import tensorflow as tf
+
+from hln_tf.analysis.ranked_examples import (
+    KEYS,
+    example_keys,
+    examples_table,
+    read_examples,
+    write_examples,
+)
+from hln_tf.common.interrupt import StopOnSignal
+from hln_tf.common.progress import progress_bar
+from hln_tf.data.prefixes import Prefixes
+from hln_tf.data.sessions import Sessions
+from hln_tf.layers.catalogue_scores import catalogue_top_k, target_ranks
+from hln_tf.metrics.beyond_accuracy import BeyondAccuracy
+from hln_tf.models.base import ITEMS, TARGET, SessionScorer, compiled
+from hln_tf.models.encoder import SessionEncoder
+from hln_tf.training.run_directory import RunDirectory
+
+Step = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
+
+
+def rank_examples(
+    model: SessionScorer,
+    prefixes: Prefixes,
+    batch_size: int,
+    label: str,
+    stop: StopOnSignal,
+    beyond_accuracy: BeyondAccuracy | None = None,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Rank the target of each example among all items.
+
+    Args:
+      model: The model.
+      prefixes: The examples.
+      batch_size: Examples ranked at a time.
+      label: Label of the progress bar.
+      stop: Checked after every batch.
+      beyond_accuracy: Gets the recommendations for each example too, if given.
+
+    Returns:
+      The targets' ranks from 1, int32 [examples], and their scores, float32
+      [examples], in order of the examples.
+
+    Raises:
+      TrainingInterrupt: A signal arrived.
+    """
+    step = _compiled_step(model, beyond_accuracy.longest if beyond_accuracy else 0)
+    ranks = np.empty(len(prefixes), np.int32)
+    scores = np.empty(len(prefixes), np.float32)
+    order = prefixes.by_length()
+    with progress_bar(label, "examples", len(prefixes)) as bar:
+        for number, batch in enumerate(prefixes.batches(order, batch_size)):
+            chosen = order[number * batch_size : (number + 1) * batch_size]
+            found = step(batch["items"], batch["target"])
+            ranks[chosen], scores[chosen] = found[0], found[1]
+            if beyond_accuracy:
+                beyond_accuracy.update(found[2].numpy(), batch["items"])
+            bar.update(len(chosen))
+            stop.check()
+    return ranks, scores
+
+
+def ranks_path(run: RunDirectory, split: str) -> Path:
+    """Return the path of a run's table of ranked examples."""
+    return run.path / f"ranks-{split}.parquet"
+
+
+def ranked_examples(
+    run: RunDirectory, split: str, sessions: Sessions, stop: StopOnSignal
+) -> pa.Table:
+    """Read a run's table of ranked examples, or rank them and write it.
+
+    Args:
+      run: A finished run.
+      split: The part that the sessions are.
+      sessions: The sessions.
+      stop: Checked while examples are ranked.
+
+    Raises:
+      HlnError: The run is not finished, or the table is damaged.
+      TrainingInterrupt: A signal arrived.
+    """
+    training = run.config().training
+    prefixes = Prefixes.from_sessions(sessions, training.max_length)
+    vocabulary = run.vocabulary()
+    path = ranks_path(run, split)
+    if path.exists():
+        table = read_examples(path)
+        if table.select(KEYS).equals(example_keys(sessions, prefixes, vocabulary)):
+            return table
+    model = run.model()
+    batch_size = training.evaluation_batch_size
+    found = rank_examples(model, prefixes, batch_size, str(run.path), stop)
+    table = examples_table(sessions, prefixes, *found, model.item_counts.numpy(), vocabulary)
+    write_examples(path, table)
+    return table
+
+
+def _compiled_step(model: SessionScorer, k: int) -> Step:
+    """Compile a function of items and targets that returns ranks, scores and k item indices."""
+
+    def by_embeddings(items: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        assert isinstance(model, SessionEncoder)
+        query, candidates = model.encode(items), tf.convert_to_tensor(model.item_embeddings())
+        statistics = model.ranking.statistics(query, candidates, target - 1)
+        found = catalogue_top_k(query, candidates, tf.constant(k), model.ranking.megabytes)[1]
+        return statistics.ranks, statistics.target_scores, found + 1
+
+    def by_scores(items: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        scores = model.scores(items)
+        own = tf.gather(scores, target[:, None] - 1, batch_dims=1)[:, 0]
+        return target_ranks(scores, target - 1), own, tf.math.top_k(scores, k).indices + 1
+
+    function = by_embeddings if isinstance(model, SessionEncoder) else by_scores
+    return compiled(function, [ITEMS, TARGET])

@@ -226,8 +226,8 @@ class Preparation:
         arguments += ["--spec", str(self.spec)] if self.spec else []
         arguments += as_arguments(self.given)
         arguments += ["--overwrite"] if self.overwrite else []
-        paths = describe_files([path for part in inputs.values() for path in part])
-        _run(["beam_preprocess", *arguments], f"preparing {self.data_dir} from {paths}")
+        named = describe_files([path for part in inputs.values() for path in part])
+        _run(["beam_preprocess", *arguments], f"preparing {self.data_dir} from {named}")
 
 
 def add_flags(parser: Parser) -> None:

@@ -108,8 +108,10 @@ def read_sessions(
     clicks = _read_clicks(expand_inputs(inputs), settings)
     settings = dataclasses.replace(settings, order="time")
     ranks = clicks["rank"].to_numpy() if "rank" in clicks.column_names else None
-    columns = (clicks[name] for name in ("session", "time", "item"))
-    grouped, ids = group_clicks(*columns, clicks["position"].to_numpy(), settings, ranks)
+    positions = clicks["position"].to_numpy()
+    grouped, ids = group_clicks(
+        clicks["session"], clicks["time"], clicks["item"], positions, settings, ranks
+    )
     if settings.session_timeout:
         grouped = split_at_timeouts(grouped, settings.session_timeout)
     index = pc.index_in(ids, pa.array(vocabulary, pa.string()))

@@ -10,7 +10,7 @@ from beam_preprocess.on_demand import Preparation
 from hln_tf.analysis.comparison import mean_table, table
 from hln_tf.common import cli
 from hln_tf.common.errors import HlnError
-from hln_tf.data.layout import MANIFEST, VOCABULARY
+from hln_tf.data.layout import MANIFEST, SPLITS, VOCABULARY
 from hln_tf.training.cluster import Cluster
 from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.run_flags import parse
@@ -145,8 +145,9 @@ def train(
         if not was_finished:
             with workers.stop_on_signal() as stop:
                 run = Run(config, directory, workers, tensorboard, stop)
-                parts = [read_sessions(data_dir, part) for part in ("train", "validation")]
-                train_and_evaluate(run, *parts, read_sessions(data_dir, "test", unknown=True))
+                of_train, validation = (read_sessions(data_dir, each) for each in SPLITS[:2])
+                test = read_sessions(data_dir, "test", unknown=True)
+                train_and_evaluate(run, of_train, validation, test)
     return was_finished
 
 

@@ -239,7 +239,7 @@ def without_added(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """
     defaults = {
         field.name: field.default
-        for field in dataclasses.fields(cls)  # type: ignore[arg-type]
+        for field in dataclasses.fields(cls)
         if field.metadata.get("added")
     }
     return {name: v for name, v in values.items() if name not in defaults or v != defaults[name]}

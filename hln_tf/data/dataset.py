@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import itertools
 import numbers
@@ -138,11 +139,11 @@ class SessionDataset:
         if validation is not None or test is not None:
             protocol["part_files"] = PART_FILES[validation is not None]
         settings = protocol_settings(protocol)
-        named = {"item": item, "time": time, "session": session, "user": user}
+        to_clicks = functools.partial(
+            clicks_from_frame, item=item, time=time, session=session, user=user, separator=separator
+        )
         of_parts = [
-            (index, clicks_from_frame(table, **named, separator=separator))
-            for index, table in enumerate(tables)
-            if table is not None
+            (index, to_clicks(table)) for index, table in enumerate(tables) if table is not None
         ]
         columns = pa.concat_tables(
             table.append_column("part", pa.repeat(pa.scalar(index, pa.int64()), table.num_rows))

@@ -121,10 +121,8 @@ def prepare_sessions(
     date = latest if rank is None else int(ordered.dates[rank])
     boundary = find_boundary(date, settings, has_test)
     parts = split_parts(ordered, boundary, settings)
-    counts = sum(
-        np.bincount(buckets(part.dates, first, latest), minlength=BUCKETS)
-        for part in parts.values()
-    )
+    dates = np.concatenate([part.dates for part in parts.values()])
+    counts = np.bincount(buckets(dates, first, latest), minlength=BUCKETS)
     full_train = [part for name, part in parts.items() if name != "test"]
     indices = assign_item_indices(
         [first_appearances(part) for part in full_train], len(frequent_ids)

@@ -23,6 +23,10 @@ from hln_tf.training.state import saved_progress
 from hln_tf.training.tensorboard import TensorBoardLogger
 from hln_tf.training.trainer import REFIT, SELECTION, Phase, Trainer, is_over
 
+# Losses that score every item in each step, and items from which on that is slow.
+FULL_LOSSES = ("softmax", "equation_8")
+LARGE_CATALOGUE = 300_000
+
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
@@ -97,6 +101,12 @@ class Run(RunContext):
                 self.directory.weights_of(model).restore()
             self.workers.broadcast_variables(model.variables)
             return Fitted(model, saved.selected)
+        if settings.loss in FULL_LOSSES and self.config.data.items >= LARGE_CATALOGUE:
+            print(
+                f"hint: the loss {settings.loss} scores all {self.config.data.items:,} items in "
+                f"each step: --loss sampled (loss='sampled') takes a few of them and is faster",
+                file=sys.stderr,
+            )
         phase = Phase(SELECTION, train, settings.epochs, validation)
         with self._logger(phase) as logger:
             progress = Trainer(self, model, phase, logger).run()

@@ -177,6 +177,12 @@ class Trainer:
         progress.epoch, progress.step = progress.epoch + 1, 0
         self._loss.reset_state()
         progress.finished = self._is_over()
+        if progress.finished and progress.epoch < self._phase.epochs:
+            print(
+                f"stopped early: no better validation MRR@20 in {settings.patience} epochs "
+                f"(--patience); the best is epoch {(progress.best_epoch or 0) + 1}",
+                file=sys.stderr,
+            )
 
     def _is_over(self) -> bool:
         """Check for the end of the phase: all epochs are done, or early stopping applies."""

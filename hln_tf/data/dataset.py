@@ -48,7 +48,8 @@ class SessionDataset:
     ...     {"visit": [1, 1, 1, 2, 2, 2], "sku": list("abcabd"), "at": range(6)}
     ... )
     >>> data = SessionDataset.from_clicks(
-    ...     clicks, session="visit", item="sku", time="at", min_item_count=1, test_seconds=0
+    ...     clicks, session="visit", item="sku", time="at", min_item_count=1, test_seconds=0,
+    ...     validation_fraction="0",
     ... )
     >>> data.item_ids
     ['a', 'b', 'c', 'd']

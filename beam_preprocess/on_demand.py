@@ -87,6 +87,11 @@ class Preparation:
             raise UsageError(
                 f"{flag} goes with --dataset {CUSTOM}, but --dataset is {flags.dataset}"
             )
+        if _normal("validation_fraction", given.get("validation_fraction", "1")) == [0]:
+            raise UsageError(
+                f"--validation_fraction is {given['validation_fraction']}, expected more than 0: "
+                f"the validation part chooses the epoch"
+            )
         return cls(
             dataset=flags.dataset,
             data_dir=flags.data_dir or Path("data") / default_name(flags.dataset, flags.input),

@@ -113,6 +113,11 @@ def warn_of_parts(
       One sentence each, which names arguments in backticks.
     """
     warnings = _warn_of_hole(counts, first, last)
+    if not parts["validation"].sessions:
+        warnings.append(
+            "there is no validation part, by which a training chooses its epoch: set "
+            "`validation_fraction` above 0 if there is to be one"
+        )
     for name, part in parts.items():
         if part.sessions and part.prefixes < FEW_EXAMPLES:
             warnings.append(

@@ -137,7 +137,7 @@ def parse(
         help="prepared data set (default: data/DATASET, or data/custom-LOG)",
     )
     add("--raw_dir", type=Path, default=Path("data/raw"), help="raw logs (default: %(default)s)")
-    text = "replace another data set in --data_dir, and another run or search in --workdir"
+    text = "replace another data set in --data_dir and, in training, another run in --workdir"
     add("--overwrite", action="store_true", help=text)
     text = "raw logs, directories of them or patterns, instead of those in --raw_dir"
     add("--input", nargs="+", type=Path, metavar="RAW", default=[], help=text)

@@ -93,6 +93,8 @@ def test_log_of_ones_own_is_preprocessed_and_trained_on(elsewhere):
         (["--dataset", "custom", "--spec", "a.yaml"], 2, ["--spec and --input together"]),
         (["--dataset", "custom", "--input", "a.csv"], 2, ["--spec and --input together"]),
         (["--dataset", "sample", "--spec", "a.yaml"], 2, ["--spec goes with --dataset custom"]),
+        (["--dataset", "sample", "--item", "sku"], 2, ["--item goes with --dataset custom"]),
+        (["--dataset", "sample", "--validation_fraction", "0.0"], 2, ["chooses the epoch"]),
     ],
 )
 def test_spec_and_input_go_together(elsewhere, flags, code, words):

@@ -71,7 +71,10 @@ def test_a_session_that_has_much_of_the_examples_is_named():
 def test_an_empty_validation_part_is_an_error_unless_none_is_wanted():
     with pytest.raises(HlnError, match=r"the validation part is empty.*`validation_fraction`"):
         prepare(small_log.rows(), validation_fraction="1/1000")
-    assert len(prepare(small_log.rows(), validation_fraction="0").validation) == 0
+    prepared = prepare(small_log.rows(), validation_fraction="0")
+    assert len(prepared.validation) == 0
+    (warning,) = prepared.warnings
+    assert "there is no validation part" in warning
 
 
 def test_the_shape_of_several_shards_is_that_of_all():

@@ -56,6 +56,8 @@ class Findings:
 
     Attributes:
       skipped: Number of rows for which `where` is not true.
+      values: The first values that its columns have, by column, of blocks without a row
+        for which it is.
       missing: Number of rows without a value that they need, by column.
       ambiguous: Number of times that their time zone has twice.
       first_ambiguous: The first of these, microseconds since 1970 UTC; 0: none.
@@ -64,6 +66,7 @@ class Findings:
     """
 
     skipped: int = 0
+    values: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     missing: Mapping[str, int] = dataclasses.field(default_factory=dict)
     ambiguous: int = 0
     first_ambiguous: int = 0
@@ -92,9 +95,16 @@ class Findings:
 
     def __add__(self, other: "Findings") -> "Findings":
         names = sorted({*self.missing, *other.missing})
+        columns = sorted({*self.values, *other.values})
         first = [each.first_ambiguous for each in (self, other) if each.ambiguous]
         return Findings(
             self.skipped + other.skipped,
+            {
+                name: tuple(
+                    sorted({*self.values.get(name, ()), *other.values.get(name, ())})[:FIRST]
+                )
+                for name in columns
+            },
             {name: self.missing.get(name, 0) + other.missing.get(name, 0) for name in names},
             self.ambiguous + other.ambiguous,
             min(first, default=0),
@@ -177,6 +187,14 @@ def sort_rows(
     for index, values in schema.where:
         selected &= _flags(pc.is_in(columns[index], pa.array(values)))
     skipped = int(is_row.sum()) - int(selected.sum())
+    found: dict[str, tuple[str, ...]] = {}
+    if skipped and not selected.any():
+        found = {
+            schema.names[index]: tuple(
+                sorted(pc.unique(columns[index].drop_null()).to_pylist())[:FIRST]
+            )
+            for index, _ in schema.where
+        }
     added = None if schema.added is None else columns[schema.added]
     times = read_times(columns[schema.time], schema.log.times, added)
     plausible = plausible_times(times.values)
@@ -203,7 +221,7 @@ def sort_rows(
         clicks,
         malformed,
         _hint(columns[schema.time], malformed & is_row, schema),
-        Findings(skipped, missing, int(ambiguous.sum()), _first(times.values, ambiguous)),
+        Findings(skipped, found, missing, int(ambiguous.sum()), _first(times.values, ambiguous)),
     )
 
 

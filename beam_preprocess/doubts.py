@@ -122,6 +122,32 @@ def describe_selection(findings: Findings, rows: int, log: LogFormat) -> dict[st
     return left
 
 
+def explain_no_selection(findings: Findings, selected: Mapping[str, int], log: LogFormat) -> str:
+    """Explain why conditions and missing values left no row; empty where there are some.
+
+    Args:
+      findings: Those of all rows.
+      selected: The rows that they left, from `describe_selection`.
+      log: The format of the log.
+    """
+    if all(selected.values()):
+        return ""
+    if log.where and not next(iter(selected.values())):
+        found = (
+            f"the column {name!r} has {', '.join(map(repr, values)) or 'no value'}"
+            for name, values in findings.values.items()
+        )
+        return (
+            f"no row is left {next(iter(selected))}: {' and '.join(found)}, at first; correct "
+            "`where`"
+        )
+    counts = (f"{count:,} without {name!r}" for name, count in findings.missing.items())
+    return (
+        f"no row has ids and a time, {', '.join(counts)}: name other columns, or set `missing`, "
+        "the values that mean none"
+    )
+
+
 def warn_of_rows(findings: Findings, raw: RawLog, log: LogFormat) -> list[str]:
     """Describe rows that are left out or doubtful, one sentence for each kind.
 

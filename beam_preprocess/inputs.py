@@ -57,6 +57,17 @@ def _expand(given: str) -> list[str]:
 
 
 def _walk(directory: str) -> Iterable[str]:
-    for parent, names, files in os.walk(directory):
-        names[:] = [name for name in names if not name.startswith(HIDDEN)]
+    visited = set()  # links may lead back
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for parent, names, files in os.walk(directory, onerror=fail, followlinks=True):
+        visited.add(os.path.realpath(parent))
+        names[:] = [
+            name
+            for name in names
+            if not name.startswith(HIDDEN)
+            and os.path.realpath(os.path.join(parent, name)) not in visited
+        ]
         yield from (os.path.join(parent, name) for name in files if not name.startswith(HIDDEN))

@@ -40,10 +40,10 @@ def check_types(file: RawFile, types: Mapping[str, pa.DataType], schema: Schema)
     """
     for name in (schema.names[column] for column in (schema.key, *schema.item)):
         kind = value_type(types[name])
-        if not (is_text(kind) or pa.types.is_integer(kind)):
+        if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
             raise HlnError(
                 f"{file.path} has ids of type {kind} in column {name!r}, "
-                "expected text or integers: convert the column"
+                "expected text or whole numbers: convert the column"
             )
     others = [column for column, _ in schema.where]
     others += [column for column in (schema.added, schema.rank) if column is not None]
@@ -114,12 +114,16 @@ def parse(batch: pa.RecordBatch, schema: Schema) -> Parsed:
             index: column if LIST in schema.names[index] else column.take(parents)
             for index, column in columns.items()
         }
-    decoded = {index: decode(column) for index, column in columns.items()}
+    ids = {schema.key, *schema.item}
     texts = {
-        index: column if index == schema.time and not is_text(column.type) else to_text(column)
-        for index, column in decoded.items()
+        index: to_text(column) if index in ids else _as_read(column, index == schema.time)
+        for index, column in columns.items()
     }
-    rows = sort_rows(texts, schema)
+    is_wrong = np.zeros(len(numbers), bool)
+    for index in ids:  # floats that are no whole numbers
+        absent = columns[index].is_null(nan_is_null=True)
+        is_wrong |= pc.and_not(texts[index].is_null(), absent).to_numpy(zero_copy_only=False)
+    rows = sort_rows(texts, schema, is_wrong=is_wrong)
     malformed = np.flatnonzero(rows.malformed)
     first = tuple(
         (int(numbers[row]), _shown({schema.names[i]: columns[i][row] for i in schema.used}))
@@ -128,13 +132,19 @@ def parse(batch: pa.RecordBatch, schema: Schema) -> Parsed:
     return Parsed(rows.clicks, Malformed(len(malformed), first, rows.hint), rows.findings)
 
 
+def _as_read(column: pa.Array, is_time: bool) -> pa.Array:
+    """Convert values to text, but for times of other types."""
+    column = decode(column)
+    return column if is_time and not is_text(column.type) else column.cast(pa.string())
+
+
 def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
     """Return a column by its name; see `beam_preprocess.nested.type_names`."""
     if name in batch.schema.names:
         return batch.column(name)
     outer, is_in_list, rest = name.partition(LIST)
-    root, *keys = outer.split(".")
-    column = batch.column(root)
+    outermost, *keys = outer.split(".")
+    column = batch.column(outermost)
     if keys:
         column = pc.struct_field(column, keys)
     if is_in_list:

@@ -78,12 +78,11 @@ def _is_regular(data: bytes, delimiter: str) -> bool:
     """
     text = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(text == ord('"'))
-    around = np.frombuffer(f'{delimiter}\r\n"'.encode(), np.uint8)
+    is_around = np.zeros(256, bool)
+    is_around[list(f'{delimiter}\r\n"'.encode())] = True
     opening, closing = quotes[::2], quotes[1::2]
-    before = text[opening[opening > 0] - 1]
-    after = text[closing[closing < len(text) - 1] + 1]
-    if not (np.isin(before, around).all() and np.isin(after, around).all()):
-        return False
-    doubled = opening[1:][text[opening[1:] - 1] == ord('"')]
-    # A quote before an opening one must be the closing one of the same field.
-    return bool(np.isin(doubled - 1, closing).all())
+    if len(opening) and not opening[0]:
+        opening = opening[1:]
+    if len(closing) and closing[-1] == len(text) - 1:
+        closing = closing[:-1]
+    return bool(is_around[text[opening - 1]].all() and is_around[text[closing + 1]].all())

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from beam_preprocess import storage
 from beam_preprocess.columns import Findings
-from beam_preprocess.doubts import Doubts, describe_selection, warn_of_rows
+from beam_preprocess.doubts import Doubts, describe_selection, explain_no_selection, warn_of_rows
 from beam_preprocess.inputs import describe_files
 from beam_preprocess.read import LogFile, RawLog, line_number
 from beam_preprocess.scan import MalformedRow, RowCounts
@@ -85,6 +85,7 @@ def check_rows(counts: RowCounts, log: RawLog, settings: Settings) -> Rows:
     warnings += _nearly_empty_days(counts, settings)
     selected = describe_selection(counts.findings, read - counts.malformed, settings.log_format)
     findings = counts.findings
+    problem = problem or explain_no_selection(findings, selected, settings.log_format)
     return Rows(read, counts.malformed, first, selected, counts.clicks, findings, warnings, problem)
 
 

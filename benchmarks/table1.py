@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks import processes
 from benchmarks.model_preset import ModelPreset
+from benchmarks.paper.intervals import intervals_section, rank_runs
 from benchmarks.paper.latency_store import (
     Latencies,
     LatencySettings,
@@ -49,7 +50,7 @@ _DESCRIPTION = """\
 Trains the models of the paper's Table 1 on a data set, each run in a process of its own,
 and writes table1.md, .csv, .png and .svg: Recall and MRR at 5, 10 and 20 next to the
 published figures, training seconds per epoch, prediction latency, parameters and peak
-memory.
+memory; and bootstrap intervals, with marks where a model does not differ from the best.
 
 Finished runs are not repeated, and interrupted runs resume. The table has a row for each
 model, with its status if it has no finished run. Training settings apply to all runs whose
@@ -96,7 +97,10 @@ def main(arguments: Sequence[str]) -> None:
     remedy = "wait for it to end, or choose another --output"
     with files.process_lock(table.output / ".lock", str(table.output), remedy):
         failed = train_all(table, jobs, given)
-        table.write(failed, table.measured_latencies(failed))
+        latencies = table.measured_latencies(failed)
+        runs = table.runs(failed)
+        intervals = intervals_section(runs, rank_runs(runs, table.data_dir))
+        table.write(failed, latencies, intervals)
     print((table.output / f"{NAME}.md").read_text("utf-8"), end="")
     if failed:
         raise HlnError(
@@ -164,12 +168,18 @@ class Table:
             store_latencies(self.output, latencies, self.latency)
         return latencies
 
-    def write(self, failed: Collection[Path], latencies: Mapping[Path, Latencies]) -> None:
+    def write(
+        self,
+        failed: Collection[Path],
+        latencies: Mapping[Path, Latencies],
+        intervals: str = "",
+    ) -> None:
         """Write the table from the runs, each file atomically.
 
         Args:
           failed: Run directories of runs that failed.
           latencies: Prediction latencies by run directory.
+          intervals: A section of the page, see `intervals_section`.
         """
         from benchmarks.paper.plot import plot_table
         from hln_tf.analysis.pictures import save
@@ -180,7 +190,7 @@ class Table:
         save(plot_table(dataset, runs, title), rows, self.output / NAME)
         with files.atomic_write(self.output / f"{NAME}.md") as temporary:
             page = markdown_page(dataset, self.manifest, runs, latencies)
-            temporary.write_text(page, "utf-8")
+            temporary.write_text("\n".join(filter(None, (page, intervals))), "utf-8")
 
     def _first_runs(self, failed: Collection[Path]) -> list[Path]:
         """List the first finished run of each model that has one."""

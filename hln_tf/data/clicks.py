@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+_LARGEST = 2**53  # from which on floats skip integers
 JOINT = " / "
 
 
@@ -33,8 +34,20 @@ def join_clicks(
 
 
 def to_text(ids: pa.Array) -> pa.StringArray:
-    """Convert ids to text, from text, integers or dictionaries of them."""
-    return decode(ids).cast(pa.string())
+    """Convert ids to text; null where a number is not whole, or too large for a float to be so.
+
+    Args:
+      ids: Text, integers, floats (as which pandas stores integers some of which are
+        missing), or dictionaries of them.
+    """
+    ids = decode(ids)
+    if pa.types.is_floating(ids.type):
+        numbers = ids.cast(pa.float64())
+        is_whole = pc.and_(
+            pc.equal(pc.floor(numbers), numbers), pc.less(pc.abs(numbers), float(_LARGEST))
+        )
+        ids = pc.if_else(is_whole, numbers, pa.scalar(None, pa.float64())).cast(pa.int64())
+    return ids.cast(pa.string())
 
 
 def decode(column: pa.Array) -> pa.Array:

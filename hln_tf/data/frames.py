@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.data.clicks import (
@@ -25,7 +24,6 @@ from hln_tf.data.times import detect_unit
 _ROWS = 1 << 20  # converted at a time
 _COLUMNS_SHOWN = 30  # in a message
 _CHARACTERS_SHOWN = 200  # of a value in a message
-_LARGEST = 2**53  # from which on floats skip integers
 _SCHEMA = pa.schema([("session", pa.string()), ("time", pa.int64()), ("item", pa.string())])
 _REMEDY = "correct it, or drop the row"
 _ID = "an id: text, not empty and without a line break, or a whole number"
@@ -87,7 +85,7 @@ def clicks_from_frame(
     converted = [_SCHEMA.empty_table()]
     row = 0
     for batch in table.to_batches(max_chunksize=_ROWS):
-        ids = {name: _convert_ids(batch.column(name)) for name in (key, *items)}
+        ids = {name: to_text(batch.column(name)) for name in (key, *items)}
         times = _convert_times(batch.column(time), time_format)
         clicks, good = join_clicks(ids[key], times, [ids[name] for name in items], joint)
         if not good.all():
@@ -206,18 +204,6 @@ def _time_format(column: pa.ChunkedArray) -> str:
         return "iso"
     first = next((value for value in column if value.is_valid), None)
     return (first is not None and detect_unit(first.as_py())) or "seconds"
-
-
-def _convert_ids(column: pa.Array) -> pa.StringArray:
-    """Convert ids to text; null where a number is not whole."""
-    column = decode(column)
-    if pa.types.is_floating(column.type):
-        numbers = column.cast(pa.float64())
-        is_whole = pc.and_(
-            pc.equal(pc.floor(numbers), numbers), pc.less(pc.abs(numbers), float(_LARGEST))
-        )
-        column = pc.if_else(is_whole, numbers, pa.scalar(None, pa.float64())).cast(pa.int64())
-    return to_text(column)
 
 
 def _convert_times(column: pa.Array, time_format: str) -> pa.Int64Array:

@@ -11,6 +11,7 @@ from hln_tf.data.time_patterns import TIMES, UNITS, TimeFormat
 from hln_tf.data.time_text import Written, parse_duration, parse_written
 from hln_tf.data.times import YEARS, apply_zone, from_numbers, from_timestamps, plausible_times
 
+_SHOWN = 60  # characters of a value in a message
 _NAMES = {"iso": "ISO 8601"}
 
 
@@ -79,6 +80,10 @@ def explain_time(value: Any, time_format: TimeFormat) -> str:
             return f"{value} looks like {_NAMES.get(name, name)} (time_format {name})"
     [time] = read_times(column, time_format).values.to_pylist()
     if time is None:
-        return ""
+        return (
+            ""
+            if time_format.pattern
+            else f"{str(value)[:_SHOWN]!r} has another form: see time_pattern"
+        )
     year = np.datetime64(time, "us").astype("datetime64[Y]")
     return f"{value} is in the year {year}, expected {YEARS[0]} to {YEARS[1] - 1}"

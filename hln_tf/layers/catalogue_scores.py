@@ -20,6 +20,9 @@ from hln_tf.layers.choices import SCORE_MEGABYTES
 SCORING = "score_catalogue"
 # Slices that begin and end at a multiple of this many rows share the table's memory.
 _ALIGNED_ROWS = 16
+# Scores of a group of neighbours in `top_k`, and the smallest batch for which groups are faster.
+_GROUP = 64
+_LEAST_BATCH = 8
 
 
 def chunk_width(items: int | tf.Tensor, batch: int | tf.Tensor, megabytes: int) -> tf.Tensor:
@@ -97,7 +100,7 @@ def catalogue_ranks(
     width = chunk_width(tf.shape(candidates)[0], tf.shape(query)[0], megabytes)
     return tf.cond(
         width < tf.shape(candidates)[0],
-        lambda: _count_in_chunks(query, candidates, target, width, lambda scores, _: [], [])[0],
+        lambda: _count_in_chunks(query, candidates, target, width, lambda *_: [], [])[0],
         lambda: target_ranks(_product(query, candidates), target),
     )
 
@@ -116,7 +119,7 @@ def catalogue_statistics(
     candidates = tf.convert_to_tensor(candidates)
     width = chunk_width(tf.shape(candidates)[0], tf.shape(query)[0], megabytes)
 
-    def add(scores: tf.Tensor, partition: list[tf.Tensor]) -> list[tf.Tensor]:
+    def add(scores: tf.Tensor, _: tf.Tensor, partition: list[tf.Tensor]) -> list[tf.Tensor]:
         chunk = tf.reduce_logsumexp(scores, axis=1)
         return [tf.reduce_logsumexp(tf.stack([*partition, chunk]), axis=0)]
 
@@ -140,7 +143,7 @@ def _count_in_chunks(
     candidates: tf.Tensor,
     target: tf.Tensor,
     width: tf.Tensor,
-    add: Callable[[tf.Tensor, list[tf.Tensor]], list[tf.Tensor]],
+    add: Callable[[tf.Tensor, tf.Tensor, list[tf.Tensor]], list[tf.Tensor]],
     state: list[tf.Tensor],
 ) -> tuple[tf.Tensor, ...]:
     """Rank targets chunk by chunk, and add each chunk's scores to a state in the same pass.
@@ -161,7 +164,7 @@ def _count_in_chunks(
         itself = tf.gather(scores, tf.where(inside, place, 0)[:, None], batch_dims=1)
         lower += _count_lower(scores, of_target)
         lower -= tf.cast(inside & (itself < of_target)[:, 0], tf.int32)
-        return [lower, *add(scores, state)]
+        return [lower, *add(scores, first, state)]
 
     start = [tf.zeros_like(target), *state]
     lower, *state = _over_chunks(query, candidates, width, count, start)
@@ -188,17 +191,108 @@ def catalogue_top_k(
     # At least k, so that the first chunk has k results and every chunk leaves as many.
     width = tf.maximum(chunk_width(tf.shape(candidates)[0], batch, megabytes), k)
 
-    def merge(scores: tf.Tensor, first: tf.Tensor, state: Any) -> Any:
-        values, indices = state
-        k = tf.shape(values)[1]  # a shape is a constant in XLA, a captured tensor is not
-        found, place = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))
-        # Earlier ones come first: of equal values `top_k` takes the first.
-        values, indices = tf.concat([values, found], 1), tf.concat([indices, place + first], 1)
-        values, order = tf.math.top_k(values, k)
-        return values, tf.gather(indices, order, batch_dims=1)
+    of_first = top_k(_product(query, _chunk(candidates, 0, width)), k)
+    return _over_chunks(query, candidates, width, _merge_top_k, of_first, first=width)
 
-    of_first = tuple(tf.math.top_k(_product(query, _chunk(candidates, 0, width)), k))
-    return _over_chunks(query, candidates, width, merge, of_first, first=width)
+
+class RankedLists(NamedTuple):
+    """The candidates that score highest for each query, and the target's place among all.
+
+    Attributes:
+      ranks: int32 [batch], the target's rank from 1, see `target_ranks`.
+      target_scores: float [batch], the target's score.
+      top: int32 [batch, k], candidates, highest score first.
+    """
+
+    ranks: tf.Tensor
+    target_scores: tf.Tensor
+    top: tf.Tensor
+
+
+def ranked_lists(
+    query: tf.Tensor,
+    candidates: tf.Tensor,
+    target: tf.Tensor,
+    k: int,
+    megabytes: int = SCORE_MEGABYTES,
+) -> RankedLists:
+    """Rank targets and find the top k of the catalogue in one pass over the scores.
+
+    Args:
+      query: float [batch, d].
+      candidates: float [items, d], the whole catalogue.
+      target: int [batch], row of each example's target in the catalogue.
+      k: From 0 to the size of the catalogue.
+      megabytes: Memory for scores at a time, see `chunk_width`.
+    """
+    candidates = tf.convert_to_tensor(candidates)
+    batch = tf.shape(query)[0]
+    width = tf.maximum(chunk_width(tf.shape(candidates)[0], batch, megabytes), k)
+    # No score is lower, so these are replaced in the first chunks.
+    nothing = [tf.fill([batch, k], query.dtype.min), tf.zeros([batch, k], tf.int32)]
+
+    def add(scores: tf.Tensor, first: tf.Tensor, state: list[tf.Tensor]) -> list[tf.Tensor]:
+        return list(_merge_top_k(scores, first, state)) if k else state
+
+    def at_once() -> tuple[tf.Tensor, ...]:
+        scores = _product(query, candidates)
+        own = tf.gather(scores, target[:, None], batch_dims=1)[:, 0]
+        return target_ranks(scores, target), own, *(top_k(scores, k) if k else nothing)
+
+    ranks, scores, _, top = tf.cond(
+        width < tf.shape(candidates)[0],
+        lambda: _count_in_chunks(query, candidates, target, width, add, nothing),
+        at_once,
+    )
+    return RankedLists(ranks, scores, top)
+
+
+def top_k(scores: tf.Tensor, k: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Find the k highest scores, as `tf.math.top_k`, in half its time for batches.
+
+    The k highest are in the k groups of neighbours with the highest maxima: every
+    other group is preceded by one score of each of these, of equal ones by its place.
+
+    Args:
+      scores: float [batch, items].
+      k: Number of them, at most the items.
+
+    Returns:
+      Scores, float [batch, k], highest first, and their places, int32 [batch, k],
+      of equal ones the smaller place first.
+    """
+    batch, items = tf.unstack(tf.shape(scores))
+    groups = items // _GROUP
+    of_size_k = tf.zeros([k])  # a shape is a constant in XLA, a captured tensor is not
+
+    def of_groups() -> tuple[tf.Tensor, tf.Tensor]:
+        k = tf.shape(of_size_k)[0]
+        some = tf.minimum(k, groups)  # XLA compiles this for small catalogues, too
+        grouped = tf.reshape(scores[:, : groups * _GROUP], [batch, groups, _GROUP])
+        chosen = tf.math.top_k(tf.reduce_max(grouped, axis=2), some, sorted=False).indices
+        chosen = tf.sort(chosen, axis=1)
+        rest = tf.broadcast_to(tf.range(groups * _GROUP, items), [batch, items % _GROUP])
+        among = tf.reshape(chosen[:, :, None] * _GROUP + tf.range(_GROUP), [batch, some * _GROUP])
+        of_chosen = tf.reshape(tf.gather(grouped, chosen, batch_dims=1), [batch, some * _GROUP])
+        values, order = tf.math.top_k(tf.concat([of_chosen, scores[:, groups * _GROUP :]], 1), k)
+        return values, tf.gather(tf.concat([among, rest], 1), order, batch_dims=1)
+
+    return tf.cond(
+        (batch >= _LEAST_BATCH) & (items >= 4 * _GROUP * k),
+        of_groups,
+        lambda: tuple(tf.math.top_k(scores, tf.shape(of_size_k)[0])),
+    )
+
+
+def _merge_top_k(scores: tf.Tensor, first: tf.Tensor, state: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """Merge the scores of the items from `first` on into the top k so far."""
+    values, indices = state
+    k = tf.shape(values)[1]  # a shape is a constant in XLA, a captured tensor is not
+    found, place = top_k(scores, tf.minimum(k, tf.shape(scores)[1]))
+    # Earlier ones come first: of equal values `top_k` takes the first.
+    values, indices = tf.concat([values, found], 1), tf.concat([indices, place + first], 1)
+    values, order = tf.math.top_k(values, k)
+    return values, tf.gather(indices, order, batch_dims=1)
 
 
 def _over_chunks(

@@ -1,7 +1,6 @@
 """Ranks, scores and recommendations of a part's examples, for what is computed from them."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +18,14 @@ from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.common.progress import progress_bar
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions
-from hln_tf.layers.catalogue_scores import catalogue_top_k, target_ranks
+from hln_tf.layers.catalogue_scores import ranked_lists, target_ranks, top_k
 from hln_tf.metrics.beyond_accuracy import BeyondAccuracy
 from hln_tf.models.base import ITEMS, TARGET, SessionScorer, compiled
 from hln_tf.models.encoder import SessionEncoder
 from hln_tf.training.run_directory import RunDirectory
+
+# Memory for scores at a time where lists are needed: in small chunks top-k is slow.
+_LIST_MEGABYTES = 160
 
 Step = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
 
@@ -69,11 +71,6 @@ def rank_examples(
     return ranks, scores
 
 
-def ranks_path(run: RunDirectory, split: str) -> Path:
-    """Return the path of a run's table of ranked examples."""
-    return run.path / f"ranks-{split}.parquet"
-
-
 def ranked_examples(
     run: RunDirectory, split: str, sessions: Sessions, stop: StopOnSignal
 ) -> pa.Table:
@@ -92,7 +89,7 @@ def ranked_examples(
     training = run.config().training
     prefixes = Prefixes.from_sessions(sessions, training.max_length)
     vocabulary = run.vocabulary()
-    path = ranks_path(run, split)
+    path = run.ranks(split)
     if path.exists():
         table = read_examples(path)
         if table.select(KEYS).equals(example_keys(sessions, prefixes, vocabulary)):
@@ -110,15 +107,15 @@ def _compiled_step(model: SessionScorer, k: int) -> Step:
 
     def by_embeddings(items: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, ...]:
         assert isinstance(model, SessionEncoder)
-        query, candidates = model.encode(items), tf.convert_to_tensor(model.item_embeddings())
-        statistics = model.ranking.statistics(query, candidates, target - 1)
-        found = catalogue_top_k(query, candidates, tf.constant(k), model.ranking.megabytes)[1]
-        return statistics.ranks, statistics.target_scores, found + 1
+        query, candidates = model.encode(items), model.item_embeddings()
+        megabytes = max(model.ranking.megabytes, _LIST_MEGABYTES if k else 0)
+        found = ranked_lists(query, candidates, target - 1, k, megabytes)
+        return found.ranks, found.target_scores, found.top + 1
 
     def by_scores(items: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, ...]:
         scores = model.scores(items)
         own = tf.gather(scores, target[:, None] - 1, batch_dims=1)[:, 0]
-        return target_ranks(scores, target - 1), own, tf.math.top_k(scores, k).indices + 1
+        return target_ranks(scores, target - 1), own, top_k(scores, k)[1] + 1
 
     function = by_embeddings if isinstance(model, SessionEncoder) else by_scores
     return compiled(function, [ITEMS, TARGET])

@@ -221,6 +221,10 @@ class RunDirectory:
         """
         return self.path / EVENTS / part
 
+    def ranks(self, split: str) -> Path:
+        """Return the path of the table of ranked examples of a part, written or not."""
+        return self.path / f"ranks-{split}.parquet"
+
     def metrics(self) -> dict[str, Any] | None:
         """Read the results, or return None if the run is not finished.
 

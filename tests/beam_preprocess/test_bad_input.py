@@ -90,7 +90,7 @@ def parquet_bytes(**columns):
     ("content", "words"),
     [
         (parquet_bytes(s=["a"], t=[TIME]), ["no column 'i'", "'s', 't'"]),
-        (parquet_bytes(s=[0.5], t=[TIME], i=["x"]), ["ids of type double in column 's'"]),
+        (parquet_bytes(s=[True], t=[TIME], i=["x"]), ["ids of type bool in column 's'"]),
         (parquet_bytes(s=["a"], t=[1], i=["x"]), ["times of type int64", "time_format"]),
         (parquet_bytes(s=["a"], t=[True], i=["x"]), ["times of type bool", "convert"]),
         (parquet_bytes(s=["a"], t=[TIME], i=["x"])[:-9], ["cannot be read as Parquet"]),

@@ -39,7 +39,7 @@ def test_a_usual_log_has_no_warning(tmp_path):
     assert found["several_spellings"] == {"item": none, "session": none}
 
 
-@pytest.mark.parametrize("partitions", [1, 7])
+@pytest.mark.parametrize("partitions", [pytest.param(1, marks=pytest.mark.slow), 7])
 def test_each_doubt_is_one_warning_whatever_the_partitions(tmp_path, partitions):
     spelt = {"i1": "123", "i2": "123.0"}
     rows = [(key, time, spelt.get(item, item)) for key, time, item in SESSIONS]

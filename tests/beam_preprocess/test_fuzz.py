@@ -11,35 +11,27 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from raw_logs import read_log
 
-from beam_preprocess import Settings, Work
-from beam_preprocess.format_detection import open_logs
 from beam_preprocess.formats import LogFormat
-from beam_preprocess.read import find_files
-from beam_preprocess.scan import add_row_counts, cut, scan
-from beam_preprocess.stats import check_rows
 from hln_tf.common.errors import HlnError
 from hln_tf.data.time_patterns import TIMES
 
-ANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+ANY = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 NAMES = ("s", "t", "i", "note")
 
 
 def read(path, log):
     """Read a log as the pipeline does; returns clicks and counts, or the error's sentence."""
-    config = Settings(dataset="custom", log=log, session_timeout=1800, max_malformed=1)
     try:
-        opened = open_logs(find_files([path]), log)
-        parts = cut(opened.files, 50)
-        scanned = [block for part in parts for block in scan(part, config, Work(block_bytes=50))]
-        rows = check_rows(add_row_counts([counts for counts, _, _ in scanned]), opened, config)
+        tables, rows = read_log([path], log, block_bytes=50, max_malformed=1)
     except HlnError as error:
         assert str(error) and "\n" not in str(error)
         return str(error)
     if rows.problem:
         assert "\n" not in rows.problem
         return rows.problem
-    for _, _, clicks in scanned:
+    for clicks in tables:
         assert clicks.column("time").null_count == 0
         assert "" not in clicks.column("session").to_pylist() + clicks.column("item").to_pylist()
     return rows
@@ -49,6 +41,16 @@ integers = st.one_of(st.integers(-(2**63), 2**63 - 1), st.just(1_411_552_712), s
 texts = st.one_of(
     st.text(max_size=8),
     st.sampled_from(["2014-09-24T09:58:32Z", "1411552712", "NA", "nan", "1e400", "9" * 400]),
+)
+
+
+OPTIONS = st.fixed_dictionaries(
+    {"time_format": st.sampled_from(list(TIMES))},
+    optional={
+        "time_pattern": st.sampled_from(["%Y%m%d", "%d.%m.%Y %H:%M:%S.%f", "%b %d %y, %I %p %z"]),
+        "time_zone": st.sampled_from(["Europe/Berlin", "Asia/Kathmandu"]),
+        "missing": st.lists(texts, max_size=2).map(tuple),
+    },
 )
 
 
@@ -113,19 +115,28 @@ def columns(draw, name):
 @ANY
 @given(
     table=st.fixed_dictionaries({name: columns(name) for name in NAMES}),
-    time_format=st.sampled_from(list(TIMES)),
+    options=OPTIONS,
     rows=st.integers(0, 4),
+    conditions=st.sampled_from([(), ("note == 1",), ("note == true", "i == NA")]),
+    added=st.sampled_from(["", "note"]),
 )
-def test_parquet(tmp_path_factory, table, time_format, rows):
+def test_parquet(tmp_path_factory, table, options, rows, conditions, added):
     path = tmp_path_factory.mktemp("fuzz") / "log"
     try:
         pq.write_table(pa.table(table).slice(0, rows), path, row_group_size=3)
     except (pa.ArrowException, OSError):  # of a type that Parquet lacks
         return
     log = LogFormat(
-        format="parquet", session="s", time="t", item=("i", "note"), time_format=time_format
+        format="parquet",
+        session="s",
+        time="t",
+        item=("i", "note"),
+        where=conditions,
+        time_added=added,
+        **options,
     )
-    read(path, log)
+    found = read(path, log)
+    assert isinstance(found, str) or found.read == rows
 
 
 values = st.one_of(
@@ -144,9 +155,9 @@ values = st.one_of(
     header=st.booleans(),
     quoted=st.booleans(),
     quotes=st.booleans(),
-    time_format=st.sampled_from(list(TIMES)),
+    options=OPTIONS,
 )
-def test_separated(tmp_path_factory, rows, form, header, quoted, quotes, time_format):
+def test_separated(tmp_path_factory, rows, form, header, quoted, quotes, options):
     path = tmp_path_factory.mktemp("fuzz") / "log"
     delimiter = "," if form == "csv" else "\t"
     buffer = io.StringIO()
@@ -156,7 +167,7 @@ def test_separated(tmp_path_factory, rows, form, header, quoted, quotes, time_fo
         buffer.write("\n".join(map(delimiter.join, [[*NAMES[:3]], *rows])))
     path.write_bytes(buffer.getvalue().encode("utf-8", "surrogatepass"))
     used = {"session": "1", "time": "2", "item": ("3",)}
-    log = LogFormat(format=form, header=header, quotes=quotes, time_format=time_format, **used)
+    log = LogFormat(format=form, header=header, quotes=quotes, **options, **used)
     read(path, log)
 
 
@@ -179,13 +190,57 @@ json_values = st.recursive(
         ),
         max_size=5,
     ),
-    time_format=st.sampled_from(list(TIMES)),
+    options=OPTIONS,
+    columns=st.sampled_from(
+        [
+            {"time": "t", "item": ("i",)},
+            {"time": "note.t", "item": ("note.i.s",), "time_added": "t"},
+            {"time": "note[].t", "item": ("note[].i",)},
+            {"time": "t", "item": ("note[]",)},
+        ]
+    ),
+    conditions=st.sampled_from([(), ("note == true",), ("s == NA", "note.i == 1")]),
 )
-def test_json_lines(tmp_path_factory, rows, time_format):
+def test_json_lines(tmp_path_factory, rows, options, columns, conditions):
     path = tmp_path_factory.mktemp("fuzz") / "log"
     path.write_bytes("\n".join(rows).encode("utf-8", "surrogatepass"))
-    log = LogFormat(format="jsonl", session="s", time="t", item=("i",), time_format=time_format)
-    read(path, log)
+    read(path, LogFormat(format="jsonl", session="s", **columns, **options, where=conditions))
+
+
+nested = st.fixed_dictionaries(
+    {
+        "s": texts,
+        "event": st.one_of(st.none(), st.fixed_dictionaries({"t": integers, "i": texts})),
+        "events": st.one_of(
+            st.none(),
+            st.lists(
+                st.one_of(st.none(), st.fixed_dictionaries({"t": integers, "i": texts})),
+                max_size=3,
+            ),
+        ),
+    }
+)
+NESTED = pa.struct({"t": pa.int64(), "i": pa.string()})
+
+
+@ANY
+@given(
+    rows=st.lists(nested, min_size=1, max_size=5),
+    columns=st.sampled_from(
+        [
+            {"time": "event.t", "item": ("event.i",)},
+            {"time": "events[].t", "item": ("events[].i",)},
+            {"time": "event.t", "item": ("events[].i", "event.i"), "where": ("s == NA",)},
+            {"time": "events[].t", "item": ("events[].other",)},
+        ]
+    ),
+    unit=st.sampled_from(["seconds", "nanoseconds"]),
+)
+def test_nested_parquet(tmp_path_factory, rows, columns, unit):
+    path = tmp_path_factory.mktemp("fuzz") / "log"
+    schema = pa.schema({"s": pa.string(), "event": NESTED, "events": pa.list_(NESTED)})
+    pq.write_table(pa.Table.from_pylist(rows, schema), path, row_group_size=2)
+    read(path, LogFormat(format="parquet", session="s", time_format=unit, **columns))
 
 
 @ANY
@@ -201,7 +256,7 @@ def test_a_malformed_row_with_a_timestamp_that_python_lacks_is_shown(tmp_path, u
     """Of a year or with nanoseconds that `datetime` does not have."""
     path = tmp_path / "log"
     times = pa.array([2**62 + 1, 7], pa.int64()).cast(pa.timestamp(unit))
-    pq.write_table(pa.table({"s": ["a", ""], "t": times, "i": ["", "b"]}), path)
+    pq.write_table(pa.table({"s": ["a", "b"], "t": times, "i": ["\n", "\n"]}), path)
     log = LogFormat(format="parquet", session="s", time="t", item=("i",))
     rows = read(path, log)
     assert "first" in str(rows)

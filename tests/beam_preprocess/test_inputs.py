@@ -6,6 +6,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raw_logs import read_log
 
 from beam_preprocess import Settings, Work, prepare
 from beam_preprocess.formats import LogFormat
@@ -55,8 +56,8 @@ def test_malformed_rows_after_an_empty_file_are_located(tmp_path):
     paths = hourly(tmp_path / "raw", 3)
     paths[0].write_text(HEADER)
     paths[2].write_text(paths[2].read_text() + "a,b\n")
-    with pytest.raises(HlnError, match=r"clicks_hour_002.csv, line 11: 'a,b'"):
-        stats(paths, tmp_path / "out")
+    _, found = read_log(paths, LOG)
+    assert "clicks_hour_002.csv, line 11: 'a,b'" in found.problem
 
 
 @pytest.mark.parametrize("content", ["", HEADER, "\n"])
@@ -82,10 +83,9 @@ def test_a_parquet_file_without_rows_among_others_is_a_warning(tmp_path):
     log = LogFormat(
         format="parquet", session="session", time="time", time_format="seconds", item=("item",)
     )
-    config = Settings(log=log, **SMALL)
-    prepare([tmp_path / "*.parquet"], tmp_path / "out", config, Work(workers=1))
-    warning = json.loads((tmp_path / "out" / "stats.json").read_text())["warnings"][0]
-    assert "1 of 2 files have no row" in warning and "0.parquet" in warning
+    tables, found = read_log([tmp_path / "*.parquet"], log)
+    assert [clicks.num_rows for clicks in tables] == [4]
+    assert "1 of 2 files have no row" in found.warnings[0] and "0.parquet" in found.warnings[0]
 
 
 def test_directories_and_patterns_are_the_files_in_them(tmp_path):
@@ -94,6 +94,26 @@ def test_directories_and_patterns_are_the_files_in_them(tmp_path):
         (tmp_path / "raw" / name).write_text("no log")
     for given in ("raw", "raw/day=1/clicks*.csv", "raw/*", "raw/**/*.csv"):
         assert expand_inputs([tmp_path / given]) == [str(path) for path in paths]
+
+
+def test_links_in_a_directory_are_followed_once(tmp_path):
+    paths = hourly(tmp_path / "elsewhere", 2)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "raw")
+    linked = [str(tmp_path / "raw" / "linked" / path.name) for path in paths]
+    assert expand_inputs([tmp_path / "raw"]) == linked
+
+
+def test_a_directory_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
+    """The tests may run as root, who can read all."""
+
+    def scandir(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("os.scandir", scandir)
+    with pytest.raises(PermissionError):
+        expand_inputs([tmp_path])
 
 
 def test_a_file_may_have_the_characters_of_patterns_in_its_name(tmp_path):

@@ -3,13 +3,9 @@
 import random
 
 import pytest
+from raw_logs import read_log
 
-from beam_preprocess import Settings, Work
-from beam_preprocess.format_detection import open_logs
 from beam_preprocess.formats import LogFormat
-from beam_preprocess.read import find_files
-from beam_preprocess.scan import add_row_counts, cut, scan
-from beam_preprocess.stats import check_rows
 from hln_tf.common.errors import HlnError
 
 LOG = LogFormat(session="s", time="t", time_format="seconds", item=("i",))
@@ -18,14 +14,7 @@ LOG = LogFormat(session="s", time="t", time_format="seconds", item=("i",))
 def check(path, rows, block_bytes=1 << 20, log=LOG):
     """Write and read a log; returns the counts of its rows and the warnings."""
     path.write_text("\n".join(["s,t,i,note", *rows, ""]))
-    config = Settings(dataset="custom", log=log)
-    opened = open_logs(find_files([path]), log)
-    counts = [
-        counts
-        for part in cut(opened.files, block_bytes)
-        for counts, _, _ in scan(part, config, Work(block_bytes=block_bytes))
-    ]
-    found = check_rows(add_row_counts(counts), opened, config)
+    _, found = read_log([path], log, block_bytes)
     if found.problem:
         raise HlnError(found.problem)
     return found

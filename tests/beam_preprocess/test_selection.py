@@ -6,13 +6,9 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raw_logs import read_log
 
-from beam_preprocess import Settings, Work, prepare
-from beam_preprocess.format_detection import open_logs
 from beam_preprocess.formats import LogFormat
-from beam_preprocess.read import find_files
-from beam_preprocess.scan import add_row_counts, cut, scan
-from beam_preprocess.stats import check_rows
 from hln_tf.common.errors import HlnError, UsageError
 
 NAMES = {"session": "s", "time": "t", "item": ("i",)}
@@ -27,20 +23,11 @@ def read(path, content, block_bytes=1 << 20, max_malformed=0.0, **log):
     else:
         path.write_bytes(content.encode())
     form = LogFormat(**{**NAMES, **log})
-    config = Settings(dataset="custom", log=form, max_malformed=max_malformed, session_timeout=60)
-    opened = open_logs(find_files([path]), form)
-    blocks = [
-        block
-        for part in cut(opened.files, block_bytes)
-        for block in scan(part, config, Work(block_bytes=block_bytes))
-    ]
-    clicks, positions = [], []
-    for _, _, table in blocks:
-        rows = table.to_pylist()
-        clicks += [(row["session"], row["time"] / 1e6, row["item"]) for row in rows]
-        positions += [row["position"] for row in rows]
+    tables, found = read_log([path], form, block_bytes, max_malformed=max_malformed)
+    rows = [row for table in tables for row in table.to_pylist()]
+    positions = [row["position"] for row in rows]
     assert positions == sorted(set(positions))
-    return clicks, check_rows(add_row_counts([counts for counts, _, _ in blocks]), opened, config)
+    return [(row["session"], row["time"] / 1e6, row["item"]) for row in rows], found
 
 
 def seconds(*parts):
@@ -64,6 +51,17 @@ def test_rows_are_chosen_by_conditions(tmp_path):
     both = ("event == view", "event==cart")
     clicks, _ = read(tmp_path / "log", content, time_format="seconds", where=both)
     assert [item for _, _, item in clicks] == ["i0", "i1", "i2", "i9"]
+
+
+@pytest.mark.parametrize("block_bytes", [1, 1 << 20])
+def test_where_no_row_is_chosen_the_values_are_named(tmp_path, block_bytes):
+    rows = [f"s1,{START + n},i{n},{event}" for n, event in enumerate(["view", "cart", "view"])]
+    options = {"time_format": "seconds", "where": ("event == vieww",)}
+    _, found = read(tmp_path / "log", lines("s,t,i,event", *rows), block_bytes, **options)
+    assert found.problem == (
+        "no row is left where event == vieww: the column 'event' has 'cart', 'view', at first; "
+        "correct `where`"
+    )
 
 
 @pytest.mark.parametrize("where", ["event = view", "event", "== view", "event =="])
@@ -229,10 +227,9 @@ def test_constants_of_json_are_missing(tmp_path):
 
 
 def test_a_log_without_ids_says_so(tmp_path):
-    (tmp_path / "log").write_text(lines("s,t,i", *[f"NA,{START},x"] * 9))
-    config = Settings(dataset="custom", log=LogFormat(**NAMES, time_format="seconds"))
-    with pytest.raises(HlnError, match="clicks left: 9 read, 0 with ids and a time"):
-        prepare([tmp_path / "log"], tmp_path / "out", config, Work(workers=1))
+    content = lines("s,t,i", *[f"NA,{START},x"] * 9)
+    _, found = read(tmp_path / "log", content, time_format="seconds")
+    assert found.problem.startswith("no row has ids and a time, 9 without 's': name other columns")
 
 
 @pytest.mark.parametrize(
@@ -255,6 +252,16 @@ def test_times_of_logs(tmp_path, form, value, options):
     clicks, found = read(tmp_path / "log", content, format=form, **options)
     assert clicks == [("a", START, "x")]
     assert found.warnings == []
+
+
+def test_whole_floats_of_parquet_are_ids(tmp_path):
+    """As pandas stores integers some of which are missing."""
+    ids = pa.array([7.0, None, float("nan"), 0.5, 2.0**60], pa.float64())
+    table = pa.table({"s": ids, "t": [START] * 5, "i": ["x"] * 5})
+    options = {"format": "parquet", "time_format": "seconds", "max_malformed": 1}
+    clicks, found = read(tmp_path / "log", table, **options)
+    assert clicks == [("7", START, "x")]
+    assert (found.malformed, found.findings.missing) == (2, {"s": 2})
 
 
 def test_integer_nanoseconds_and_dates_of_parquet(tmp_path):

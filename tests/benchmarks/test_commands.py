@@ -14,6 +14,7 @@ COMMANDS = (
     "evaluation",
     "preprocessing",
     "serving",
+    "grpc_servers",
     "accelerator",
 )
 

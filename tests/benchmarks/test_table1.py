@@ -77,10 +77,10 @@ def metrics(output, model, seed=1):
 
 
 def cells(text):
-    """The cells of the Markdown table by row and column."""
+    """The cells of the first Markdown table by row and column."""
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
-        for line in text.splitlines()
+        for line in text.partition("\n## ")[0].splitlines()
         if line.startswith("|")
     ]
     return {row[0]: dict(zip(rows[0], row, strict=True)) for row in rows[2:]}
@@ -324,3 +324,30 @@ def test_the_directory_is_locked(copied, datasets, in_process):
 def test_exit_codes_are_described():
     assert processes.describe_exit(1) == "exit code 1"
     assert processes.describe_exit(-9) == "killed by SIGKILL"
+
+
+def test_intervals_are_of_the_ranks_and_mark_what_does_not_differ(finished):
+    """Two seeds of one model are one row; the best row has no difference."""
+    output, outcome = finished
+    section = outcome.out.partition("## Intervals")[2]
+    lines = [line[1:-1].split("|") for line in section.splitlines() if line.startswith("|")]
+    rows = {line[0].strip(): [cell.strip() for cell in line[1:]] for line in lines[2:]}
+    rows = {name.removesuffix(" (paper)"): row for name, row in rows.items()}
+    assert set(rows) == {"stamp", "markov"}
+    means = {
+        "stamp": statistics.mean(
+            metrics(output, "stamp-paper", s)["test"]["mrr@20"] for s in (1, 2)
+        ),
+        "markov": metrics(output, "markov-paper")["test"]["mrr@20"],
+    }
+    best = max(means, key=means.get)
+    for model, cells_of in rows.items():
+        mean, interval, difference = cells_of[3:]
+        assert float(mean) == pytest.approx(100 * means[model], abs=0.0051)
+        low, high = map(float, interval.split(" to "))
+        assert low <= float(mean) <= high
+        if model == best:
+            assert difference == ""
+        else:
+            expected = 100 * (means[model] - means[best])
+            assert float(difference.split()[0]) == pytest.approx(expected, abs=0.0051)

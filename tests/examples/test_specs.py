@@ -7,14 +7,9 @@ from pathlib import Path
 import pytest
 from commands import run
 from log_forms import FORMS, clicks, milliseconds
+from raw_logs import read_log
 
-from beam_preprocess.format_detection import open_logs
-from beam_preprocess.inputs import expand_inputs
-from beam_preprocess.read import find_files
-from beam_preprocess.scan import add_row_counts, cut, scan
-from beam_preprocess.settings import Settings, Work
 from beam_preprocess.spec import read_spec
-from beam_preprocess.stats import check_rows
 
 SPECS = {path.stem: path for path in (Path(__file__).parents[2] / "examples/specs").glob("*.yaml")}
 # What a log has of a click's time.
@@ -31,18 +26,15 @@ def test_a_spec_reads_the_clicks_of_its_log(tmp_path, name):
     rows = clicks()
     given = FORMS[name](tmp_path, rows)
     spec = read_spec(SPECS[name])
-    config = Settings(**{**spec.defaults, "dataset": "custom", "log": spec.log})
-    opened = open_logs(find_files(expand_inputs([given])), spec.log)
-    blocks = [block for part in cut(opened.files, 1 << 20) for block in scan(part, config, Work())]
-    found = check_rows(add_row_counts([counts for counts, _, _ in blocks]), opened, config)
+    tables, found = read_log([given], spec.log, **spec.defaults)
     assert found.problem == "" and found.malformed == 0
-    assert len(found.warnings) == len(opened.empty) == (name == "globo")
-    moments = sorted(time // 1000 for _, _, table in blocks for time in table["time"].to_pylist())
+    assert len(found.warnings) == (name == "globo")  # an hour is empty
+    moments = sorted(time // 1000 for table in tables for time in table["time"].to_pylist())
     unit = PRECISION.get(name, datetime.timedelta(milliseconds=1)) // datetime.timedelta(0, 0, 1000)
     assert moments == sorted(milliseconds(time) // unit * unit for _, _, time, _ in rows)
-    keys = {key for _, _, table in blocks for key in table["session"].to_pylist()}
+    keys = {key for table in tables for key in table["session"].to_pylist()}
     assert len(keys) == len({row[1 if spec.log.user else 0] for row in rows})
-    items = {item for _, _, table in blocks for item in table["item"].to_pylist()}
+    items = {item for table in tables for item in table["item"].to_pylist()}
     assert len(items) == len({item for _, _, _, item in rows})
 
 

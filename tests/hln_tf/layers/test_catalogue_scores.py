@@ -13,7 +13,9 @@ from hln_tf.layers.catalogue_scores import (
     catalogue_statistics,
     catalogue_top_k,
     chunk_width,
+    ranked_lists,
     target_ranks,
+    top_k,
 )
 
 NAN = float("nan")
@@ -198,3 +200,35 @@ def test_xla_computes_the_same(items):
     order = np.argsort(-exact, axis=1)[:, :5]
     np.testing.assert_array_equal(indices, order)
     np.testing.assert_allclose(scores, np.take_along_axis(exact, order, axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("distinct", [2, 50, 10**6])
+@pytest.mark.parametrize(
+    ("batch", "items", "k"), [(8, 1031, 3), (9, 512, 2), (3, 700, 2), (8, 70, 5)]
+)
+def test_top_k_of_groups_is_that_of_all(batch, items, k, distinct):
+    """With many equal scores, whose order is that of the items, and sizes that leave a rest."""
+    scores = np.random.default_rng(items).integers(0, distinct, (batch, items)).astype(np.float32)
+    values, places = top_k(tf.constant(scores), k)
+    expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(places, expected)
+    np.testing.assert_array_equal(values, np.take_along_axis(scores, expected, axis=1))
+
+
+@pytest.mark.parametrize("megabytes", [1, 100])
+@pytest.mark.parametrize("k", [0, 4])
+def test_lists_and_ranks_of_one_pass_are_those_of_two(megabytes, k):
+    """In chunks and at once; a catalogue of 20,000 items is three chunks of 1 MB."""
+    random = np.random.default_rng(3)
+    query, candidates = (
+        tf.constant(random.normal(size=size), tf.float32) for size in ((32, 5), (20_000, 5))
+    )
+    target = tf.constant(random.integers(0, 20_000, 32))
+    found = ranked_lists(query, candidates, target, k, megabytes)
+    statistics = catalogue_statistics(query, candidates, target, megabytes)
+    np.testing.assert_array_equal(found.ranks, statistics.ranks)
+    np.testing.assert_array_equal(found.target_scores, statistics.target_scores)
+    assert found.top.shape == (32, k)
+    if k:
+        expected = catalogue_top_k(query, candidates, tf.constant(k), megabytes)[1]
+        np.testing.assert_array_equal(found.top, expected)

@@ -29,30 +29,7 @@ a target that the model does not know is a miss. Slices and lists are those of k
 
 def main(arguments: Sequence[str]) -> None:
     """Rank a split's targets and print the metrics, of HLN also each group's retention."""
-<<<<<<< HEAD
     flags = parse(arguments)
-=======
-    parser = cli.Parser(prog="python -m hln_tf.evaluate", description=__doc__)
-    add = parser.add_argument
-    add("--workdir", required=True, type=Path, help="directory of a finished run")
-    add("--data_dir", type=Path, help="prepared data set (default: the one of the training)")
-    add("--split", choices=SPLITS, default="test", help="part to rank (default: %(default)s)")
-    text = "leap gate of HLN instead of the one it was trained with"
-    add("--inference_gate", choices=("hard", "expected", "sampled"), help=text)
-    add("--k", default=KS, help="cut-offs, joined by commas (default: %(default)s)")
-    text = "also divide the examples by popularity, length, repeats and time"
-    add("--slices", action="store_true", help=text)
-    text = "draw the slices by MRR at the largest cut-off as PATH.png and PATH.svg, with PATH.csv"
-    add("--slices_picture", type=Path, metavar="PATH", help=text)
-    text = (
-        "also print coverage, concentration, popularity and novelty of what is recommended; takes "
-        "160 MB for scores at least"
-    )
-    add("--beyond_accuracy", action="store_true", help=text)
-    text = "write a row for each example to ranks-SPLIT.parquet in the workdir"
-    add("--save_ranks", action="store_true", help=text)
-    flags = parser.parse_args(arguments)
->>>>>>> main
     ks = _cut_offs(flags.k)
     workdir = RunDirectory(flags.workdir)
     config = workdir.config()
@@ -76,13 +53,8 @@ def main(arguments: Sequence[str]) -> None:
     from hln_tf.data.prefixes import Prefixes
     from hln_tf.metrics import BeyondAccuracy, means_of_ranks
     from hln_tf.models.hln import HLN
-<<<<<<< HEAD
     from hln_tf.training.evaluation import mean_retention, rank_sessions
-    from hln_tf.training.ranked_examples import rank_examples, ranks_path
-=======
-    from hln_tf.training.evaluation import mean_retention
     from hln_tf.training.ranked_examples import rank_examples
->>>>>>> main
 
     vocabulary = workdir.vocabulary()
     if settings:
@@ -152,7 +124,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--slices", action="store_true", help=text)
     text = "draw the slices by MRR at the largest cut-off as PATH.png and PATH.svg, with PATH.csv"
     add("--slices_picture", type=Path, metavar="PATH", help=text)
-    text = "also print coverage, concentration, popularity and novelty of what is recommended"
+    text = (
+        "also print coverage, concentration, popularity and novelty of what is recommended; takes "
+        "160 MB for scores at least"
+    )
     add("--beyond_accuracy", action="store_true", help=text)
     text = "write a row for each example to ranks-SPLIT.parquet in the workdir"
     add("--save_ranks", action="store_true", help=text)

@@ -24,7 +24,14 @@ from typing import TYPE_CHECKING, Any
 from hln_tf.analysis.runs import CONFIG, EVENTS, METRICS, find_results
 from hln_tf.common import files
 from hln_tf.common.errors import HlnError, UsageError
-from hln_tf.data.layout import MANIFEST, VOCABULARY, Manifest, read_item_ids, vocabulary_text
+from hln_tf.data.layout import (
+    MANIFEST,
+    SPLITS,
+    VOCABULARY,
+    Manifest,
+    read_item_ids,
+    vocabulary_text,
+)
 from hln_tf.models.registry import model_entry
 from hln_tf.training.settings import RunConfig
 
@@ -129,6 +136,8 @@ class RunDirectory:
     def _clear(self, weights: bool = True) -> None:
         """Remove what a run leaves, but for its settings: a killed process can go on with it."""
         (self.path / METRICS).unlink(missing_ok=True)
+        for path in map(self.ranks, SPLITS):
+            path.unlink(missing_ok=True)
         removed = [self.path / name for name in LEFT_BY_RUNS]
         if weights:
             removed += [self.checkpoints, self.weights, self.path / EVENTS]

@@ -221,7 +221,7 @@ def test_finished_directory_is_not_changed(hand, capsys):
     (directory / "renamed").rename(directory / "log")
     assert "nothing to do" in capsys.readouterr().err
     other = Settings(min_item_count=2)
-    with pytest.raises(HlnError, match="--overwrite"):
+    with pytest.raises(HlnError, match="pass `overwrite` to replace it"):
         prepare([directory / "log"], directory / "data", other)
     assert before == {path: path.stat().st_mtime_ns for path in directory.rglob("*")}
 

@@ -144,7 +144,9 @@ class SessionDataset:
             clicks_from_frame, item=item, time=time, session=session, user=user, separator=separator
         )
         of_parts = [
-            (index, to_clicks(table)) for index, table in enumerate(tables) if table is not None
+            (index, to_clicks(table))
+            for index, table in enumerate(tables)
+            if index == 0 or table is not None
         ]
         columns = pa.concat_tables(
             table.append_column("part", pa.repeat(pa.scalar(index, pa.int64()), table.num_rows))

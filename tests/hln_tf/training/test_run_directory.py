@@ -54,7 +54,7 @@ class TestDataSet:
                 *("--raw_dir", tmp_path / "raw", "--workdir", tmp_path / "run"),
             ).sentence()
             assert str(tmp_path / "raw" / file) in sentence
-            assert "http" in sentence
+            assert "beam_preprocess.download" in sentence
             assert "--raw_dir" in sentence
         assert not list(tmp_path.iterdir())
 

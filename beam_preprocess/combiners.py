@@ -80,6 +80,19 @@ class AddArrays(_Reduce):
     reduce = staticmethod(_add_arrays)
 
 
+def _add_date_counts(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Add up counts by date, int64 [2, dates]: dates and counts."""
+    dates, index = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)
+    counts = np.concatenate([part[1] for part in parts])
+    return np.stack([dates, np.bincount(index, counts, len(dates)).astype(np.int64)])
+
+
+class AddDateCounts(_Reduce):
+    """Adds up counts by date."""
+
+    reduce = staticmethod(_add_date_counts)
+
+
 class AddDoubts(_Reduce):
     """Adds up doubts."""
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from hln_tf.common.files import read_json
 from hln_tf.data.layout import SPLITS, STATS, Manifest, read_vocabulary
-from hln_tf.data.sessions import Sessions, read_split
+from hln_tf.data.sessions import Sessions, count_unseen, read_split
 
 DAY = 86_400
 _TOP = 10  # items that the table of popularity names
@@ -29,6 +29,7 @@ class Description:
       unseen_items: How many of these train and validation never have.
       test_targets: Number of test examples.
       unseen_targets: Those whose target train and validation never have.
+      unseen_targets_of_train: Those whose target train alone never has.
       filters: Clicks that each filter left.
     """
 
@@ -40,6 +41,7 @@ class Description:
     unseen_items: int
     test_targets: int
     unseen_targets: int
+    unseen_targets_of_train: int
     filters: dict[str, int]
 
     def lengths(self, split: str) -> np.ndarray:
@@ -75,9 +77,10 @@ class Description:
             "Session lengths in clicks": self._lengths(),
             "Most popular items in train and validation": self._popular(),
             "Test part": [
-                ["", "number", "never seen in train", "share"],
+                ["", "number", "never seen in train and validation", "share"],
                 _shares("items", self.test_items, self.unseen_items),
                 _shares("targets", self.test_targets, self.unseen_targets),
+                _shares("targets, by train alone", self.test_targets, self.unseen_targets_of_train),
             ],
         }
 
@@ -130,11 +133,8 @@ def describe(directory: str | Path) -> Description:
         for split in ("train", "validation")
     )
     assert isinstance(popularity, np.ndarray)
-    test = splits["test"]
-    is_target = np.ones(len(test.items), bool)
-    is_target[test.offsets[:-1]] = False
-    targets = test.items[is_target]
-    test_items = np.unique(test.items)
+    targets = read_split(directory, "test", unknown=True).targets
+    test_items = np.unique(splits["test"].items)
     fraction = manifest.settings.get("train_fraction", "1")
     return Description(
         title=_title(manifest, fraction),
@@ -145,6 +145,7 @@ def describe(directory: str | Path) -> Description:
         unseen_items=int(np.count_nonzero(popularity[test_items] == 0)),
         test_targets=len(targets),
         unseen_targets=int(np.count_nonzero(popularity[targets] == 0)),
+        unseen_targets_of_train=count_unseen(targets, [splits["train"]]),
         filters=stats.get("clicks_left", {}),
     )
 

@@ -4,6 +4,7 @@ Nothing here imports Beam until there is work to do.
 """
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import sys
@@ -11,14 +12,17 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from beam_preprocess.inputs import expand_inputs
 from beam_preprocess.settings import Settings, Work
 from hln_tf.common.errors import HlnError
 from hln_tf.common.files import atomic_directory
-from hln_tf.common.settings import rename_aliases
+from hln_tf.common.settings import rename_aliases, without_added
 from hln_tf.data.layout import MANIFEST, SPLITS, STATS, VOCABULARY, Manifest, Split
+
+if TYPE_CHECKING:
+    from beam_preprocess.read import RawFile
 
 Output: TypeAlias = Path | str  # a local directory, or a URL such as gs://bucket/directory
 
@@ -30,6 +34,7 @@ def prepare(
     work: Work | None = None,
     beam_flags: Sequence[str] = (),
     overwrite: bool = False,
+    part_inputs: Mapping[str, Sequence[str | os.PathLike[str]]] | None = None,
 ) -> Manifest:
     """Write a data set directory; see `hln_tf.data.layout` for what it holds.
 
@@ -47,6 +52,8 @@ def prepare(
       beam_flags: Options for Beam. Without `--runner` the pipeline runs in
         this process.
       overwrite: Whether to replace another data set in `output`.
+      part_inputs: Raw logs of the parts `test` and `validation`, where the settings'
+        `part_files` names them.
 
     Returns:
       The manifest of the data set.
@@ -54,7 +61,8 @@ def prepare(
     Raises:
       HlnError: The input or the output cannot be used.
     """
-    return prepare_all(inputs, {as_output(output): settings}, work, beam_flags, overwrite)[0]
+    targets = {as_output(output): settings}
+    return prepare_all(inputs, targets, work, beam_flags, overwrite, part_inputs)[0]
 
 
 def as_output(output: str | os.PathLike[str]) -> Output:
@@ -63,7 +71,7 @@ def as_output(output: str | os.PathLike[str]) -> Output:
 
 
 def outputs(output: str | os.PathLike[str], settings: Sequence[Settings]) -> dict[Output, Settings]:
-    """Choose a directory for each of settings that differ in `train_fraction` alone.
+    """Choose a directory for each of settings that differ in `train_fraction` or `test_from`.
 
     One is `output` itself; of several, that of 1/64 is `output`/1-64.
 
@@ -75,10 +83,11 @@ def outputs(output: str | os.PathLike[str], settings: Sequence[Settings]) -> dic
         return {whole: settings[0]}
     if isinstance(whole, Path) and (whole / MANIFEST).exists():
         raise HlnError(
-            f"{output} holds a data set, and those of several fractions need "
-            "directories of their own below it: choose another --output"
+            f"{output} holds a data set, and several need "
+            "directories of their own below it: choose another `output`"
         )
-    names = [one.train_fraction.replace("/", "-") for one in settings]
+    differ = len({one.test_from for one in settings}) > 1
+    names = [one.test_from if differ else one.train_fraction.replace("/", "-") for one in settings]
     return {
         whole / name if isinstance(whole, Path) else f"{whole}/{name}": one
         for name, one in zip(names, settings, strict=True)
@@ -91,20 +100,25 @@ def prepare_all(
     work: Work | None = None,
     beam_flags: Sequence[str] = (),
     overwrite: bool = False,
+    part_inputs: Mapping[str, Sequence[str | os.PathLike[str]]] | None = None,
 ) -> list[Manifest]:
-    """Write data sets of several fractions of train, from one reading of the log.
+    """Write data sets of several fractions of train or cut dates, from one reading of the log.
 
     See `prepare`.
 
     Args:
       inputs: Raw logs.
       targets: The directories to write and their settings, which differ in
-        `train_fraction` alone.
+        `train_fraction` or in `test_from` alone.
       work: How to cut the work up.
       beam_flags: Options for Beam.
       overwrite: Whether to replace other data sets.
+      part_inputs: Raw logs of the parts `test` and `validation`, where the settings'
+        `part_files` names them.
     """
-    paths = expand_inputs(inputs)
+    inputs_of = {"train": expand_inputs(inputs)}
+    for part, paths in (part_inputs or {}).items():
+        inputs_of[part] = expand_inputs(paths) if paths else []
     from beam_preprocess import storage
     from beam_preprocess.read import find_files
     from beam_preprocess.runners import check_beam_flags
@@ -112,10 +126,13 @@ def prepare_all(
     if beam_flags:
         check_beam_flags(beam_flags)
     storage.set_options(beam_flags)
-    files = find_files(paths)
+    files = _in_parts(find_files([path for each in inputs_of.values() for path in each]), inputs_of)
     for output in targets:
         _check_output(output)
-    descriptions = [file.description() for file in files]
+    descriptions = [
+        {**file.description(), **({"part": SPLITS[file.part]} if file.part else {})}
+        for file in files
+    ]
     missing = {
         output: settings
         for output, settings in targets.items()
@@ -129,13 +146,25 @@ def prepare_all(
         opened = open_logs(files, log)
         with contextlib.ExitStack() as stack:
             directories = {
-                settings.train_fraction: stack.enter_context(_written(output))
+                settings: stack.enter_context(_written(output))
                 for output, settings in missing.items()
             }
-            run(opened, next(iter(missing.values())), work or Work(), directories, beam_flags)
-            for settings in missing.values():
-                _finish(directories[settings.train_fraction], settings, descriptions)
+            run(opened, work or Work(), directories, beam_flags)
+            for settings, directory in directories.items():
+                _finish(directory, settings, descriptions)
     return [_read_manifest(output) for output in targets]
+
+
+def _in_parts(
+    files: Sequence["RawFile"], inputs_of: Mapping[str, Sequence[str | os.PathLike[str]]]
+) -> list["RawFile"]:
+    """Put files in order of their parts, in which they stay in order of name."""
+    part_of = {str(path): SPLITS.index(part) for part, paths in inputs_of.items() for path in paths}
+    ordered = sorted(files, key=lambda file: part_of[file.path])
+    return [
+        dataclasses.replace(file, index=index, part=part_of[file.path])
+        for index, file in enumerate(ordered)
+    ]
 
 
 def _check_output(output: Output) -> None:
@@ -146,14 +175,14 @@ def _check_output(output: Output) -> None:
         found = storage.list_files(output)
         if found and f"{output}/{MANIFEST}" not in found:
             raise HlnError(
-                f"{output} holds other files and no finished data set: choose another --output"
+                f"{output} holds other files and no finished data set: choose another `output`"
             )
         return
     if output.exists() and not output.is_dir():
-        raise HlnError(f"{output} is not a directory: choose another --output")
+        raise HlnError(f"{output} is not a directory: choose another `output`")
     if output.is_dir() and any(output.iterdir()) and not (output / MANIFEST).exists():
         raise HlnError(
-            f"{output} holds other files and no finished data set: choose another --output"
+            f"{output} holds other files and no finished data set: choose another `output`"
         )
 
 
@@ -185,7 +214,7 @@ def _is_finished(
     if not overwrite:
         raise HlnError(
             f"{output} holds a data set of other settings or other input: "
-            "choose another --output, or pass --overwrite to replace it"
+            "choose another `output`, or pass `overwrite` to replace it"
         )
     return False
 
@@ -193,12 +222,14 @@ def _is_finished(
 def _is_same(output: Output, settings: Settings, descriptions: list[dict[str, str | int]]) -> bool:
     """Compare settings and content with those of a data set; the files' names do not matter."""
     manifest = _read_manifest(output)
-    recorded = rename_aliases(Settings, manifest.settings, f"{output}/{MANIFEST}")
+    renamed = rename_aliases(Settings, manifest.settings, f"{output}/{MANIFEST}")
+    recorded = without_added(Settings, renamed)
     contents = [
-        [(file["bytes"], file["sha256"]) for file in inputs]
+        [(file.get("part"), file["bytes"], file["sha256"]) for file in inputs]
         for inputs in (manifest.inputs, descriptions)
     ]
-    return recorded == settings.description() and contents[0] == contents[1]
+    wanted = without_added(Settings, settings.description())
+    return recorded == wanted and contents[0] == contents[1]
 
 
 @contextlib.contextmanager
@@ -243,7 +274,7 @@ def _finish(directory: str, settings: Settings, descriptions: list[dict[str, str
     if storage.exists(problem):
         raise HlnError(storage.read_json(problem, "write the data set again")["problem"])
     stats = storage.read_json(
-        f"{directory}/{STATS}", "the workers must be able to write to --output"
+        f"{directory}/{STATS}", "the workers must be able to write to `output`"
     )
     splits = {
         name: Split(

@@ -24,6 +24,7 @@ class RawFile:
       location: Its path in any working directory, or its URL.
       bytes: Its size.
       compression: As `beam_preprocess.compression.detect` has it.
+      part: The part that it is a file of, see `hln_tf.data.session_columns.PART_BITS`.
     """
 
     index: int
@@ -31,6 +32,7 @@ class RawFile:
     location: str
     bytes: int
     compression: str
+    part: int = dataclasses.field(default=0, kw_only=True)
 
     @property
     def name(self) -> str:

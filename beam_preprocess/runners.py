@@ -78,9 +78,8 @@ def chosen_runner(work: Work, beam_flags: Sequence[str] = ()) -> tuple[Any, Any]
 
 def run(
     log: RawLog,
-    settings: Settings,
     work: Work,
-    directories: Mapping[str, str],
+    directories: Mapping[Settings, str],
     beam_flags: Sequence[str],
 ) -> None:
     """Run the pipeline; see `beam_preprocess.pipeline.build`.
@@ -100,7 +99,7 @@ def run(
             progress.shown(sum(file.bytes for file in log.files)),
             beam.Pipeline(runner=runner, options=options) as pipeline,
         ):
-            build(pipeline, log, settings, work, directories, progress)
+            build(pipeline, log, work, directories, progress)
         _log_counters(pipeline.result)
     except Exception as error:
         for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

@@ -15,9 +15,10 @@ from beam_preprocess.settings import Settings, Work
 from hln_tf.common.cli import describe_os_error
 from hln_tf.common.errors import HlnError
 from hln_tf.data.protocol import select_window
+from hln_tf.data.session_columns import PART_BITS
 from hln_tf.data.times import SECOND
 
-# A position is the file's index above this many bits for the offset in the uncompressed file.
+# A position is the file's part and index above this many bits for the offset in its content.
 _FILE_BITS = 40
 
 
@@ -144,7 +145,7 @@ def _scan(
     for block in parse_part(part, work.block_bytes):
         clicks, malformed = block.parsed.clicks, block.parsed.malformed
         check_separator(part.file, clicks, settings.separator)
-        start = (part.file.index << _FILE_BITS) + block.position
+        start = (part.file.part << PART_BITS) + (part.file.index << _FILE_BITS) + block.position
         rows = clicks.num_rows
         clicks = clicks.append_column("position", pa.array(np.arange(start, start + rows)))
         window = settings.window()

@@ -19,7 +19,15 @@ from hln_tf.common.settings import (
     value_type,
 )
 
-_EXCLUSIVE = ("test_seconds", "test_from")
+# Of each of these one may be given.
+_EXCLUSIVE = (
+    ("test_seconds", "test_from", "test_fraction"),
+    ("validation_fraction", "validation_days"),
+)
+# What several data sets from one reading of the log may differ in.
+_SEVERAL = ("train_fraction", "test_from")
+
+_NAMES = [field.name for field in dataclasses.fields(Settings)]
 
 
 def read_spec(path: str | Path) -> Spec:
@@ -44,8 +52,8 @@ def read_spec(path: str | Path) -> Spec:
         changes = {name: value for name, value in values.items() if name in protocol}
         _check_exclusive(changes)
         base = {**CUSTOM_DEFAULTS, **changes}
-        for fraction in fractions(base):  # checked here, so that an error names the file
-            Settings(**{**base, "dataset": CUSTOM, "log": log, "train_fraction": fraction})
+        for values in variants(base):  # checked here, so that an error names the file
+            Settings(**{**values, "dataset": CUSTOM, "log": log})
     except UsageError as error:
         raise UsageError(f"{path}: {str(error).replace('`', '')}") from None
     return Spec(log, base)
@@ -82,25 +90,40 @@ def settings_from_flags(parsed: argparse.Namespace, spec_path: str | None) -> li
     else:
         base = dict(DATASETS[parsed.dataset].defaults)
     _check_exclusive(given)
-    if "test_seconds" in given:
-        base.pop("test_from", None)
-    settings = []
-    for fraction in fractions({**base, **given}):
-        flags = argparse.Namespace(**{**given, "train_fraction": fraction})
-        settings.append(settings_from(Settings, flags, base))
-    if len({one.train_fraction for one in settings}) < len(settings):
-        raise UsageError("--train_fraction names a fraction twice")
+    for names in _EXCLUSIVE:
+        if any(name in given for name in names):
+            base = {name: value for name, value in base.items() if name not in names}
+    # A spec may name several data sets, too.
+    settings = [
+        settings_from(Settings, argparse.Namespace(**values))
+        for values in variants({**base, **{n: v for n, v in given.items() if n in _NAMES}})
+    ]
+    if len(set(settings)) < len(settings):
+        raise UsageError("--train_fraction or --test_from names the same twice")
     return settings
 
 
-def fractions(values: Mapping[str, Any]) -> list[str]:
-    """List the fractions of train that `train_fraction` names."""
-    return values.get("train_fraction", "1").split(",")
+def variants(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """List the values of each data set, where one setting names several, joined by commas.
+
+    Raises:
+      UsageError: Two settings do.
+    """
+    several = [name for name in _SEVERAL if "," in values.get(name, "")]
+    if len(several) > 1:
+        raise UsageError("--train_fraction and --test_from both name several: give several of one")
+    if not several:
+        return [dict(values)]
+    (name,) = several
+    return [{**values, name: each.strip()} for each in values[name].split(",")]
 
 
 def _check_exclusive(given: Mapping[str, Any]) -> None:
-    if all(name in given for name in _EXCLUSIVE):
-        raise UsageError("--test_seconds and --test_from exclude each other: give one of them")
+    for names in _EXCLUSIVE:
+        both = [name for name in names if name in given]
+        if len(both) > 1:
+            flags = " and ".join(f"--{name}" for name in both)
+            raise UsageError(f"{flags} exclude each other: give one of them")
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from hln_tf.data.protocol import Boundary, count_share, find_test_boundary
+from hln_tf.data.boundaries import Boundary, boundary_rank, count_share
+from hln_tf.data.layout import SPLITS
+from hln_tf.data.parts import BUCKETS, buckets
 from hln_tf.data.protocol_settings import ProtocolSettings
 from hln_tf.data.session_columns import SessionColumns, select, slice_sessions
 
-BUCKETS = 4096  # periods of equal time in which sessions are counted
 RANGES = 32  # periods of about as many examples, each sorted in one process
 
 
@@ -25,7 +26,7 @@ class Span:
     Attributes:
       first: Date of the first session.
       last: Date of the last session.
-      boundary: The boundary between train and test.
+      boundary: The boundary between the parts.
     """
 
     first: int
@@ -33,28 +34,28 @@ class Span:
     boundary: Boundary
 
 
-def find_span(first: int, last: int, settings: ProtocolSettings) -> Span:
-    """Find the span of all sessions.
-
-    Args:
-      first: Date of the first session.
-      last: Date of the last session.
-      settings: The protocol.
-    """
-    return Span(first, last, find_test_boundary(last, settings))
-
-
-def buckets(dates: np.ndarray, span: Span) -> np.ndarray:
-    """Compute the bucket of each date, int64 [sessions], from 0 to `BUCKETS - 1`."""
-    return (dates - span.first) * BUCKETS // (span.last - span.first + 1)
-
-
 def histogram(sessions: SessionColumns, span: Span) -> np.ndarray:
     """Count sessions and clicks in each bucket, int64 [2, BUCKETS]."""
-    bucket = buckets(sessions.dates, span)
+    bucket = buckets(sessions.dates, span.first, span.last)
     clicks = np.zeros(BUCKETS, np.int64)
     np.add.at(clicks, bucket, sessions.lengths)
     return np.stack([np.bincount(bucket, minlength=BUCKETS), clicks])
+
+
+def find_bucket(counts: np.ndarray, settings: ProtocolSettings) -> tuple[int, int]:
+    """Find the last train session where the test part is a fraction of the sessions.
+
+    Args:
+      counts: Sessions of each bucket, int64 [BUCKETS].
+      settings: The protocol.
+
+    Returns:
+      Its bucket, and its rank by date in that.
+    """
+    rank = boundary_rank(int(counts.sum()), settings)
+    assert rank is not None, "the test part is a fraction"
+    bucket = int(np.searchsorted(np.cumsum(counts), rank, "right"))
+    return bucket, rank - int(counts[:bucket].sum())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,14 +65,19 @@ class Ranges:
     Attributes:
       of_bucket: Range of each bucket, int64 [BUCKETS]; -1: all of it is dropped.
       quota: Number of latest examples that each range retains, int64 [RANGES].
-      sessions: Sessions of the part, those that are dropped included.
+      counts: Sessions of each bucket, those that are dropped included, int64 [BUCKETS].
       clicks: Their clicks.
     """
 
     of_bucket: np.ndarray
     quota: np.ndarray
-    sessions: int
+    counts: np.ndarray
     clicks: int
+
+    @property
+    def sessions(self) -> int:
+        """Sessions of the part, those that are dropped included."""
+        return int(self.counts.sum())
 
     @classmethod
     def empty(cls) -> "Ranges":
@@ -97,14 +103,14 @@ def plan_ranges(counts: np.ndarray, fraction: str) -> Ranges:
     in_range = np.bincount(of_bucket[of_bucket >= 0], examples[of_bucket >= 0], RANGES)
     in_range = in_range.astype(np.int64)
     quota = retained - (in_range[::-1].cumsum()[::-1] - in_range)
-    return Ranges(of_bucket, quota, int(counts[0].sum()), int(counts[1].sum()))
+    return Ranges(of_bucket, quota, counts[0], int(counts[1].sum()))
 
 
 def split_into_ranges(
     sessions: SessionColumns, span: Span, ranges: Ranges
 ) -> Iterator[tuple[int, SessionColumns]]:
     """Yield the index and the sessions of each range, without those before the first range."""
-    of_session = ranges.of_bucket[buckets(sessions.dates, span)]
+    of_session = ranges.of_bucket[buckets(sessions.dates, span.first, span.last)]
     for index in np.unique(of_session[of_session >= 0]):
         yield int(index), select(sessions, of_session == index)
 
@@ -115,7 +121,8 @@ class Ranks:
 
     Attributes:
       first: Rank of the first session of each (part, range).
-      train: Number of train sessions before the validation part begins.
+      train: Number of train sessions before the validation part begins; all where that
+        is a part of its own.
       sessions: Number of sessions of each split.
       shards: Number of files of each split.
     """
@@ -126,21 +133,18 @@ class Ranks:
     shards: dict[str, int]
 
 
-def rank(counts: Mapping[tuple[str, int], int], validation: str, shards: int) -> Ranks:
+def rank(counts: Mapping[tuple[str, int], int], settings: ProtocolSettings, shards: int) -> Ranks:
     """Rank sessions by the number of sessions of each (part, range)."""
-    total = {"train": 0, "test": 0}
+    total = dict.fromkeys(SPLITS, 0)
     first = {}
     for (part, index), count in sorted(counts.items()):
         first[part, index] = total[part]
         total[part] += count
-    validation_sessions = count_share(total["train"], validation)
-    sessions = {
-        "train": total["train"] - validation_sessions,
-        "validation": validation_sessions,
-        "test": total["test"],
-    }
-    files = {name: min(shards, count) for name, count in sessions.items()}
-    return Ranks(first, sessions["train"], sessions, files)
+    if settings.validation_is_fraction:
+        total["validation"] = count_share(total["train"], settings.validation_fraction)
+        total["train"] -= total["validation"]
+    files = {name: min(shards, count) for name, count in total.items()}
+    return Ranks(first, total["train"], total, files)
 
 
 def split_into_shards(
@@ -154,10 +158,9 @@ def split_into_shards(
     """
     start = ranks.first[part, index]
     end = start + len(sessions)
-    if part == "train":
-        pieces = [("train", 0), ("validation", ranks.train)]
-    else:
-        pieces = [(part, 0)]
+    pieces = [(part, 0)]
+    if part == "train":  # and sessions of higher ranks, if any, are those of validation
+        pieces.append(("validation", ranks.train))
     for split, base in pieces:
         count, shards = ranks.sessions[split], ranks.shards[split]
         for shard in range(shards):

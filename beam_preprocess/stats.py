@@ -19,8 +19,10 @@ from beam_preprocess.settings import Settings
 from beam_preprocess.splits import Ranges, Span
 from beam_preprocess.write import Shard
 from hln_tf.common.errors import HlnError
+from hln_tf.data.boundaries import count_share
 from hln_tf.data.layout import SPLITS, STATS, VOCABULARY, vocabulary_text
-from hln_tf.data.protocol import check_parts, count_share, explain_nothing_left
+from hln_tf.data.parts import BUCKETS, PartShape, check_parts, utc, warn_of_parts
+from hln_tf.data.protocol import explain_nothing_left
 from hln_tf.data.vocabulary import list_item_ids
 
 PROBLEM = "problem.json"  # instead of a data set
@@ -123,15 +125,13 @@ class SplitCounts:
 
     Attributes:
       files: Paths of its shards.
-      sessions: Number of sessions.
-      clicks: Number of clicks.
+      shape: Its counts and dates.
       targets: How often each item is the target of an example, by item; items
         that occur and never are one have 0. int64 [2, items]: items and counts.
     """
 
     files: tuple[str, ...] = ()
-    sessions: int = 0
-    clicks: int = 0
+    shape: PartShape = dataclasses.field(default_factory=PartShape)
     targets: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((2, 0), np.int64))
 
     def __add__(self, other: "SplitCounts") -> "SplitCounts":
@@ -142,23 +142,28 @@ class SplitCounts:
         np.add.at(counts, index, np.concatenate([self.targets[1], other.targets[1]]))
         return SplitCounts(
             tuple(sorted((*self.files, *other.files))),
-            self.sessions + other.sessions,
-            self.clicks + other.clicks,
+            self.shape + other.shape,
             np.stack([items, counts]),
         )
 
     @property
     def items(self) -> np.ndarray:
-        """The items that occur, sorted, int64 [items]."""
-        return self.targets[0]
+        """The items that occur and have an index, sorted, int64 [items]."""
+        return self.targets[0][self.targets[0] > 0]
 
-    def description(self) -> dict[str, int]:
+    def unseen(self, seen: "SplitCounts") -> int:
+        """Count the targets on items that another split lacks."""
+        return int(self.targets[1][~np.isin(self.targets[0], seen.items)].sum())
+
+    def description(self) -> dict[str, int | str]:
         """Return the counts as stats.json has them."""
         return {
-            "sessions": self.sessions,
-            "clicks": self.clicks,
+            "sessions": self.shape.sessions,
+            "clicks": self.shape.clicks,
             "items": len(self.items),
-            "prefixes": self.clicks - self.sessions,
+            "prefixes": self.shape.prefixes,
+            "first": utc(self.shape.first),
+            "last": utc(self.shape.last),
         }
 
 
@@ -193,7 +198,7 @@ class AddShards(beam.CombineFn):
         if isinstance(shard, str):
             return counts + DatasetCounts(problems=(shard,))
         targets = np.stack([shard.items.astype(np.int64), shard.targets])
-        one = SplitCounts((shard.file,), shard.sessions, shard.clicks, targets)
+        one = SplitCounts((shard.file,), shard.shape, targets)
         return counts + DatasetCounts({**DatasetCounts().splits, shard.split: one})
 
     def merge_accumulators(self, several: Iterable[DatasetCounts]) -> DatasetCounts:
@@ -220,7 +225,8 @@ class Outcome:
       doubts: The doubts about ids and sessions.
       span: The dates of the sessions; None where there is no session.
       indices: The item index of each frequent item, int32 [items]; 0: none.
-      ranges: The ranges of dates of train and test.
+      ranges: The ranges of dates of each part.
+      without_index: Counts of test clicks on items that full train lacks.
     """
 
     settings: Settings
@@ -234,6 +240,7 @@ class Outcome:
     span: Span | None
     indices: np.ndarray
     ranges: Mapping[str, Ranges]
+    without_index: Mapping[str, int]
 
     def clicks_left(self) -> dict[str, int]:
         """Return the clicks that each filter left, in order of the filters."""
@@ -247,22 +254,25 @@ class Outcome:
 
         What is compared are clicks before and after each exchange between workers.
         """
-        full = self.ranges.get("train", Ranges.empty())
-        train = self.counts.splits["train"] + self.counts.splits["validation"]
-        examples = count_share(full.clicks - full.sessions, self.settings.train_fraction)
+        of = {split: self.ranges.get(split, Ranges.empty()) for split in SPLITS}
+        written = {split: counts.shape for split, counts in self.counts.splits.items()}
+        examples = count_share(
+            of["train"].clicks - of["train"].sessions, self.settings.train_fraction
+        )
+        examples += of["validation"].clicks - of["validation"].sessions
         found = {
             "clicks to group": (self.rows.clicks, self.arrived),
-            "train examples to write": (examples, train.clicks - train.sessions),
-            "test clicks to write": (
-                self.ranges.get("test", Ranges.empty()).clicks,
-                self.counts.splits["test"].clicks,
+            "train examples to write": (
+                examples,
+                written["train"].prefixes + written["validation"].prefixes,
             ),
+            "test clicks to write": (of["test"].clicks, written["test"].clicks),
         }
         for what, (expected, actual) in found.items():
             if expected != actual:
                 return (
                     f"Beam's runner has handed on {actual:,} of {expected:,} {what}: "
-                    "run the same command again, or name another --runner"
+                    "run the same command again, or choose another runner of Beam"
                 )
         return ""
 
@@ -276,19 +286,23 @@ class Outcome:
             return self.counts.problems[0]
         if lost := self.lost():
             return lost
-        sessions = {name: split.sessions for name, split in self.counts.splits.items()}
+        sessions = {name: split.shape.sessions for name, split in self.counts.splits.items()}
         try:
-            check_parts(sessions)
+            check_parts(sessions, self.settings.has_validation)
         except HlnError as error:
             return str(error)
         return ""
 
     def stats(self) -> dict[str, Any]:
         """Return the content of stats.json: the counts of every part and all settings."""
-        written = self.counts.splits
+        written, span = self.counts.splits, self.span
+        assert span is not None, "there are sessions"
         train_all, test = written["train"] + written["validation"], written["test"]
-        full, items = self.ranges["train"], int(self.indices.max(initial=0))
-        unseen = test.targets[1][~np.isin(test.items, train_all.items)]
+        full = [self.ranges[part] for part in ("train", "validation") if part in self.ranges]
+        sessions, clicks = sum(part.sessions for part in full), sum(part.clicks for part in full)
+        items = int(self.indices.max(initial=0))
+        counts = sum((part.counts for part in self.ranges.values()), np.zeros(BUCKETS, np.int64))
+        shapes = {name: split.shape for name, split in written.items()}
         return {
             "dataset": self.settings.dataset,
             "items": items,
@@ -299,15 +313,21 @@ class Outcome:
             **self.doubts.description(),
             "clicks_left": self.clicks_left(),
             "full_train": {
-                "sessions": full.sessions,
-                "clicks": full.clicks,
+                "sessions": sessions,
+                "clicks": clicks,
                 "items": items,
-                "prefixes": full.clicks - full.sessions,
+                "prefixes": clicks - sessions,
             },
             "train_all": train_all.description(),
             **{split: written[split].description() for split in SPLITS},
-            "unseen_test_targets": int(unseen.sum()),
-            "warnings": [*self.rows.warnings, *self.doubts.warnings()],
+            "test_without_index": dict(self.without_index),
+            "unseen_test_targets": test.unseen(train_all),
+            "unseen_test_targets_of_train": test.unseen(written["train"]),
+            "warnings": [
+                *self.rows.warnings,
+                *self.doubts.warnings(),
+                *warn_of_parts(shapes, counts, span.first, span.last),
+            ],
             "files": {split: list(written[split].files) for split in SPLITS},
             "settings": self.settings.description(),
         }
@@ -323,29 +343,6 @@ def write_outcome(directory: str, outcome: Outcome) -> None:
         storage.write_json(storage.join(directory, STATS), directory, outcome.stats())
         return
     storage.write_json(storage.join(directory, PROBLEM), directory, {"problem": problem})
-
-
-def table(stats: Mapping[str, Any]) -> str:
-    """Format the counts of stats.json as a short table."""
-    lines = [f"{'':<12}{'sessions':>12}{'clicks':>12}{'prefixes':>12}{'items':>10}"]
-    names = {
-        "full_train": "train, full",
-        "train_all": "train, all",
-        "train": "train",
-        "validation": "validation",
-        "test": "test",
-    }
-    for key, name in names.items():
-        row = stats[key]
-        lines.append(
-            f"{name:<12}{row['sessions']:>12,}{row['clicks']:>12,}{row['prefixes']:>12,}"
-            f"{row['items']:>10,}"
-        )
-    lines.append(
-        f"{stats['items']:,} items; {stats['unseen_test_targets']:,} test targets that the train "
-        f"part never saw; {stats['malformed_rows']:,} of {stats['rows']:,} rows malformed"
-    )
-    return "\n".join(lines)
 
 
 def _day(seconds: int) -> str:

@@ -9,6 +9,7 @@ from beam_preprocess import storage
 from beam_preprocess.tfrecord import example, varints, write_record
 from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import COMPRESSED_SUFFIX, SESSIONS_PER_RECORD, record_compression
+from hln_tf.data.parts import PartShape
 from hln_tf.data.session_columns import SessionColumns, concatenate, slice_sessions
 
 _ENCODED = 64 * SESSIONS_PER_RECORD  # sessions encoded at a time
@@ -25,16 +26,14 @@ class Shard:
     Attributes:
       split: One of `hln_tf.data.layout.SPLITS`.
       file: Path relative to the data set directory.
-      sessions: Number of sessions.
-      clicks: Number of clicks.
-      items: The items that occur, sorted, int32 [items].
+      shape: Its counts and dates.
+      items: The items that occur, sorted, int32 [items]; 0: of items without an index.
       targets: How often each of `items` is the target of an example, int64 [items].
     """
 
     split: str
     file: str
-    sessions: int
-    clicks: int
+    shape: PartShape
     items: np.ndarray
     targets: np.ndarray
 
@@ -71,7 +70,8 @@ def write_shard(
     is_target[sessions.offsets[:-1]] = False
     items, index = np.unique(sessions.items, return_inverse=True)
     targets = np.bincount(index[is_target], minlength=len(items))
-    return Shard(split, file, len(sessions), sessions.clicks, items, targets)
+    shape = PartShape.from_columns(sessions.lengths, sessions.dates)
+    return Shard(split, file, shape, items, targets)
 
 
 def _write_records(directory: str, name: str, sessions: SessionColumns) -> None:

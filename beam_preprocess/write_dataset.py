@@ -36,6 +36,7 @@ class Facts:
       doubts: The doubts about ids and sessions.
       span: The dates of the sessions.
       indices: The item index of each frequent item.
+      without_index: Counts of test clicks on items that full train lacks.
     """
 
     rows: AsSingleton
@@ -45,6 +46,7 @@ class Facts:
     doubts: AsSingleton
     span: AsSingleton
     indices: AsSingleton
+    without_index: AsSingleton
 
 
 class WriteDataset(beam.PTransform):
@@ -140,7 +142,7 @@ def cut_into_shards(
 ) -> Iterator[tuple[tuple[str, int], tuple[int, pa.RecordBatch]]]:
     """Cut the sessions of a range into shards: `((split, shard), (rank, batch))`."""
     (part, index), batch = ordered
-    ranks = splits.rank(sizes, settings.validation_fraction, settings.shards)
+    ranks = splits.rank(sizes, settings, settings.shards)
     sessions = batch_to_sessions(batch)
     for split, shard, first, piece in splits.split_into_shards(part, index, sessions, ranks):
         yield (split, shard), (first, sessions_to_batch(piece))
@@ -156,7 +158,7 @@ def write(
     """Write a shard; that the disk is full is a result, since another try would find it too."""
     progress.counts.add("write")
     (split, shard), parts = pieces
-    shards = splits.rank(sizes, settings.validation_fraction, settings.shards).shards[split]
+    shards = splits.rank(sizes, settings, settings.shards).shards[split]
     sessions = ((first, batch_to_sessions(batch)) for first, batch in parts)
     try:
         return write_shard(directory, split, shard, shards, settings.compression, sessions)

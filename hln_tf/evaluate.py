@@ -1,81 +1,94 @@
 """Metrics of a trained model: `python -m hln_tf.evaluate --workdir DIR`."""
 
+import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from beam_preprocess.read_sessions import LOG_FLAGS, add_log_flags, log_settings, read_sessions
 from hln_tf.common import cli
 from hln_tf.common.errors import SettingError, UsageError
-from hln_tf.data.layout import SPLITS
+from hln_tf.data.layout import SPLITS, Manifest, read_vocabulary
 from hln_tf.training.run_directory import RunDirectory
 
+if TYPE_CHECKING:
+    from hln_tf.data.sessions import Sessions
+
 KS = "5,10,20"
+EXAMPLES = """examples:
+  python -m hln_tf.evaluate --workdir runs/yoochoose64/hln --split validation --k 1,20
+  python -m hln_tf.evaluate --workdir runs/custom-clicks/hln --input next_week.csv
+
+A log of --input is read as that of the training was, unless --spec or flags of its format say
+otherwise. Its sessions are evaluated whole: no filter applies, items are matched by their ids, and
+a target that the model does not know is a miss. Slices and lists are those of known targets.
+"""
 
 
 def main(arguments: Sequence[str]) -> None:
     """Rank a split's targets and print the metrics, of HLN also each group's retention."""
-    parser = cli.Parser(prog="python -m hln_tf.evaluate", description=__doc__)
-    add = parser.add_argument
-    add("--workdir", required=True, type=Path, help="directory of a finished run")
-    add("--data_dir", type=Path, help="prepared data set (default: the one of the training)")
-    add("--split", choices=SPLITS, default="test", help="part to rank (default: %(default)s)")
-    text = "leap gate of HLN instead of the one it was trained with"
-    add("--inference_gate", choices=("hard", "expected", "sampled"), help=text)
-    add("--k", default=KS, help="cut-offs, joined by commas (default: %(default)s)")
-    text = "also divide the examples by popularity, length, repeats and time"
-    add("--slices", action="store_true", help=text)
-    text = "draw the slices by MRR at the largest cut-off as PATH.png and PATH.svg, with PATH.csv"
-    add("--slices_picture", type=Path, metavar="PATH", help=text)
-    text = (
-        "also print coverage, concentration, popularity and novelty of what is recommended; takes "
-        "160 MB for scores at least"
-    )
-    add("--beyond_accuracy", action="store_true", help=text)
-    text = "write a row for each example to ranks-SPLIT.parquet in the workdir"
-    add("--save_ranks", action="store_true", help=text)
-    flags = parser.parse_args(arguments)
+    flags = parse(arguments)
     ks = _cut_offs(flags.k)
     workdir = RunDirectory(flags.workdir)
     config = workdir.config()
     changes = {"inference_gate": flags.inference_gate} if flags.inference_gate else {}
     if changes and not hasattr(config.model_settings, "inference_gate"):
         raise UsageError(f"--inference_gate does not apply to {config.model}: it has no leap gate")
-    if changes and flags.save_ranks:
-        raise UsageError(
-            "--save_ranks goes without --inference_gate: the file has the ranks of the run itself"
-        )
     if flags.slices_picture:
         cli.require_extra("plots", ["matplotlib"])
-    data_dir = workdir.data_dir(flags.data_dir)
+    data, settings, data_dir = config.data, None, Path()
+    if flags.input:
+        settings = log_settings(flags, data.dataset, data.directory, data.separator)
+    else:
+        has_same_items = flags.data_dir is None or flags.save_ranks
+        data_dir = workdir.data_dir(flags.data_dir, has_same_items)
     cli.import_tensorflow()
+    import numpy as np
+
     from hln_tf.analysis.ranked_examples import examples_table, write_examples
     from hln_tf.analysis.slices import slice_values, slices_markdown, slices_table
     from hln_tf.common.interrupt import StopOnSignal
     from hln_tf.data.prefixes import Prefixes
-    from hln_tf.data.sessions import read_sessions
     from hln_tf.metrics import BeyondAccuracy, means_of_ranks
     from hln_tf.models.hln import HLN
-    from hln_tf.training.evaluation import mean_retention
+    from hln_tf.training.evaluation import mean_retention, rank_sessions
     from hln_tf.training.ranked_examples import rank_examples
 
-    sessions = read_sessions(data_dir, flags.split)
-    prefixes = Prefixes.from_sessions(sessions, config.training.max_length)
-    batch_size = config.training.evaluation_batch_size
+    vocabulary = workdir.vocabulary()
+    if settings:
+        whole = read_sessions(flags.input, settings, vocabulary)
+    else:
+        whole = read_part(data_dir, flags.split, vocabulary)
+    sessions = whole.known()
+    max_length, batch_size = config.training.max_length, config.training.evaluation_batch_size
+    prefixes = Prefixes.from_sessions(sessions, max_length)
     model = workdir.model(**changes)
     counts = model.item_counts.numpy()
     lists = BeyondAccuracy(counts, ks) if flags.beyond_accuracy else None
     with StopOnSignal() as stop:
         ranks, scores = rank_examples(model, prefixes, batch_size, flags.split, stop, lists)
-    print(f"{flags.split}: {len(prefixes)} prefixes, {config.data.items} items")
-    for name, value in means_of_ranks(ranks, ks).items():
+        of_all = ranks
+        if not whole.items.all():
+            rows = np.split(whole.items, whole.offsets[1:-1])
+            of_all = rank_sessions(model, rows, max_length, batch_size, "all targets", stop)
+    print(f"{flags.split}: {whole.prefixes} prefixes, {config.data.items} items")
+    if not whole.items.all():
+        clicks, targets = np.sum(whole.items == 0), np.sum(whole.targets == 0)
+        print(
+            f"unknown to the model: {clicks} of {len(whole.items)} clicks; as targets {targets} "
+            f"({targets / whole.prefixes:.1%}), which count as misses"
+        )
+    for name, value in means_of_ranks(of_all, ks).items():
         print(f"{name:13} {100 * value:6.2f} %")
     if lists:
         for name, value in lists.results().items():
             print(f"{name:13} {value:.6g}")
-    if isinstance(model, HLN):
+    if isinstance(model, HLN) and len(prefixes):
         for group, mean in enumerate(mean_retention(model, prefixes, batch_size), start=1):
             print(f"group {group}: mean retention {100 * mean:.2f} %")
-    table = examples_table(sessions, prefixes, ranks, scores, counts, workdir.vocabulary())
+    table = examples_table(sessions, prefixes, ranks, scores, counts, vocabulary)
     if flags.slices:
         print(f"\n{slices_markdown(table, ks)}")
     if flags.slices_picture:
@@ -90,6 +103,61 @@ def main(arguments: Sequence[str]) -> None:
         path = workdir.ranks(flags.split)
         write_examples(path, table)
         print(f"wrote {path}")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line.
+
+    Raises:
+      UsageError: A flag or value is not allowed, or they contradict each other.
+    """
+    parser = cli.Parser(prog="python -m hln_tf.evaluate", description=__doc__, epilog=EXAMPLES)
+    add = parser.add_argument
+    add("--workdir", required=True, type=Path, help="directory of a finished run")
+    text = "prepared data set; its items are matched by their ids (default: that of the training)"
+    add("--data_dir", type=Path, help=text)
+    add("--split", choices=SPLITS, help="part of the data set to rank (default: test)")
+    text = "leap gate of HLN instead of the one it was trained with"
+    add("--inference_gate", choices=("hard", "expected", "sampled"), help=text)
+    add("--k", default=KS, help="cut-offs, joined by commas (default: %(default)s)")
+    text = "also divide the examples by popularity, length, repeats and time"
+    add("--slices", action="store_true", help=text)
+    text = "draw the slices by MRR at the largest cut-off as PATH.png and PATH.svg, with PATH.csv"
+    add("--slices_picture", type=Path, metavar="PATH", help=text)
+    text = (
+        "also print coverage, concentration, popularity and novelty of what is recommended; takes "
+        "160 MB for scores at least"
+    )
+    add("--beyond_accuracy", action="store_true", help=text)
+    text = "write a row for each example to ranks-SPLIT.parquet in the workdir"
+    add("--save_ranks", action="store_true", help=text)
+    add_log_flags(parser)
+    flags = parser.parse_args(arguments)
+    of_log = [name for name in LOG_FLAGS if name in flags]
+    if of_log and not flags.input:
+        raise UsageError(f"--{of_log[0]} goes with --input, the log to evaluate on")
+    if flags.input and (flags.data_dir or flags.split):
+        raise UsageError("--input is evaluated instead of --data_dir and --split: leave these out")
+    if flags.save_ranks and (flags.input or flags.inference_gate):
+        other = "--input" if flags.input else "--inference_gate"
+        raise UsageError(
+            f"--save_ranks goes without {other}: the file has the ranks of the run itself"
+        )
+    flags.split = "log" if flags.input else flags.split or "test"
+    return flags
+
+
+def read_part(data_dir: Path, split: str, vocabulary: Sequence[str]) -> "Sessions":
+    """Read a part of a data set with the item indices of a model, 0 for unknown items."""
+    import numpy as np
+
+    from hln_tf.data.sessions import read_sessions
+
+    sessions = read_sessions(data_dir, split, unknown=True)
+    index = {item_id: number for number, item_id in enumerate(vocabulary, start=1)}
+    others = read_vocabulary(data_dir, Manifest.read(data_dir))
+    mapping = np.array([0, *(index.get(item_id, 0) for item_id in others)], np.int32)
+    return dataclasses.replace(sessions, items=mapping[sessions.items])
 
 
 def _cut_offs(text: str) -> list[int]:

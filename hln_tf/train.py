@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from beam_preprocess.on_demand import ensure_prepared
-from hln_tf.analysis.comparison import table
+from beam_preprocess import on_demand
+from beam_preprocess.on_demand import Preparation
+from hln_tf.analysis.comparison import mean_table, table
 from hln_tf.common import cli
-from hln_tf.common.errors import HlnError, UsageError
-from hln_tf.common.text import read_separator
-from hln_tf.data.layout import MANIFEST, VOCABULARY
+from hln_tf.common.errors import HlnError
+from hln_tf.data.layout import MANIFEST, SPLITS, VOCABULARY
 from hln_tf.training.cluster import Cluster
 from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.run_flags import parse
@@ -39,43 +39,64 @@ def main(arguments: Sequence[str]) -> None:
     tensorboard = cli.settings_from(TensorBoardSettings, flags)
     if tensorboard.tensorboard:
         cli.require_extra("plots", ["matplotlib"])
-    if flags.separator is not None:
-        flags.separator = read_separator(flags.separator)
     cluster = Cluster.from_environment()
-    data_dir = flags.data_dir or Path("data") / flags.dataset
-    if cluster.is_several and not (data_dir / MANIFEST).is_file():
+    preparation = Preparation.from_flags(flags)
+    if cluster.is_several and not (preparation.data_dir / MANIFEST).is_file():
         raise HlnError(
-            f"{data_dir} is not a prepared data set: workers that train together do not prepare "
-            f"one, write it first with python -m beam_preprocess"
+            f"{preparation.data_dir} is not a prepared data set: workers that train together "
+            f"do not prepare one, write it first with python -m beam_preprocess"
         )
-    options = [] if flags.separator is None else ["--separator", flags.separator]
-    manifest = ensure_prepared(
-        flags.dataset,
-        data_dir,
-        flags.raw_dir,
-        flags.data_dir is not None,
-        flags.input,
-        flags.spec,
-        options,
-    )
-    if flags.separator not in (None, manifest.separator):
-        raise UsageError(
-            f"--separator is {flags.separator!r}, but {data_dir} was prepared with "
-            f"{manifest.separator!r}: leave the flag out or prepare another --data_dir"
+    workdir = flags.workdir or Path("runs") / preparation.name / flags.model
+    found = preparation.ensure_all()
+    directories = []
+    for data_dir, manifest in found.items():
+        config = RunConfig(
+            model=flags.model,
+            model_settings=model_settings,
+            training=training,
+            data=DataDescription.from_manifest(manifest, data_dir),
+            init_from=str(flags.init_from) if flags.init_from else None,
         )
-    config = RunConfig(
-        model=flags.model,
-        model_settings=model_settings,
-        training=training,
-        data=DataDescription.from_manifest(manifest, data_dir),
-        init_from=str(flags.init_from) if flags.init_from else None,
-    )
-    directory = RunDirectory(flags.workdir or Path("runs") / flags.dataset / flags.model)
-    if not cluster.is_chief:
-        train(config, directory, data_dir, cluster, tensorboard)
-        return
+        directory = RunDirectory(workdir / data_dir.name if len(found) > 1 else workdir)
+        directories.append(directory.path)
+        if not cluster.is_chief:
+            train(config, directory, data_dir, cluster, tensorboard)
+            continue
+        is_default_refit = training.refit and "refit" not in flags
+        train_and_export(config, directory, cluster, tensorboard, flags.overwrite, is_default_refit)
+    if cluster.is_chief:
+        print(table(directories))
+        if len(directories) > 1:
+            print(f"\n{mean_table(directories)}")
+
+
+def train_and_export(
+    config: RunConfig,
+    directory: RunDirectory,
+    cluster: Cluster,
+    tensorboard: TensorBoardSettings,
+    overwrite: bool,
+    is_default_refit: bool,
+) -> None:
+    """Train and export unless that is done, under the lock of the run's directory.
+
+    Args:
+      config: The run.
+      directory: Its directory.
+      cluster: The workers that train together; this one is their chief.
+      tensorboard: What is logged for TensorBoard.
+      overwrite: Whether to replace another run in the directory.
+      is_default_refit: Whether there is a refit that the command line does not name.
+    """
+    data_dir = Path(config.data.directory)
     with directory.locked():
-        directory.begin(config, data_dir / VOCABULARY)
+        directory.begin(config, data_dir / VOCABULARY, overwrite)
+        if is_default_refit and directory.metrics() is None:
+            print(
+                "the final model is trained on train and validation, as it is to know the newest "
+                "items (--no-refit: on train alone)",
+                file=sys.stderr,
+            )
         if tensorboard.tensorboard:
             command = ["tensorboard", "--logdir", str(directory.events())]
             print(f"to watch: {shlex.join(command)}", file=sys.stderr)
@@ -83,12 +104,12 @@ def main(arguments: Sequence[str]) -> None:
         was_exported = export(directory)
         if was_finished and was_exported:
             print(f"{directory.path} is finished, nothing to do", file=sys.stderr)
-        print(table([directory.path]))
 
 
 def add_flags(parser: cli.Parser) -> None:
-    """Add the flags that change no result."""
+    """Add the flags of preparation and TensorBoard."""
     cli.add_settings(parser, TensorBoardSettings, "TensorBoard")
+    on_demand.add_flags(parser)
 
 
 def train(
@@ -114,6 +135,7 @@ def train(
     if was_finished and not cluster.is_several:
         return True
     cli.import_tensorflow()
+    from hln_tf.data.sessions import read_sessions
     from hln_tf.training.distribution import Workers
     from hln_tf.training.run import Run, train_and_evaluate
 
@@ -123,7 +145,9 @@ def train(
         if not was_finished:
             with workers.stop_on_signal() as stop:
                 run = Run(config, directory, workers, tensorboard, stop)
-                train_and_evaluate(run, data_dir)
+                of_train, validation = (read_sessions(data_dir, each) for each in SPLITS[:2])
+                test = read_sessions(data_dir, "test", unknown=True)
+                train_and_evaluate(run, of_train, validation, test)
     return was_finished
 
 

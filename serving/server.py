@@ -6,6 +6,7 @@ import gc
 import math
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -96,8 +97,9 @@ class Server:
 
     async def _serve(self, rest: Address | None, grpc_address: Address | None) -> None:
         stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        if threading.current_thread() is threading.main_thread():  # others receive no signals
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
         metrics = Metrics()
         batcher = Batcher(self._batching, metrics)
         models = Models(self._configs, self._load, metrics, self._log)

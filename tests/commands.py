@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import io
+import logging
 import os
 import signal
 import subprocess
@@ -47,6 +48,18 @@ def run(module, *arguments):
         for number, handler in handlers.items():
             signal.signal(number, handler)
     return Outcome(code, out.getvalue(), err.getvalue())
+
+
+def prepare(*arguments):
+    """Run `python -m beam_preprocess` in this process, without what it changes in the process."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    try:
+        return run("beam_preprocess.__main__", *arguments)
+    finally:
+        logging.disable(logging.NOTSET)
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+        if visible is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = visible
 
 
 def start(module_or_code, *arguments, err=subprocess.PIPE):

@@ -39,22 +39,35 @@ def reference_split(sessions, config):
     """Steps 3 to 6 on a list of (date, order, items); returns what a data set holds."""
     if not sessions:
         return None
+    # Of equal dates and orders are sessions of a user whose clicks are not in order of time.
+    sessions = sorted(sessions, key=lambda session: session[:2])
+    end = float("inf")
     if config.test_from:
         begin = datetime.datetime.fromisoformat(f"{config.test_from}T00:00:00Z") - MIDNIGHT
         boundary = after = begin.total_seconds()
         after -= 1
+        end = boundary + config.test_days * 86_400 if config.test_days else end
+    elif Fraction(config.test_fraction):
+        later = int(len(sessions) * Fraction(config.test_fraction))
+        after = sessions[len(sessions) - later - 1][0]
+        boundary = after + 1
     else:
-        boundary = after = max(date for date, _, _ in sessions) - config.test_seconds
-    # Of equal dates and orders are sessions of a user whose clicks are not in order of time.
-    train = sorted((s for s in sessions if s[0] < boundary), key=lambda session: session[:2])
-    test = sorted((s for s in sessions if s[0] > after), key=lambda session: session[:2])
+        boundary = after = sessions[-1][0] - config.test_seconds
+    begin = boundary - config.train_days * 86_400 if config.train_days else -float("inf")
+    full = [s for s in sessions if begin <= s[0] < boundary]
+    test = [s for s in sessions if after < s[0] < end]
     indices = {}
-    for _, _, items in train:
+    for _, _, items in full:
         for item in items:
             indices.setdefault(item, len(indices) + 1)
-    train = [(date, [indices[item] for item in items]) for date, _, items in train]
-    test = [(date, [indices[i] for i in items if i in indices]) for date, _, items in test]
-    test = [s for s in test if len(s[1]) >= config.min_session_length]
+    full = [(date, [indices[item] for item in items]) for date, _, items in full]
+    if config.unseen_targets == "miss":
+        test = [(date, [indices.get(i, 0) for i in items]) for date, _, items in test]
+    else:
+        test = [(date, [indices[i] for i in items if i in indices]) for date, _, items in test]
+        test = [s for s in test if len(s[1]) >= config.min_session_length]
+    late = boundary - config.validation_days * 86_400 if config.validation_days else boundary
+    train = [s for s in full if s[0] < late]
     examples = [
         (index, length)
         for index, (_, items) in enumerate(train)
@@ -66,11 +79,12 @@ def reference_split(sessions, config):
         longest[index] = max(longest.get(index, 0), length)
     cut = [(train[i][0], train[i][1][:length]) for i, length in sorted(longest.items())]
     held_out = int(len(cut) * Fraction(config.validation_fraction))
-    split = {
-        "train": cut[: len(cut) - held_out],
-        "validation": cut[len(cut) - held_out :],
-        "test": test,
-    }
+    split = {"train": cut, "validation": [s for s in full if s[0] >= late], "test": test}
+    if not config.validation_days:
+        split["train"] = cut[: len(cut) - held_out]
+        split["validation"] = cut[len(cut) - held_out :]
+    if config.has_validation and not split["validation"]:
+        return None
     if not split["train"] or not split["test"]:
         return None
     return split, list(indices)
@@ -208,14 +222,17 @@ def listed(prepared):
 def assert_same(directory, prepared):
     """Check that a data set directory is exactly what `prepare_sessions` returns."""
     for name in SPLITS:
-        written, found = read_split(directory, name), getattr(prepared, name)
+        written, found = read_split(directory, name, unknown=True), getattr(prepared, name)
         for column in ("items", "offsets", "dates"):
             one, other = getattr(written, column), getattr(found, column)
             assert one.dtype == other.dtype
             np.testing.assert_array_equal(one, other, err_msg=f"{name} {column}")
     assert read_vocabulary(directory, Manifest.read(directory)) == prepared.item_ids
-    left = json.loads((directory / STATS).read_text())["clicks_left"]
-    assert list(left.items()) == list(prepared.clicks_left.items())
+    stats = json.loads((directory / STATS).read_text())
+    assert list(stats["clicks_left"].items()) == list(prepared.clicks_left.items())
+    assert stats["test_without_index"] == prepared.without_index
+    of_rows = len(stats["warnings"]) - len(prepared.warnings)  # those of the raw files come first
+    assert stats["warnings"][of_rows:] == prepared.warnings
 
 
 def check(paths, directory, config, work, expected, clicks):

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beam_preprocess.on_demand import ensure_prepared
+from beam_preprocess import on_demand
+from beam_preprocess.on_demand import Preparation
 from hln_tf.common import cli
 from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.interrupt import StopOnSignal
@@ -60,6 +61,7 @@ def add_flags(parser: cli.Parser) -> None:
     text = "timeout in seconds of a worker's heartbeats and of the chief's answers "
     add("--worker_timeout", type=float, default=300.0, help=f"{text}(default: %(default)g)")
     cli.add_settings(parser, TensorBoardSettings, "TensorBoard, for each trial")
+    on_demand.add_flags(parser)
 
 
 def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
@@ -78,8 +80,8 @@ def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
     flags, model_settings, training = parse(
         arguments, "python -m tuning.search", __doc__, epilog=EXAMPLES, add_more=add_flags
     )
-    if flags.init_from or flags.separator:
-        raise UsageError("--init_from and --separator do not apply to a search: leave them out")
+    if flags.init_from:
+        raise UsageError("--init_from does not apply to a search: leave it out")
     if Cluster.from_environment().is_several:
         raise UsageError(
             "TF_CONFIG names several workers of one training, but each trial of a search trains "
@@ -104,19 +106,19 @@ def main(arguments: Sequence[str]) -> None:
     """Run a search, or a worker of one, and report its results."""
     flags, model_settings, training = read_flags(arguments)
     role = Role.from_environment()
-    data_dir = flags.data_dir or Path("data") / flags.dataset
-    is_explicit = flags.data_dir is not None
+    preparation = Preparation.from_flags(flags)
+    data_dir = preparation.data_dir
     if role.is_worker and not (data_dir / MANIFEST).is_file():
         raise HlnError(
             f"{data_dir} is not a prepared data set: the workers of a search do not prepare one, "
             f"start the chief first, or write it with python -m beam_preprocess"
         )
-    ensure_prepared(flags.dataset, data_dir, flags.raw_dir, is_explicit, flags.input, flags.spec)
+    preparation.ensure()
     directories = [data_dir, *flags.more_data_dirs]
     datasets = [SessionDataset.from_directory(each) for each in directories]
     description = DataDescription.from_dataset(datasets[0])
     plan = Plan(
-        workdir=flags.workdir or Path("runs") / flags.dataset / "search",
+        workdir=flags.workdir or Path("runs") / preparation.name / "search",
         datasets=datasets,
         base=RunConfig(flags.model, model_settings, training, description),
         space=flags.space,

@@ -59,7 +59,8 @@ def add_settings(
     title: str,
     defaults: Mapping[str, Any] | None = None,
     only: Collection[str] | None = None,
-) -> None:
+    unless_taken: bool = False,
+) -> list[str]:
     """Add one flag for each field of a settings dataclass.
 
     Booleans become `--flag` and `--no-flag`, tuples take several values. Flags
@@ -72,7 +73,15 @@ def add_settings(
       title: Heading of the group in `--help`.
       defaults: Defaults to show instead of the fields' own.
       only: Names of the fields that get a flag; all by default.
+      unless_taken: Whether to leave out flags that the parser has already.
+
+    Returns:
+      The names of the fields that got a flag.
+
+    Raises:
+      argparse.ArgumentError: The parser has such a flag.
     """
+    added = []
     group = parser.add_argument_group(title)
     for field in declared_fields(cls):
         if only is not None and field.name not in only:
@@ -94,12 +103,19 @@ def add_settings(
             options["type"] = expected
             options["choices"] = field.metadata.get("choices")
             options["metavar"] = None if options["choices"] else expected.__name__.upper()
-        group.add_argument(flag_name(field.name), **options)
+        try:
+            group.add_argument(flag_name(field.name), **options)
+        except argparse.ArgumentError:
+            if not unless_taken:
+                raise
+            continue
+        added.append(field.name)
         alias = field.metadata.get("alias")
         if alias:
             parser.renamed |= {
                 f"--{prefix}{alias}": f"--{prefix}{field.name}" for prefix in ("", "no-")
             }
+    return added
 
 
 def settings_from(
@@ -113,6 +129,19 @@ def settings_from(
         if name in names
     }
     return from_dict(cls, {**(base or {}), **given}, source="the command line")
+
+
+def as_arguments(values: Mapping[str, Any]) -> list[str]:
+    """Write values of settings as the flags of `add_settings` that have them."""
+    arguments = []
+    for name, value in values.items():
+        if isinstance(value, bool):
+            arguments.append(f"--{name}" if value else f"--no-{name}")
+        elif isinstance(value, list | tuple):
+            arguments += [flag_name(name), *map(str, value)]
+        else:  # by =, as a value may begin with a dash
+            arguments.append(f"{flag_name(name)}={value}")
+    return arguments
 
 
 def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | None = None) -> int:

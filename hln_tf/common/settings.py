@@ -50,6 +50,8 @@ def setting(
     searched: bool = True,
     applies: Mapping[str, tuple[Any, ...]] | None = None,
     alias: str | None = None,
+    added: bool = False,
+    weights: bool = True,
 ) -> Any:
     """Declare a field of a settings dataclass.
 
@@ -65,6 +67,9 @@ def setting(
       searched: Whether a search tries them by default, and not only where it is named.
       applies: The values of other settings, by name, with which it has an effect.
       alias: An older name, accepted with a notice for one release.
+      added: Whether older records lack the setting; they were made with its default.
+      weights: False if a model with another value has weights of the same shapes, so
+        that it can start from those.
     """
     metadata = {
         "help": help,
@@ -77,6 +82,8 @@ def setting(
         "searched": search is not None and searched,
         "applies": applies or {},
         "alias": alias,
+        "added": added,
+        "weights": weights,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -227,6 +234,21 @@ def rename_aliases(
         if notify:
             notify_renamed(f"{source} has the setting {name!r}", repr(current[name]))
     return {current.get(name, name): value for name, value in values.items()}
+
+
+def without_added(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the settings that older records lack, where they have their defaults.
+
+    Args:
+      cls: The settings dataclass.
+      values: Field values by name.
+    """
+    defaults = {
+        field.name: field.default
+        for field in dataclasses.fields(cls)
+        if field.metadata.get("added")
+    }
+    return {name: v for name, v in values.items() if name not in defaults or v != defaults[name]}
 
 
 def notify_renamed(older: str, current: str) -> None:

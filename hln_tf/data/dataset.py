@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import itertools
 import numbers
@@ -15,7 +16,7 @@ from hln_tf.common.errors import HlnError, SettingError, UsageError
 from hln_tf.common.settings import from_dict
 from hln_tf.data.layout import SPLITS, Manifest, read_vocabulary, record_compression
 from hln_tf.data.prefixes import BATCHES_PER_POOL, Prefixes
-from hln_tf.data.protocol_settings import ProtocolSettings
+from hln_tf.data.protocol_settings import PART_FILES, ProtocolSettings
 from hln_tf.data.sessions import Sessions, read_split
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class SessionDataset:
       in_memory: The parts that are in memory.
       clicks_left: Clicks that were read and that each filter left, in the order of
         the filters; empty for a directory, whose `stats.json` has them.
+      warnings: What is unlikely to be meant, one sentence each; as `clicks_left`.
 
     Example:
     >>> import pandas as pd
@@ -46,7 +48,8 @@ class SessionDataset:
     ...     {"visit": [1, 1, 1, 2, 2, 2], "sku": list("abcabd"), "at": range(6)}
     ... )
     >>> data = SessionDataset.from_clicks(
-    ...     clicks, session="visit", item="sku", time="at", min_item_count=1, test_seconds=0
+    ...     clicks, session="visit", item="sku", time="at", min_item_count=1, test_seconds=0,
+    ...     validation_fraction="0",
     ... )
     >>> data.item_ids
     ['a', 'b', 'c', 'd']
@@ -61,6 +64,7 @@ class SessionDataset:
     directory: Path | None = None
     in_memory: dict[str, Sessions] = dataclasses.field(default_factory=dict)
     clicks_left: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    warnings: Sequence[str] = ()
 
     def __repr__(self) -> str:
         parts = (f"{len(sessions):,} {part}" for part, sessions in self.in_memory.items())
@@ -92,6 +96,8 @@ class SessionDataset:
         separator: str = " ",
         name: str = "custom",
         known_items: Sequence[str] = (),
+        validation: Any = None,
+        test: Any = None,
         **protocol: Any,
     ) -> "SessionDataset":
         """Make a data set from a table of clicks, in memory.
@@ -110,6 +116,9 @@ class SessionDataset:
           name: Name of the data set.
           known_items: Ids of the items that a model knows: they have the first
             indices, and `min_item_count` and `top_items` do not drop them.
+          validation: A table of the validation part; then `clicks` is train alone, and
+            no date separates the parts.
+          test: A table of the test part, likewise.
           **protocol: Fields of `hln_tf.ProtocolSettings`, such as `min_item_count`.
             The last day is the test part; `test_seconds=0` leaves it out, as
             `Recommender.fit` does by default.
@@ -119,15 +128,29 @@ class SessionDataset:
             column, row and value.
           UsageError: An argument is not allowed.
         """
+        import pyarrow as pa
+
         from hln_tf.data.frames import clicks_from_frame
         from hln_tf.data.protocol import prepare_sessions
 
-        has_test = protocol.get("test_seconds") != 0
-        if not has_test:
+        has_test = test is not None or (validation is None and protocol.get("test_seconds") != 0)
+        if protocol.get("test_seconds") == 0:
             del protocol["test_seconds"]
+        tables = [clicks, validation, test]
+        if validation is not None or test is not None:
+            protocol["part_files"] = PART_FILES[validation is not None]
         settings = protocol_settings(protocol)
-        columns = clicks_from_frame(
-            clicks, item=item, time=time, session=session, user=user, separator=separator
+        to_clicks = functools.partial(
+            clicks_from_frame, item=item, time=time, session=session, user=user, separator=separator
+        )
+        of_parts = [
+            (index, to_clicks(table))
+            for index, table in enumerate(tables)
+            if index == 0 or table is not None
+        ]
+        columns = pa.concat_tables(
+            table.append_column("part", pa.repeat(pa.scalar(index, pa.int64()), table.num_rows))
+            for index, table in of_parts
         )
         prepared = prepare_sessions(columns, settings, has_test, known_items)
         parts = {part: getattr(prepared, part) for part in SPLITS}
@@ -141,8 +164,9 @@ class SessionDataset:
         for sessions in parts.values():
             for column in (sessions.items, sessions.offsets, sessions.dates):
                 digest.update(np.ascontiguousarray(column).tobytes())
-        left = prepared.clicks_left
-        made = cls(name, prepared.item_ids, separator, digest.hexdigest(), None, parts, left)
+        left, warnings = prepared.clicks_left, prepared.warnings
+        fingerprint, item_ids = digest.hexdigest(), prepared.item_ids
+        made = cls(name, item_ids, separator, fingerprint, None, parts, left, warnings)
         return made.with_items(known_items) if known_items else made
 
     def with_items(self, item_ids: Sequence[str]) -> "SessionDataset":
@@ -159,7 +183,7 @@ class SessionDataset:
         mapping = np.array([0, *(merged[item_id] for item_id in self.item_ids)], np.int32)
         parts = {
             part: dataclasses.replace(sessions, items=mapping[sessions.items])
-            for part, sessions in ((part, self.split(part)) for part in SPLITS)
+            for part, sessions in ((part, self.split(part, unknown=True)) for part in SPLITS)
         }
         digest = hashlib.sha256(self.fingerprint.encode() + "\n".join(merged).encode())
         return dataclasses.replace(
@@ -175,11 +199,13 @@ class SessionDataset:
         """Size of the catalogue."""
         return len(self.item_ids)
 
-    def split(self, part: str) -> Sessions:
+    def split(self, part: str, unknown: bool = False) -> Sessions:
         """Return the sessions of a part, read on first use.
 
         Args:
           part: `train`, `validation` or `test`.
+          unknown: Whether to retain clicks of a test part on items that full train lacks,
+            as item 0 (`unseen_targets="miss"`).
 
         Raises:
           UsageError: There is no such part.
@@ -188,8 +214,8 @@ class SessionDataset:
         _check_part(part)
         if part not in self.in_memory:
             assert self.directory is not None
-            self.in_memory[part] = read_split(self.directory, part)
-        return self.in_memory[part]
+            self.in_memory[part] = read_split(self.directory, part, unknown=True)
+        return self.in_memory[part] if unknown else self.in_memory[part].known()
 
     def examples(
         self,
@@ -285,7 +311,8 @@ class SessionDataset:
         pool: list[Sessions] = []
         for items, lengths in records.map(sessions).as_numpy_iterator():
             offsets = np.concatenate([[0], np.cumsum(lengths)])
-            pool.append(Sessions(items.astype(np.int32), offsets, np.zeros(len(lengths), np.int64)))
+            dates = np.zeros(len(lengths), np.int64)
+            pool.append(Sessions(items.astype(np.int32), offsets, dates).known())
             if sum(each.prefixes for each in pool) >= BATCHES_PER_POOL * batch_size:
                 yield _concatenated(pool)
                 pool = []

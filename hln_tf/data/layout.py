@@ -28,7 +28,7 @@ from typing import Any
 
 from hln_tf.common import files
 from hln_tf.common.errors import HlnError
-from hln_tf.common.settings import rename_aliases
+from hln_tf.common.settings import rename_aliases, without_added
 from hln_tf.data.protocol_settings import ProtocolSettings
 
 FORMAT_VERSION = 1
@@ -93,9 +93,8 @@ class Manifest:
         It is the same for older names of settings as for the current ones.
         """
         content = dataclasses.asdict(self)
-        content["settings"] = rename_aliases(
-            ProtocolSettings, self.settings, MANIFEST, notify=False
-        )
+        renamed = rename_aliases(ProtocolSettings, self.settings, MANIFEST, notify=False)
+        content["settings"] = without_added(ProtocolSettings, renamed)
         content["inputs"] = [file["sha256"] for file in self.inputs]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

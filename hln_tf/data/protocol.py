@@ -6,21 +6,28 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hln_tf.common.errors import HlnError
+from hln_tf.data.boundaries import (
+    boundary_rank,
+    count_share,
+    find_boundary,
+    split_parts,
+    split_validation,
+)
+from hln_tf.data.parts import BUCKETS, PartShape, buckets, check_parts, warn_of_parts
 from hln_tf.data.protocol_settings import ProtocolSettings
 from hln_tf.data.session_columns import (
+    PART_BITS,
     SessionColumns,
     map_items,
     select,
     select_clicks,
     select_lengths,
-    slice_sessions,
     sort_by_date,
 )
 from hln_tf.data.sessions import Sessions
@@ -46,6 +53,9 @@ class PreparedSessions:
       test: The latest sessions of the log.
       item_ids: Item ids in order of their indices, which begin at 1.
       clicks_left: Clicks that each filter left, in the order of the filters.
+      without_index: Counts of test clicks on items that full train lacks, see
+        `index_test_items`; empty without a test part.
+      warnings: What is unlikely to be meant, one sentence each.
     """
 
     train: Sessions
@@ -53,6 +63,8 @@ class PreparedSessions:
     test: Sessions
     item_ids: list[str]
     clicks_left: dict[str, int]
+    without_index: dict[str, int]
+    warnings: list[str]
 
 
 def prepare_sessions(
@@ -66,7 +78,8 @@ def prepare_sessions(
     Args:
       clicks: Columns `session` or `user` (string), `time` (int64, microseconds
         since 1970 UTC), `item` (string) and perhaps `rank` (int64), as from
-        `hln_tf.data.frames.clicks_from_frame`; rows are in file order.
+        `hln_tf.data.frames.clicks_from_frame`; rows are in file order. With
+        `part_files` also `part` (int64; 0: train, 1: validation, 2: test).
       settings: The protocol, such as one of
         `hln_tf.data.protocol_settings.PROTOCOLS`.
       has_test: Whether the latest sessions become the test part; without, all
@@ -89,6 +102,8 @@ def prepare_sessions(
     if not clicks.num_rows:
         raise HlnError(explain_nothing_left(clicks_left))
     positions = np.arange(clicks.num_rows)
+    if settings.part_files:
+        positions += clicks["part"].to_numpy() << PART_BITS
     ranks = clicks["rank"].to_numpy() if "rank" in clicks.column_names else None
     grouped, ids = group_clicks(
         clicks[key], clicks["time"], clicks["item"], positions, settings, ranks
@@ -100,23 +115,44 @@ def prepare_sessions(
     clicks_left |= left
     if not len(filtered):
         raise HlnError(explain_nothing_left(clicks_left))
-    latest = int(filtered.dates.max())
-    boundary = Boundary(latest + 1, latest)
-    if has_test:
-        boundary = find_test_boundary(latest, settings)
-    train, test = split_train_test(sort_by_date(filtered), boundary)
-    indices = assign_item_indices([first_appearances(train)], len(frequent_ids))
+    ordered = sort_by_date(filtered)
+    first, latest = int(ordered.dates[0]), int(ordered.dates[-1])
+    rank = boundary_rank(len(ordered), settings) if has_test else None
+    date = latest if rank is None else int(ordered.dates[rank])
+    boundary = find_boundary(date, settings, has_test)
+    parts = split_parts(ordered, boundary, settings)
+    dates = np.concatenate([part.dates for part in parts.values()])
+    counts = np.bincount(buckets(dates, first, latest), minlength=BUCKETS)
+    full_train = [part for name, part in parts.items() if name != "test"]
+    indices = assign_item_indices(
+        [first_appearances(part) for part in full_train], len(frequent_ids)
+    )
     indices = index_known_items(indices, frequent_ids, known)
-    train, test = index_items(train, test, indices, settings)
-    examples = count_share(train.prefixes, settings.train_fraction)
-    train, validation = split_validation(select_latest_examples(train, examples), settings)
-    check_parts({"train": len(train), "test": len(test) if has_test else 1})
+    for name in parts.keys() - {"test"}:
+        parts[name] = index_train_items(parts[name], indices)
+    parts["test"], without_index = index_test_items(parts["test"], indices, settings)
+    examples = count_share(parts["train"].prefixes, settings.train_fraction)
+    parts["train"] = select_latest_examples(parts["train"], examples)
+    if settings.validation_is_fraction:
+        parts["train"], parts["validation"] = split_validation(parts["train"], settings)
+    if not has_test:
+        without_index = {}
+    check_parts(
+        {name: len(part) for name, part in parts.items()} | ({} if has_test else {"test": 1}),
+        settings.has_validation,
+    )
+    shapes = {
+        name: PartShape.from_columns(parts[name].lengths, parts[name].dates)
+        for name in ("train", "validation", "test")
+    }
     return PreparedSessions(
-        train.finished(),
-        validation.finished(),
-        test.finished(),
+        parts["train"].finished(),
+        parts["validation"].finished(),
+        parts["test"].finished(),
         list_item_ids(frequent_ids, indices),
         clicks_left,
+        without_index,
+        warn_of_parts(shapes, counts, first, latest),
     )
 
 
@@ -152,6 +188,8 @@ def group_clicks(
       The sessions, and the item ids that their items are indices into.
     """
     sessions = _encode(session).indices.to_numpy()
+    if settings.part_files:  # the same id in two parts names two sessions
+        sessions = sessions.astype(np.int64) << 2 | position >> PART_BITS
     items = _encode(item)
     times = time.to_numpy()
     keys = [times] if settings.order == "time" else []
@@ -259,56 +297,6 @@ def explain_nothing_left(clicks_left: Mapping[str, int]) -> str:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Boundary:
-    """The dates in seconds that separate test from train; sessions between them are dropped.
-
-    Attributes:
-      train_end: Train is strictly before.
-      test_after: Test is strictly after.
-    """
-
-    train_end: int
-    test_after: int
-
-
-def find_test_boundary(latest: int, settings: ProtocolSettings) -> Boundary:
-    """Find the boundary between train and test.
-
-    It is `test_seconds` before the latest date, and sessions of just this date are
-    dropped, as the published protocol has it; or it is the first second of
-    `test_from`, which belongs to test.
-
-    Args:
-      latest: Date of the latest session.
-      settings: The protocol.
-    """
-    begin = settings.test_begin()
-    if begin is not None:
-        return Boundary(begin, begin - 1)
-    return Boundary(latest - settings.test_seconds, latest - settings.test_seconds)
-
-
-def split_train_test(
-    sessions: SessionColumns, boundary: Boundary
-) -> tuple[SessionColumns, SessionColumns]:
-    """Split sessions into full train and test."""
-    return (
-        select(sessions, sessions.dates < boundary.train_end),
-        select(sessions, sessions.dates > boundary.test_after),
-    )
-
-
-def index_items(
-    train: SessionColumns,
-    test: SessionColumns,
-    indices: np.ndarray,
-    settings: ProtocolSettings,
-) -> tuple[SessionColumns, SessionColumns]:
-    """Replace items by item indices, and drop from test the items that train never saw."""
-    return index_train_items(train, indices), index_test_items(test, indices, settings)
-
-
 def index_train_items(train: SessionColumns, indices: np.ndarray) -> SessionColumns:
     """Replace items by item indices."""
     return map_items(train, indices, missing=0)
@@ -316,14 +304,28 @@ def index_train_items(train: SessionColumns, indices: np.ndarray) -> SessionColu
 
 def index_test_items(
     test: SessionColumns, indices: np.ndarray, settings: ProtocolSettings
-) -> SessionColumns:
-    """Replace items by item indices; drop those that train never saw, then short sessions."""
-    return select_lengths(map_items(test, indices, missing=0), settings.min_session_length)
+) -> tuple[SessionColumns, dict[str, int]]:
+    """Replace items by item indices; those that full train lacks are dropped or become 0.
 
-
-def count_share(total: int, fraction: str) -> int:
-    """Count the fraction of a total, rounded down."""
-    return int(total * Fraction(fraction))
+    Returns:
+      The sessions, without those that dropping made too short, and the counts `clicks`
+      (all of the part before), `unseen_clicks` (of items that full train lacks),
+      `unseen_targets` (those that are not the first of a session) and
+      `dropped_sessions`.
+    """
+    unseen = indices[test.items] == 0
+    is_target = np.ones(test.clicks, bool)
+    is_target[test.offsets[:-1]] = False
+    drops = settings.unseen_targets == "drop"
+    found = map_items(test, indices, missing=0 if drops else -1)
+    if drops:
+        found = select_lengths(found, settings.min_session_length)
+    return found, {
+        "clicks": test.clicks,
+        "unseen_clicks": int(unseen.sum()),
+        "unseen_targets": int((unseen & is_target).sum()),
+        "dropped_sessions": len(test) - len(found),
+    }
 
 
 def select_latest_examples(sessions: SessionColumns, examples: int) -> SessionColumns:
@@ -338,30 +340,3 @@ def select_latest_examples(sessions: SessionColumns, examples: int) -> SessionCo
     position = np.arange(sessions.clicks) - np.repeat(sessions.offsets[:-1], sessions.lengths)
     shortened = select_clicks(sessions, position <= np.repeat(retained, sessions.lengths))
     return select(shortened, retained > 0)
-
-
-def split_validation(
-    train: SessionColumns, settings: ProtocolSettings
-) -> tuple[SessionColumns, SessionColumns]:
-    """Split sessions that are in order into train and the latest ones, the validation part."""
-    first = len(train) - count_share(len(train), settings.validation_fraction)
-    return slice_sessions(train, 0, first), slice_sessions(train, first, len(train))
-
-
-def check_parts(sessions: Mapping[str, int]) -> None:
-    """Check that there are sessions to train on and to test.
-
-    Args:
-      sessions: Number of sessions of `train` and `test`.
-
-    Raises:
-      HlnError: One has none.
-    """
-    remedies = {
-        "train": "lower `test_seconds` (or set a later `test_from`), raise `train_fraction` "
-        "or give a longer log",
-        "test": "raise `test_seconds` (or set an earlier `test_from`) or give a longer log",
-    }
-    for name, remedy in remedies.items():
-        if not sessions[name]:
-            raise HlnError(f"the {name} part is empty after all filters: {remedy}")

@@ -12,6 +12,9 @@ from hln_tf.common.errors import SettingError, UsageError
 from hln_tf.common.settings import checked, documented, setting
 from hln_tf.data.sources import CUSTOM, SOURCES
 
+# The parts that may have files of their own.
+PART_FILES = ("test", "validation+test")
+
 
 @documented
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +23,8 @@ class ProtocolSettings:
 
     The filters run in this order: time window, sessions of too few clicks,
     item counts (`min_item_count`, `top_items`), session timeout, repeats, session
-    lengths. Then the latest sessions become the test part.
+    lengths. Then the latest sessions become the test part, unless each part has files
+    of its own (`part_files`).
     """
 
     train_fraction: str = setting(
@@ -29,11 +33,46 @@ class ProtocolSettings:
     validation_fraction: str = setting(
         "0.1", "this part of the train sessions, the latest ones, becomes the validation part"
     )
+    validation_days: int = setting(
+        0,
+        "instead of --validation_fraction: train sessions of this many last days are the "
+        "validation part; 0: by fraction",
+        minimum=0,
+        maximum=36_500,
+        added=True,
+    )
     test_seconds: int = setting(
         86_400, "sessions of this many last seconds are the test part", minimum=1
     )
     test_from: str = setting(
         "", "instead of --test_seconds: the test part's first day, UTC, such as 2014-09-30"
+    )
+    test_days: int = setting(
+        0,
+        "with --test_from: days of the test part; 0: to the end of the log",
+        minimum=0,
+        maximum=36_500,
+        added=True,
+    )
+    test_fraction: str = setting(
+        "0",
+        "instead of --test_seconds: this part of the sessions, the latest ones, is the test part, "
+        "a fraction such as 0.2; 0: by time",
+        added=True,
+    )
+    train_days: int = setting(
+        0,
+        "train on sessions of this many days before the test part; 0: on all before it",
+        minimum=0,
+        maximum=36_500,
+        added=True,
+    )
+    unseen_targets: str = setting(
+        "drop",
+        "test clicks on items that full train lacks are dropped, as the published protocols have "
+        "it, or miss: as targets they count as misses",
+        choices=("drop", "miss"),
+        added=True,
     )
     min_item_count: int = setting(5, "drop items with fewer clicks", minimum=1)
     top_items: int = setting(
@@ -60,16 +99,26 @@ class ProtocolSettings:
         "2009-05-05", "last day of --window_months, included, UTC, such as 2009-05-05"
     )
 
+    part_files: str = dataclasses.field(default="", metadata={"added": True})
+
     def __post_init__(self) -> None:
         checked(self)
         train = self._normalise("train_fraction")
-        validation = self._normalise("validation_fraction")
         if not 0 < train <= 1:
             raise SettingError("train_fraction", float(train), "more than 0 and at most 1")
-        if not 0 <= validation < 1:
-            raise SettingError(
-                "validation_fraction", float(validation), "at least 0 and less than 1"
-            )
+        for name in ("validation_fraction", "test_fraction"):
+            value = self._normalise(name)
+            if not 0 <= value < 1:
+                raise SettingError(name, float(value), "at least 0 and less than 1")
+        if self.test_from and self.test_fraction != "0":
+            raise UsageError("`test_from` and `test_fraction` exclude each other: give one")
+        if self.test_days and not self.test_from:
+            raise UsageError("`test_days` goes with `test_from`, the test part's first day")
+        if self.part_files not in ("", *PART_FILES):
+            raise SettingError("part_files", self.part_files, f"one of: {', '.join(PART_FILES)}")
+        for name in ("train_days", "validation_days", "test_from", "test_fraction"):
+            if self.part_files and getattr(self, name) not in (0, "", "0"):
+                raise UsageError(f"`{name}` does not apply where the test part has its own files")
         for name in ("window_end", "test_from") if self.test_from else ("window_end",):
             try:
                 # The day after must be a day, too: the window ends where it begins.
@@ -114,6 +163,16 @@ class ProtocolSettings:
     def test_begin(self) -> int | None:
         """Return the first second of `test_from`, or `None`."""
         return _seconds(datetime.date.fromisoformat(self.test_from)) if self.test_from else None
+
+    @property
+    def validation_is_fraction(self) -> bool:
+        """True where the validation part is a fraction of the train sessions."""
+        return not self.validation_days and self.part_files != PART_FILES[1]
+
+    @property
+    def has_validation(self) -> bool:
+        """True where there is to be a validation part."""
+        return not self.validation_is_fraction or self.validation_fraction != "0"
 
     def window(self) -> tuple[int, int] | None:
         """Return the first second of the time window and the first one after it, or `None`."""

@@ -7,6 +7,10 @@ import numpy as np
 
 from hln_tf.data.sessions import Sessions
 
+# Where each part has files of its own, a position is the part (0: train, 1: validation, 2: test)
+# above this many bits for the position in the raw log.
+PART_BITS = 60
+
 
 @dataclasses.dataclass(frozen=True)
 class SessionColumns:

@@ -16,7 +16,8 @@ class Sessions:
     """Sessions as flat columns.
 
     Attributes:
-      items: int32 [clicks], item indices, session after session.
+      items: int32 [clicks], item indices, session after session; 0 in a test part that
+        has clicks on items which full train lacks (`unseen_targets` is `miss`).
       offsets: int64 [sessions + 1]; session s is `items[offsets[s]:offsets[s + 1]]`.
       dates: int64 [sessions], seconds since 1970 UTC.
     """
@@ -45,6 +46,21 @@ class Sessions:
         """Clicks of each session, int64 [sessions]."""
         return np.diff(self.offsets)
 
+    @property
+    def targets(self) -> npt.NDArray[np.int32]:
+        """The target of each example, every click but a session's first, int32 [examples]."""
+        is_target = np.ones(len(self.items), bool)
+        is_target[self.offsets[:-1]] = False
+        return self.items[is_target]
+
+    def known(self) -> "Sessions":
+        """Select the clicks that have an item index, in sessions of two or more of them."""
+        if self.items.all():
+            return self
+        before = np.concatenate([[0], np.cumsum(self.items > 0)])
+        known = Sessions(self.items[self.items > 0], before[self.offsets], self.dates)
+        return known.where(known.lengths > 1)
+
     def where(self, chosen: npt.NDArray[np.bool_]) -> "Sessions":
         """Select the sessions for which `chosen`, bool [sessions], is true."""
         offsets = np.concatenate([[0], np.cumsum(self.lengths[chosen])]).astype(np.int64)
@@ -66,12 +82,14 @@ class Sessions:
         )
 
 
-def read_split(directory: str | Path, split: str) -> Sessions:
+def read_split(directory: str | Path, split: str, unknown: bool = False) -> Sessions:
     """Read one part of a finished data set into memory.
 
     Args:
       directory: The data set directory.
       split: `train`, `validation` or `test`.
+      unknown: Whether to retain clicks without an item index, which a test part may
+        have, as item 0; by default they are left out, see `Sessions.known`.
 
     Raises:
       HlnError: A shard is missing, corrupt or truncated, or the counts differ
@@ -116,21 +134,33 @@ def read_split(directory: str | Path, split: str) -> Sessions:
             f"manifest says {expected.sessions} and {expected.clicks}: "
             f"write the data set again with python -m beam_preprocess"
         )
-    if len(flat["items"]) and not 1 <= flat["items"].min() <= flat["items"].max() <= manifest.items:
+    lowest = 0 if split == "test" and manifest.settings.get("unseen_targets") == "miss" else 1
+    items = flat["items"]
+    if len(items) and not lowest <= items.min() <= items.max() <= manifest.items:
         raise HlnError(
-            f"{directory / split} contains item indices outside 1 to {manifest.items}: "
+            f"{directory / split} contains item indices outside {lowest} to {manifest.items}: "
             f"write the data set again with python -m beam_preprocess"
         )
-    return sessions
+    return sessions if unknown else sessions.known()
 
 
-def read_sessions(directory: Path, split: str) -> Sessions:
-    """Read a split that has at least one example.
+def count_unseen(targets: npt.NDArray[np.int32], seen: Sequence[Sessions]) -> int:
+    """Count the targets on items that sessions lack.
+
+    Args:
+      targets: Item indices; 0 is an item that no session has.
+      seen: The sessions.
+    """
+    return int(np.sum(~np.isin(targets, np.concatenate([part.items for part in seen]))))
+
+
+def read_sessions(directory: Path, split: str, unknown: bool = False) -> Sessions:
+    """Read a split that has at least one example; see `read_split`.
 
     Raises:
       HlnError: It has no session of two or more clicks, or it is damaged.
     """
-    sessions = read_split(directory, split)
+    sessions = read_split(directory, split, unknown)
     if sessions.prefixes < 1:
         raise HlnError(
             f"{directory / split} has no session of two or more clicks: prepare a data set with "

@@ -4,7 +4,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from hln_tf.models.counter import SessionCounter
-from hln_tf.models.settings import PopularitySettings
+from hln_tf.models.counter_settings import PopularitySettings
 
 
 @keras.utils.register_keras_serializable("hln_tf")

@@ -1,10 +1,15 @@
-"""The models' settings. Imports no TensorFlow."""
+"""The settings of the trained models. Imports no TensorFlow."""
 
 import dataclasses
 
 from hln_tf.common.errors import SettingError
 from hln_tf.common.settings import Range, checked, documented, setting
-from hln_tf.layers.choices import AGGREGATIONS, GATES, INFERENCE_GATES, LEAP_GATES
+from hln_tf.layers.choices import (
+    AGGREGATIONS,
+    GATES,
+    INFERENCE_GATES,
+    LEAP_GATES,
+)
 
 _SIZES = Range(32, 256, log=True)
 # The settings with which HLN has a leap gate, and those with which it has the terms of its logit.
@@ -39,6 +44,7 @@ class EncoderSettings:
         search=Range(4.0, 32.0, log=True),
         searched=False,
         applies={"normalize": (True,)},
+        weights=False,
     )
     dropout: float = setting(
         0.0,
@@ -46,6 +52,7 @@ class EncoderSettings:
         minimum=0.0,
         below=1.0,
         search=Range(0.0, 0.5),
+        weights=False,
     )
 
     def __post_init__(self) -> None:
@@ -60,7 +67,9 @@ class HLNSettings(EncoderSettings):
     hidden_dim: int = setting(
         200, "size n of a preference", minimum=1, maximum=1_000_000, search=_SIZES, searched=False
     )
-    num_groups: int = setting(3, "number L of preference groups", minimum=1, search=Range(1, 4))
+    num_groups: int = setting(
+        3, "number L of preference groups", minimum=1, search=Range(1, 4), weights=False
+    )
     aggregation: str = setting(
         "sum",
         "how the preference manager aggregates",
@@ -74,12 +83,14 @@ class HLNSettings(EncoderSettings):
         maximum=100.0,
         search=Range(0.2, 2.0, log=True),
         applies=_LEAPING,
+        weights=False,
     )
     leap_bias: float = setting(
         0.0,
         "initial value of b in eq. 2; below 0 starts by retaining",
         search=Range(-2.0, 2.0),
         applies=_ADDITIVE,
+        weights=False,
     )
     preference_dropout: float = setting(
         0.0,
@@ -88,6 +99,7 @@ class HLNSettings(EncoderSettings):
         below=1.0,
         search=Range(0.0, 0.5),
         searched=False,
+        weights=False,
     )
     gates: str = setting(
         "both",
@@ -107,24 +119,28 @@ class HLNSettings(EncoderSettings):
         "initial theta of the predictive gate, which leaps where alpha times the score is less",
         search=Range(-2.0, 6.0),
         applies=_PREDICTIVE,
+        weights=False,
     )
     leap_slope: float = setting(
         1.0,
         "initial alpha of the predictive gate",
         search=Range(0.2, 3.0, log=True),
         applies=_PREDICTIVE,
+        weights=False,
     )
     exclusive_groups: bool = setting(
         False,
         "each click is in one preference group at most, the first that retains it",
         search=(False, True),
         applies=_LEAPING,
+        weights=False,
     )
     inference_gate: str = setting(
         "hard",
         "leap gate at inference; sampled makes scores depend on the batch",
         choices=INFERENCE_GATES,
         applies=_LEAPING,
+        weights=False,
     )
 
     def __post_init__(self) -> None:
@@ -133,53 +149,6 @@ class HLNSettings(EncoderSettings):
             raise SettingError(
                 "gates", self.gates, "both or none: the predictive leap gate has no preference gate"
             )
-
-
-@documented
-@dataclasses.dataclass(frozen=True)
-class PopularitySettings:
-    """The settings of popularity, of which there are none."""
-
-
-@documented
-@dataclasses.dataclass(frozen=True)
-class MarkovSettings:
-    """The settings of the Markov chain, of which there are none."""
-
-
-@documented
-@dataclasses.dataclass(frozen=True)
-class SPopSettings:
-    """The session's own popularity, then that of the log."""
-
-    top_items: int = setting(
-        100,
-        "most popular items recommended in addition to the session's own",
-        minimum=0,
-        search=Range(10, 1000, log=True),
-    )
-
-    def __post_init__(self) -> None:
-        checked(self)
-
-
-@documented
-@dataclasses.dataclass(frozen=True)
-class SKNNSettings:
-    """Nearest neighbours among the train sessions."""
-
-    sample_size: int = setting(
-        1000,
-        "most recent sessions that share an item with the session",
-        minimum=1,
-        search=Range(100, 5000, log=True),
-    )
-    neighbors: int = setting(
-        500, "nearest of them that count, k", minimum=1, search=Range(20, 1000, log=True)
-    )
-
-    def __post_init__(self) -> None:
-        checked(self)
 
 
 @documented
@@ -213,6 +182,7 @@ class SessionDropoutSettings(EncoderSettings):
         minimum=0.0,
         below=1.0,
         search=Range(0.0, 0.6),
+        weights=False,
     )
 
 
@@ -264,6 +234,7 @@ class CSRMSettings(NARMSettings):
         minimum=1,
         search=Range(1000, 50_000, log=True),
         searched=False,
+        weights=False,
     )
     neighbors: int = setting(
         512,
@@ -271,6 +242,7 @@ class CSRMSettings(NARMSettings):
         minimum=1,
         search=Range(32, 1024, log=True),
         searched=False,
+        weights=False,
     )
 
 
@@ -280,5 +252,64 @@ class SRGNNSettings(EncoderSettings):
     """Session graphs with gated graph neural networks."""
 
     propagations: int = setting(
-        1, "steps of the graph network", minimum=1, maximum=100, search=Range(1, 3), searched=False
+        1,
+        "steps of the graph network",
+        minimum=1,
+        maximum=100,
+        search=Range(1, 3),
+        searched=False,
+        weights=False,
     )
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class NISERSettings(SRGNNSettings):
+    """Normalised item and session representations with session graphs, NISER+."""
+
+    normalize: bool = setting(
+        True, "score by cosine times a learnt scale: item embeddings and queries have length 1"
+    )
+    dropout: float = setting(
+        0.1,
+        "fraction of a session's item embeddings zeroed in training",
+        minimum=0.0,
+        below=1.0,
+        search=Range(0.0, 0.5),
+        weights=False,
+    )
+    positions: int = setting(
+        50, "first clicks of a session that have a position of their own", minimum=1, maximum=10_000
+    )
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class SASRecSettings(SessionDropoutSettings):
+    """Self-attentive sequential recommendation."""
+
+    embedding_dim: int = setting(
+        50,
+        "size d of the item embeddings",
+        minimum=1,
+        maximum=1_000_000,
+        search=_SIZES,
+        searched=False,
+    )
+    num_blocks: int = setting(
+        2, "blocks of self-attention", minimum=1, maximum=100, search=Range(1, 4)
+    )
+    num_heads: int = setting(1, "heads of the attention", minimum=1, maximum=1_000, weights=False)
+    positions: int = setting(
+        50,
+        "last clicks of a session that are read, each position with an embedding",
+        minimum=1,
+        maximum=10_000,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.embedding_dim % self.num_heads:
+            raise SettingError(
+                "num_heads", self.num_heads, f"a divisor of embedding_dim, {self.embedding_dim}"
+            )

@@ -48,11 +48,10 @@ def evaluate_sessions(
     ks: Sequence[int],
     max_length: int,
     batch_size: int,
+    label: str = "evaluation",
+    stop: StopOnSignal | None = None,
 ) -> dict[str, float]:
     """Evaluate a model on sessions that may have items which it does not know.
-
-    A click on an unknown item is left out of prefixes and, as a target, counts as
-    a miss. A prefix without a known click gets the most popular items.
 
     Args:
       model: The model.
@@ -60,12 +59,56 @@ def evaluate_sessions(
       ks: The cut-offs.
       max_length: Clicks of a prefix that are used.
       batch_size: Examples ranked at a time.
+      label: Label of the progress bar.
+      stop: Checked after every batch.
 
     Returns:
       Recall and MRR by name, as fractions of 1, and the counts `sessions`,
       `examples`, `unknown_clicks` and `unknown_targets`.
+
+    Raises:
+      TrainingInterrupt: A signal arrived.
     """
+    ranks = rank_sessions(model, sessions, max_length, batch_size, label, stop)
     ranking = FullCatalogueRanking(ks)
+    ranking.update_from_ranks(ranks)
+    unknown = sum(int(np.sum(session == 0)) for session in sessions)
+    return {
+        **ranking.results(),
+        "sessions": len(sessions),
+        "examples": len(ranks),
+        "unknown_clicks": unknown,
+        "unknown_targets": sum(int(np.sum(session[1:] == 0)) for session in sessions),
+    }
+
+
+def rank_sessions(
+    model: SessionScorer,
+    sessions: Sequence[npt.NDArray[np.int32]],
+    max_length: int,
+    batch_size: int,
+    label: str = "evaluation",
+    stop: StopOnSignal | None = None,
+) -> npt.NDArray[np.int32]:
+    """Rank the targets of sessions that may have items which a model does not know.
+
+    A click on an unknown item is left out of prefixes and, as a target, ranks after
+    every cut-off. A prefix without a known click gets the most popular items.
+
+    Args:
+      model: The model.
+      sessions: Each session's item indices, 0 for unknown items.
+      max_length: Clicks of a prefix that are used.
+      batch_size: Examples ranked at a time.
+      label: Label of the progress bar.
+      stop: Checked after every batch.
+
+    Returns:
+      The targets' ranks from 1, int32 [examples], in order of the sessions.
+
+    Raises:
+      TrainingInterrupt: A signal arrived.
+    """
     flat = np.concatenate([np.empty(0, np.int32), *sessions])
     lengths = np.array([len(session) for session in sessions], np.int64)
     starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -78,26 +121,21 @@ def evaluate_sessions(
     popularity = popularity_scores(model.item_counts).numpy()
     by_popularity = np.append(0, 1 + np.argsort(np.argsort(-popularity, kind="stable")))
     missed = np.iinfo(np.int32).max
-    silent = targets[used == 0]
-    ranking.update_from_ranks(np.where(silent > 0, by_popularity[silent], missed))
-    ranking.update_from_ranks(np.full(np.sum((used > 0) & (targets == 0)), missed))
+    ranks = np.where(targets > 0, by_popularity[targets], missed).astype(np.int32)
     chosen = np.flatnonzero((used > 0) & (targets > 0))
     chosen = chosen[np.argsort(used[chosen], kind="stable")]
-    for first in range(0, len(chosen), batch_size):
-        batch = chosen[first : first + batch_size]
-        time = np.arange(used[batch].max())
-        is_click = time < used[batch, None]
-        clicks = known[np.where(is_click, (end - used)[batch, None] + time, 0)]
-        items = np.where(is_click, clicks, 0).astype(np.int32)
-        ranks = model.compiled_target_ranks(items, targets[batch].astype(np.int32))
-        ranking.update_from_ranks(ranks)
-    return {
-        **ranking.results(),
-        "sessions": len(sessions),
-        "examples": len(targets),
-        "unknown_clicks": int(np.sum(flat == 0)),
-        "unknown_targets": int(np.sum(targets == 0)),
-    }
+    with progress_bar(label, "examples", len(chosen)) as bar:
+        for first in range(0, len(chosen), batch_size):
+            batch = chosen[first : first + batch_size]
+            time = np.arange(used[batch].max())
+            is_click = time < used[batch, None]
+            clicks = known[np.where(is_click, (end - used)[batch, None] + time, 0)]
+            items = np.where(is_click, clicks, 0).astype(np.int32)
+            ranks[batch] = model.compiled_target_ranks(items, targets[batch].astype(np.int32))
+            bar.update(len(batch))
+            if stop is not None:
+                stop.check()
+    return ranks
 
 
 def mean_retention(model: HLN, prefixes: Prefixes, batch_size: int) -> list[float]:

@@ -13,7 +13,7 @@ from hln_tf.data.protocol_settings import ProtocolSettings
 from hln_tf.data.sessions import Sessions
 from hln_tf.models.registry import model_entry
 from hln_tf.training.distribution import Workers
-from hln_tf.training.run import Run
+from hln_tf.training.run import Run, train_and_evaluate
 from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
 
@@ -138,21 +138,18 @@ def fit_dataset(
     """
     if dataset.clicks_left:
         print(f"clicks: {describe_filters(dataset.clicks_left)}", file=sys.stderr)
+    for warning in dataset.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     train, validation = (_with_examples(dataset, part) for part in ("train", "validation"))
+    test = dataset.split("test", unknown=True)
     with directory.locked():
         directory.begin(config, dataset.item_ids)
         if directory.metrics() is None:
             workers = Workers()
             with workers.stop_on_signal() as stop:
                 run = Run(config, directory, workers, stop=stop)
-                fitted = run.fit(train, validation)
-                if config.training.refit:
-                    fitted = run.refit(train + validation, fitted)
-                if dataset.clicks_left:
-                    left = {"clicks_left": dict(dataset.clicks_left)}
-                    fitted = dataclasses.replace(fitted, results={**fitted.results, **left})
-                test = dataset.split("test")
-                run.save(fitted, run.evaluate(fitted.model, test) if test.prefixes else None)
+                left = {"clicks_left": dict(dataset.clicks_left)} if dataset.clicks_left else {}
+                train_and_evaluate(run, train, validation, test if test.prefixes else None, left)
         results = directory.metrics() or {}
     if "best_epoch" in results:
         print(

@@ -32,14 +32,19 @@ class Profile:
 
     def close(self) -> None:
         """Write a profile whose last step was not reached, or report that there is none."""
+        if self._steps is None or self._done >= self._steps[1]:
+            return
+        first, last = self._steps
         if self._is_running:
             self._stop()
-        elif self._steps and self._done < self._steps[0]:
-            print(
-                f"nothing was profiled: `profile_steps` begins at step {self._steps[0]} of this "
-                f"process, which took {self._done}",
-                file=sys.stderr,
-            )
+            profiled = f"{self._done - first + 1} of {last - first + 1} steps were profiled"
+        else:
+            profiled = "nothing was profiled"
+        print(
+            f"{profiled}: --profile_steps names the steps {first} to {last} of this process, which "
+            f"took {self._done}",
+            file=sys.stderr,
+        )
 
     def _start_or_stop(self) -> None:
         if self._steps is None:

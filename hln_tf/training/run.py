@@ -5,25 +5,27 @@ import resource
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from hln_tf.data.layout import SPLITS
 from hln_tf.data.prefixes import Prefixes
-from hln_tf.data.sessions import Sessions, read_sessions
+from hln_tf.data.sessions import Sessions, count_unseen
 from hln_tf.models.base import SessionScorer
 from hln_tf.models.encoder import SessionEncoder
 from hln_tf.training.context import RunContext
-from hln_tf.training.evaluation import describe, evaluate
+from hln_tf.training.evaluation import describe, evaluate, evaluate_sessions
 from hln_tf.training.hparams import RESULTS, HParamsLogger, record_metrics
 from hln_tf.training.run_directory import RunDirectory, warm_start_run
 from hln_tf.training.state import saved_progress
 from hln_tf.training.tensorboard import TensorBoardLogger
-from hln_tf.training.trainer import REFIT, SELECTION, Phase, Trainer
+from hln_tf.training.trainer import REFIT, SELECTION, Phase, Trainer, is_over
+
+# Losses that score every item in each step, and items from which on that is slow.
+FULL_LOSSES = ("softmax", "equation_8")
+LARGE_CATALOGUE = 300_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Run(RunContext):
     fitted = run.refit(train + validation, fitted)  # optional: all of full train
     run.save(fitted, run.evaluate(fitted.model, test))
     ```
+    `train_and_evaluate` takes these steps as a config defines them.
     """
 
     def __post_init__(self) -> None:
@@ -85,11 +88,25 @@ class Run(RunContext):
         if not isinstance(model, SessionEncoder):
             return Fitted(model, results | {"validation": self._rank(model, validation)})
         saved = saved_progress(self.directory, self.workers)
-        if saved is not None and saved.phase == REFIT:
+        if saved is not None and saved.phase == REFIT and not self._is_over(saved.selected):
+            print(
+                "training from the start: a refit leaves nothing from which its selection of "
+                "the epoch could go on",
+                file=sys.stderr,
+            )
+            if self.workers.is_chief:
+                self.directory.forget_training()
+        elif saved is not None and saved.phase == REFIT:
             if self.workers.is_chief:
                 self.directory.weights_of(model).restore()
             self.workers.broadcast_variables(model.variables)
             return Fitted(model, saved.selected)
+        if settings.loss in FULL_LOSSES and self.config.data.items >= LARGE_CATALOGUE:
+            print(
+                f"hint: the loss {settings.loss} scores all {self.config.data.items:,} items in "
+                f"each step: --loss sampled (loss='sampled') takes a few of them and is faster",
+                file=sys.stderr,
+            )
         phase = Phase(SELECTION, train, settings.epochs, validation)
         with self._logger(phase) as logger:
             progress = Trainer(self, model, phase, logger).run()
@@ -104,6 +121,12 @@ class Run(RunContext):
             "training_seconds": progress.seconds,
         }
         return Fitted(model, results)
+
+    def _is_over(self, selected: Mapping[str, Any]) -> bool:
+        """Check that a selection has all epochs that the settings now ask for."""
+        settings = self.config.training
+        epochs, best = len(selected["history"]), selected["best_epoch"] - 1
+        return is_over(epochs, best, settings.epochs, settings.patience)
 
     def refit(self, sessions: Sessions, fitted: Fitted) -> Fitted:
         """Train a new model on all of full train, for as many epochs as `fit` chose.
@@ -140,9 +163,12 @@ class Run(RunContext):
 
         Returns:
           Recall and MRR by name, as fractions of 1, and the counts `prefixes`
-          and `sessions`.
+          and `sessions`. Targets on items without an index count as misses.
         """
-        metrics = self._rank(model, sessions, part)
+        if sessions.items.all():
+            metrics = self._rank(model, sessions, part)
+        else:
+            metrics = self._rank_with_unknown(model, sessions, part)
         print(f"{part}: {describe(metrics)}", file=sys.stderr)
         if self.workers.is_chief:
             record_metrics(self.directory.events(RESULTS), part, metrics)
@@ -203,6 +229,13 @@ class Run(RunContext):
         prefixes = Prefixes.from_sessions(sessions, settings.max_length)
         return evaluate(model, prefixes, settings.evaluation_batch_size, part, self.stop)
 
+    def _rank_with_unknown(self, model: SessionScorer, sessions: Sessions, part: str) -> Any:
+        settings = self.config.training
+        rows = np.split(sessions.items, sessions.offsets[1:-1])
+        sizes = settings.max_length, settings.evaluation_batch_size
+        found = evaluate_sessions(model, rows, model.ranking.ks, *sizes, part, self.stop)
+        return {name: value for name, value in found.items() if "@" in name}
+
     def _logger(self, phase: Phase) -> TensorBoardLogger:
         """Create a phase's logger, with diagnostics if the settings ask for them."""
         directory, settings = self.events(phase.name), self.tensorboard
@@ -218,7 +251,13 @@ class Run(RunContext):
         return TensorBoardDiagnostics(directory, self.config, sessions, part, vocabulary, profile)
 
 
-def train_and_evaluate(run: Run, data_dir: Path) -> None:
+def train_and_evaluate(
+    run: Run,
+    train: Sessions,
+    validation: Sessions,
+    test: Sessions | None,
+    more: Mapping[str, Any] | None = None,
+) -> None:
     """Run the steps that a run's config defines, or resume them from its checkpoint.
 
     Validation chooses the epoch; with `refit`, a new model is then trained on
@@ -226,17 +265,46 @@ def train_and_evaluate(run: Run, data_dir: Path) -> None:
 
     Args:
       run: The run.
-      data_dir: The data set.
+      train: The sessions to train on.
+      validation: Those that choose the epoch.
+      test: Those to evaluate on, or None.
+      more: Further results for `metrics.json`.
 
     Raises:
       TrainingInterrupt: A signal arrived; the checkpoint is saved.
-      HlnError: The data, a checkpoint or the loss is unusable.
+      HlnError: A checkpoint or the loss is unusable.
     """
-    train, validation, test = (read_sessions(data_dir, split) for split in SPLITS)
     fitted = run.fit(train, validation)
     if run.config.training.refit:
         fitted = run.refit(train + validation, fitted)
-    run.save(fitted, run.evaluate(fitted.model, test))
+    results, metrics = {**fitted.results, **(more or {})}, None
+    if test is not None:
+        metrics = run.evaluate(fitted.model, test)
+        unseen = {
+            "train": count_unseen(test.targets, [train]),
+            "train+validation": count_unseen(test.targets, [train, validation]),
+        }
+        results["unseen_test_targets"] = unseen
+        if note := _describe_unseen(unseen, results["trained_on"], test.prefixes):
+            print(note, file=sys.stderr)
+    run.save(dataclasses.replace(fitted, results=results), metrics)
+
+
+def _describe_unseen(unseen: Mapping[str, int], trained_on: str, targets: int) -> str:
+    """Describe the test targets that the model cannot know; empty if there are none."""
+    count, least = unseen[trained_on], unseen["train+validation"]
+    if not count:
+        return ""
+    text = (
+        f"{count:,} of the {targets:,} test targets ({count / targets:.1%}) are on items that "
+        f"{trained_on} lacks: the model never learnt these"
+    )
+    if least == count:
+        return text
+    return (
+        f"{text}; train and validation together lack {least / targets:.1%}: refit (--refit) "
+        f"trains the final model on both"
+    )
 
 
 def _warm_start(model: SessionEncoder, older: RunDirectory, vocabulary: list[str]) -> None:

@@ -24,7 +24,14 @@ from typing import TYPE_CHECKING, Any
 from hln_tf.analysis.runs import CONFIG, EVENTS, METRICS, find_results
 from hln_tf.common import files
 from hln_tf.common.errors import HlnError, UsageError
-from hln_tf.data.layout import VOCABULARY, Manifest, read_item_ids, vocabulary_text
+from hln_tf.data.layout import (
+    MANIFEST,
+    SPLITS,
+    VOCABULARY,
+    Manifest,
+    read_item_ids,
+    vocabulary_text,
+)
 from hln_tf.models.registry import model_entry
 from hln_tf.training.settings import RunConfig
 
@@ -33,6 +40,8 @@ if TYPE_CHECKING:
     from hln_tf.training.checkpoints import NewestCheckpoint
 
 WEIGHTS = "weights"
+# Directories of a run that are made of its final model.
+LEFT_BY_RUNS = ("pictures", "export")
 
 
 class RunDirectory:
@@ -64,12 +73,22 @@ class RunDirectory:
         with files.process_lock(self.path / ".lock", str(self.path), remedy):
             yield
 
-    def begin(self, config: RunConfig, vocabulary: Path | Sequence[str]) -> None:
+    def begin(
+        self,
+        config: RunConfig,
+        vocabulary: Path | Sequence[str],
+        overwrite: bool | None = None,
+    ) -> None:
         """Write the settings of a new run, or check that the present run has the same.
+
+        A run for fewer epochs goes on, a finished one too; one with other settings is
+        replaced if it has saved nothing that would be lost.
 
         Args:
           config: The run's settings.
           vocabulary: The file of the data set's item ids, or the item ids.
+          overwrite: Whether to replace any run with other settings; None where the
+            caller offers no such choice.
 
         Raises:
           HlnError: The directory contains a run with other settings, `vocabulary`
@@ -78,30 +97,58 @@ class RunDirectory:
         if (self.path / CONFIG).is_file():
             there = self.config()
             difference = config.first_difference(there)
-            if difference:
-                name, wanted, found = difference
-                if name in config.CHECKSUMS:
-                    older, newer = (
-                        each.data.directory or "a table of clicks" for each in (there, config)
-                    )
-                    raise HlnError(
-                        f"{self.path} holds a run on {older} as it was then, and {newer} was "
-                        f"prepared from another log or with other settings: choose another "
-                        f"`workdir`, or remove this one"
-                    )
-                raise HlnError(
-                    f"{self.path} holds a run with {name} = {found!r}, not {wanted!r}: "
-                    f"choose another `workdir`, or remove this one"
-                )
-        else:
-            if isinstance(vocabulary, Path):
-                remedy = "write the data set again with python -m beam_preprocess"
-                vocabulary = read_item_ids(vocabulary, config.data.vocabulary_sha256, remedy)
-            if config.init_from:
-                warm_start_run(config)
-            with files.atomic_write(self.path / VOCABULARY) as temporary:
-                temporary.write_bytes(vocabulary_text(vocabulary))
-            files.write_json(self.path / CONFIG, config.to_dict())
+            if difference is None:
+                return
+            if config.extends(there):
+                # What is left is older than what the run is going to be.
+                self._clear(weights=False)
+                files.write_json(self.path / CONFIG, config.to_dict())
+                return
+            if not overwrite and self._has_saved():
+                offer = "remove this one" if overwrite is None else "pass `overwrite` to replace it"
+                remedy = f"choose another `workdir`, or {offer}"
+                raise HlnError(f"{self._describe_difference(there, config, difference)}: {remedy}")
+        if isinstance(vocabulary, Path):
+            remedy = "write the data set again with python -m beam_preprocess"
+            vocabulary = read_item_ids(vocabulary, config.data.vocabulary_sha256, remedy)
+        if config.init_from:
+            warm_start_run(config)
+        self._clear()
+        with files.atomic_write(self.path / VOCABULARY) as temporary:
+            temporary.write_bytes(vocabulary_text(vocabulary))
+        files.write_json(self.path / CONFIG, config.to_dict())
+
+    def _has_saved(self) -> bool:
+        return (self.path / METRICS).exists() or any(self.checkpoints.glob("*.index"))
+
+    def _describe_difference(
+        self, there: RunConfig, config: RunConfig, difference: tuple[str, Any, Any]
+    ) -> str:
+        name, wanted, found = difference
+        if name not in config.CHECKSUMS:
+            return f"{self.path} holds a run with {name} = {found!r}, not {wanted!r}"
+        older, newer = (each.data.directory or "a table of clicks" for each in (there, config))
+        return (
+            f"{self.path} holds a run on {older} as it was then, and {newer} was prepared from "
+            f"another log or with other settings"
+        )
+
+    def _clear(self, weights: bool = True) -> None:
+        """Remove what a run leaves, but for its settings: a killed process can go on with it."""
+        (self.path / METRICS).unlink(missing_ok=True)
+        for path in map(self.ranks, SPLITS):
+            path.unlink(missing_ok=True)
+        removed = [self.path / name for name in LEFT_BY_RUNS]
+        if weights:
+            removed += [self.checkpoints, self.weights, self.path / EVENTS]
+        for path in removed:
+            if path.exists():
+                shutil.rmtree(path)
+
+    def forget_training(self) -> None:
+        """Remove the checkpoint, so that the run trains from the start."""
+        if self.checkpoints.exists():
+            shutil.rmtree(self.checkpoints)
 
     def _check_contents(self) -> None:
         """Raise an error if the directory contains something other than a run."""
@@ -136,24 +183,26 @@ class RunDirectory:
         checksum = self.config().data.vocabulary_sha256
         return read_item_ids(self.path / VOCABULARY, checksum, remedy)
 
-    def data_dir(self, named: Path | None = None) -> Path:
+    def data_dir(self, named: Path | None = None, has_same_items: bool = True) -> Path:
         """Return the data set's directory: `named`, or else the one of the training.
 
         Args:
-          named: Another directory with the same items.
+          named: Another directory.
+          has_same_items: Whether it must have the items of the model.
 
         Raises:
-          HlnError: There is no data set, or it has other items than the model.
+          HlnError: There is no data set, or it has other items than it must have.
         """
         data = self.config().data
         directory = named or Path(data.directory)
-        if named is None and not (data.directory and directory.is_dir()):
-            found = f"is no longer in {directory}" if data.directory else "was a table of clicks"
+        if named is None and not (data.directory and (directory / MANIFEST).is_file()):
+            where = f"is no longer in {directory}" if data.directory else "was a table of clicks"
             raise HlnError(
-                f"the data set of {self.path} {found}: name the directory of the same data set "
+                f"the data set of {self.path} {where}: name the directory of the same data set "
                 f"with `data_dir`"
             )
-        if Manifest.read(directory).vocabulary_sha256 != data.vocabulary_sha256:
+        found = Manifest.read(directory).vocabulary_sha256
+        if has_same_items and found != data.vocabulary_sha256:
             raise HlnError(
                 f"{directory} has other items than the data set of {self.path}: "
                 f"name the data set that the model was trained on with `data_dir`"
@@ -245,11 +294,18 @@ def warm_start_run(config: RunConfig) -> RunDirectory:
     found = older.config()
     if not model_entry(config.model).is_encoder:
         raise UsageError(f"`init_from` does not apply to {config.model}: it has no weights")
-    if (found.model, found.model_settings) != (config.model, config.model_settings):
+    if found.model != config.model:
         raise UsageError(
-            f"`init_from` {older.path} holds {found.model} with {found.model_settings}, expected "
-            f"{config.model} with {config.model_settings}: give the same model settings"
+            f"`init_from` {older.path} holds the model {found.model}, not {config.model}: name a "
+            f"run of {config.model}"
         )
+    for field in dataclasses.fields(config.model_settings):
+        there, wanted = (getattr(each.model_settings, field.name) for each in (found, config))
+        if there != wanted and field.metadata.get("weights", True):
+            raise UsageError(
+                f"`init_from` {older.path} holds {found.model} with {field.name} {there!r}, not "
+                f"{wanted!r}, so that its weights do not fit: give the same {field.name}"
+            )
     if older.metrics() is None:
         raise HlnError(f"`init_from` {older.path} holds no trained model yet: finish its training")
     return older

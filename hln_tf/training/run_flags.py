@@ -104,6 +104,7 @@ def parse(
     first.add_argument("--model")
     first.add_argument("--preset")
     first.add_argument("--config", type=Path)
+    first.add_argument("--dataset")
     chosen = first.parse_known_args(arguments)[0]
     stored = StoredConfig.read(chosen.config) if chosen.config else None
     if stored and chosen.model not in (None, stored.model):
@@ -117,6 +118,10 @@ def parse(
     entry = model_entry(model)
     preset = chosen.preset if chosen.preset in entry.presets else None
     of_model, of_training = entry.split(entry.preset(preset))
+    if chosen.dataset == CUSTOM:
+        # A model of one's own log is there to recommend: it should know the newest items, which
+        # are those of validation. Known data sets are compared with published figures.
+        of_training["refit"] = True
     if stored:
         of_model, of_training = dict(stored.model_settings), dict(stored.training)
 
@@ -126,20 +131,28 @@ def parse(
     text = f"data set by name; {CUSTOM}: a log of your own, with --spec and --input"
     dataset = stored.dataset if stored else None
     add("--dataset", required=dataset is None, choices=names, help=text)
-    add("--data_dir", type=Path, help="prepared data set (default: data/DATASET)")
+    add(
+        "--data_dir",
+        type=Path,
+        help="prepared data set (default: data/DATASET, or data/custom-LOG)",
+    )
     add("--raw_dir", type=Path, default=Path("data/raw"), help="raw logs (default: %(default)s)")
+    text = "replace another data set in --data_dir and, in training, another run in --workdir"
+    add("--overwrite", action="store_true", help=text)
     text = "raw logs, directories of them or patterns, instead of those in --raw_dir"
     add("--input", nargs="+", type=Path, metavar="RAW", default=[], help=text)
     text = "format of a log of your own; see python -m beam_preprocess --help"
     add("--spec", type=Path, metavar="YAML", help=text)
-    add("--separator", help="separator of item ids in a session, to prepare the data set")
-    add("--workdir", type=Path, help="directory of the run (default: below runs/DATASET)")
+    add(
+        "--workdir",
+        type=Path,
+        help="directory of the run (default: below runs/DATASET, or runs/custom-LOG)",
+    )
     add("--init_from", type=Path, help="run directory of an older model to start from")
     text = "JSON file of settings that other flags override: a run's config.json, or a search's "
     text += "best_config.json; names the data set too"
     add("--config", type=Path, metavar="FILE", help=text)
     add("--model", default=model, choices=model_names(), help="model (default: %(default)s)")
-    add_more(parser)
     presets = tuple(entry.presets)
     text = "named settings that other flags override (default: %(default)s)"
     add("--preset", default=presets[0], choices=presets, help=text)
@@ -149,6 +162,7 @@ def parse(
         cli.add_settings(parser, TrainingSettings, "training", of_training, only=COUNTING)
     try:
         cli.add_settings(parser, entry.settings, f"model {model}", of_model)
+        add_more(parser)
     except argparse.ArgumentError as error:  # the model is another package's
         raise HlnError(
             f"a setting of the model {model} has the name of {error.argument_name}, a flag of "

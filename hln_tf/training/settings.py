@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # The validation metric that chooses the epoch and that a search maximises.
 OBJECTIVE = "mrr@20"
 
-_SAMPLED = {"loss": ("sampled", "bpr", "bpr_adaptive", "bpr_max", "top1")}
+_SAMPLED = {"loss": ("sampled", "bpr", "bpr_adaptive", "bpr_max", "top1", "binary")}
 
 
 @documented
@@ -143,7 +143,7 @@ class TrainingSettings:
     refit: bool = setting(
         False,
         "before the test, train a new model on full train for the number of epochs that validation "
-        "chose",
+        "chose, so that it knows what is new in validation; the default for --dataset custom",
     )
     seed: int = setting(1, "fixes initial weights, batches and noise", minimum=0, maximum=2**32 - 1)
     deterministic: bool = setting(False, "use only operations that are reproducible bit for bit")
@@ -343,6 +343,13 @@ class RunConfig:
             if mine.get(name) != theirs.get(name):
                 return name, mine.get(name), theirs.get(name)
         return None
+
+    def extends(self, other: "RunConfig") -> bool:
+        """Return whether this is the same run as another one, but for more epochs."""
+        epochs = other.training.epochs
+        shorter = dataclasses.replace(self.training, epochs=epochs)
+        same = dataclasses.replace(self, training=shorter).first_difference(other) is None
+        return same and self.training.epochs > epochs
 
     def create_model(self) -> Any:
         """Create the model with initial weights; imports TensorFlow."""

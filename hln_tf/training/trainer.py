@@ -178,16 +178,20 @@ class Trainer:
         progress.epoch, progress.step = progress.epoch + 1, 0
         self._loss.reset_state()
         progress.finished = self._is_over()
+        if progress.finished and progress.epoch < self._phase.epochs:
+            print(
+                f"stopped early: no better validation MRR@20 in {settings.patience} epochs "
+                f"(--patience); the best is epoch {(progress.best_epoch or 0) + 1}",
+                file=sys.stderr,
+            )
 
     def _is_over(self) -> bool:
         """Check for the end of the phase: all epochs are done, or early stopping applies."""
         progress = self._checkpoint.progress
-        if progress.epoch >= self._phase.epochs:
+        best = None if self._validation is None else progress.best_epoch
+        if is_over(progress.epoch, best, self._phase.epochs, self._settings.patience):
             return True
-        if self._validation is None or not progress.history:
-            return False
-        stale = progress.epoch - 1 - (progress.best_epoch or 0)
-        return stale >= self._settings.patience or self._should_stop(progress.history)
+        return best is not None and self._should_stop(progress.history)
 
     def _finite_loss(self) -> float:
         value = float(self._loss.result())
@@ -198,6 +202,18 @@ class Trainer:
                 f"lower `learning_rate`, or limit the gradients with `clip_norm`"
             )
         return value
+
+
+def is_over(epoch: int, best: int | None, epochs: int, patience: int) -> bool:
+    """Check for the end of a training: all epochs are done, or early stopping applies.
+
+    Args:
+      epoch: Number of epochs that are done.
+      best: Index of the best of them, or None where none is validated.
+      epochs: The largest number of epochs.
+      patience: Epochs without a better one before early stopping.
+    """
+    return epoch >= epochs or (best is not None and epoch - 1 - best >= patience)
 
 
 def compile_step(model: SessionEncoder, optimizer: Any, loss: Any) -> Callable[..., None]:

@@ -19,6 +19,7 @@ from beam_preprocess.combiners import (
 from beam_preprocess.scan import MalformedRow, Problem, RowCounts
 from beam_preprocess.stats import AddShards
 from beam_preprocess.write import Shard
+from hln_tf.data.parts import PartShape
 from hln_tf.data.vocabulary import Appearances
 
 # Of each value, the worker that has it.
@@ -103,13 +104,20 @@ def test_row_counts():
 
 def test_shards():
     shards = [
-        Shard("test", f"test/{n}", 1, 2, np.array([n, 9], np.int32), np.array([1, 2]))
+        Shard(
+            "test",
+            f"test/{n}",
+            PartShape(1, 2, 2, 60 * n, 60 * n),
+            np.array([n, 9], np.int32),
+            np.array([1, 2]),
+        )
         for n in range(3)
     ]
     total = combine(AddShards(), [*shards[::-1], "disk full", "a disk"], [0, 1, 2, 3, 0])
     test = total.splits["test"]
     assert test.files == ("test/0", "test/1", "test/2")
-    assert test.description() == {"sessions": 3, "clicks": 6, "items": 4, "prefixes": 3}
+    dates = {"first": "1970-01-01 00:00", "last": "1970-01-01 00:02"}
+    assert test.description() == {"sessions": 3, "clicks": 6, "items": 3, "prefixes": 3, **dates}
     assert test.targets.tolist() == [[0, 1, 2, 9], [1, 1, 1, 6]]
     assert total.splits["train"].description()["sessions"] == 0
     assert total.problems == ("a disk", "disk full")

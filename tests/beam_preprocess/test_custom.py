@@ -151,7 +151,15 @@ CUSTOM = st.fixed_dictionaries(
                 "shards": st.sampled_from([1, 7]),
             }
         ),
-        "split": st.sampled_from([{"test_from": "2014-04-09"}, {"test_seconds": 30_000}]),
+        "split": st.sampled_from(
+            [
+                {"test_from": "2014-04-09"},
+                {"test_seconds": 30_000},
+                {"test_fraction": "1/4", "unseen_targets": "miss"},
+                {"test_from": "2014-04-08", "test_days": 1, "train_days": 1},
+                {"test_from": "2014-04-09", "validation_days": 1, "unseen_targets": "miss"},
+            ]
+        ),
         "work": st.builds(
             Work, workers=st.sampled_from([1, 2]), block_bytes=st.sampled_from([90, 1000])
         ),
@@ -191,7 +199,8 @@ def test_sessions_of_a_user_with_equal_dates_stay_in_file_order(tmp_path):
     rows = [("", "u", time * 1_000_000, item) for time, item in seconds]
     paths = write_log(tmp_path / "raw", "csv", rows, "seconds", random.Random(1))
     log = LogFormat(time_format="seconds", user="user", **NAMED)
-    config = Settings(dataset="custom", log=log, session_timeout=1800, min_item_count=1)
+    more = {"session_timeout": 1800, "min_item_count": 1, "validation_fraction": "0"}
+    config = Settings(dataset="custom", log=log, **more)
     keyed = [(user, time, item) for _, user, time, item in rows]
     expected = reference_custom(keyed, config)
     assert expected == (
@@ -207,7 +216,8 @@ def test_a_session_of_rare_items_at_the_end_goes_with_repeats_that_collapse(tmp_
     rows += [("z", "", 99_000_000_000, item) for item in ("8", "9")]
     paths = write_log(tmp_path / "raw", "csv", rows, "seconds", random.Random(1))
     log = LogFormat(time_format="seconds", session="session", **NAMED)
-    config = Settings(dataset="custom", log=log, min_item_count=2, collapse_repeats=True)
+    more = {"min_item_count": 2, "collapse_repeats": True, "validation_fraction": "0"}
+    config = Settings(dataset="custom", log=log, **more)
     keyed = [(session, time, item) for session, _, time, item in rows]
     expected = reference_custom(keyed, config)
     assert expected[0]["train"] == [(2, [1, 2])]
@@ -225,6 +235,7 @@ def test_several_fractions_and_compression(tmp_path, capsys):
             log=log,
             order="time",
             min_item_count=2,
+            validation_fraction="1/2",
             train_fraction=fraction,
             compression="gzip",
         )

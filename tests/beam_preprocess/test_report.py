@@ -36,6 +36,7 @@ def test_numbers_of_the_description(data):
     tables = described.tables()
     assert tables["Parts"][0][3] == "examples"
     assert tables["Test part"][2] == ["targets", "3", "2", "66.67%"]
+    assert tables["Test part"][3] == ["targets, by train alone", "3", "2", "66.67%"]
     assert tables["Clicks that the filters left"][1:] == [["read", "20"], ["frequent", "14"]]
     assert [row[0] for row in tables["Parts"][1:]] == list(SPLITS)
 

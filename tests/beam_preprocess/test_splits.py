@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_preprocess import splits
-from hln_tf.data.protocol import Boundary, select_latest_examples
+from hln_tf.data.boundaries import Boundary
+from hln_tf.data.protocol import select_latest_examples
+from hln_tf.data.protocol_settings import ProtocolSettings
 from hln_tf.data.session_columns import concatenate, sort_by_date
 
 
@@ -33,7 +35,8 @@ def test_cuts_do_not_depend_on_ranges_and_parts(rows, fraction, validation, shar
     assert [row for index in sorted(by_range) for row in listed(by_range[index])] == expected
     counts = {("train", index): len(part) for index, part in by_range.items()}
     held_out = int(len(expected) * validation)
-    ranks = splits.rank({**counts, ("test", 0): 1}, str(validation), shards)
+    settings = ProtocolSettings(validation_fraction=str(validation))
+    ranks = splits.rank({**counts, ("test", 0): 1}, settings, shards)
     pieces = [
         (split, shard, first, listed(piece))
         for index, part in by_range.items()

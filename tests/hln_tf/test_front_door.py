@@ -113,8 +113,8 @@ def test_a_finished_run_is_opened_and_not_trained_again(fitted, clicks):
     again, _ = fit(clicks, **FAST, test_seconds=DAY, workdir=str(workdir))
     assert tree(workdir) == before
     assert again.recommend([["a", "b"]]) == recommender.recommend([["a", "b"]])
-    with pytest.raises(HlnError, match=r"holds a run with training.epochs = 2, not 3: choose"):
-        fit(clicks, **{**FAST, "epochs": 3}, test_seconds=DAY, workdir=workdir)
+    with pytest.raises(HlnError, match=r"holds a run with training.epochs = 2, not 1: choose"):
+        fit(clicks, **{**FAST, "epochs": 1}, test_seconds=DAY, workdir=workdir)
     with pytest.raises(HlnError, match=r"a table of clicks .* choose another `workdir`") as caught:
         fit(clicks.iloc[2:], **FAST, test_seconds=DAY, workdir=workdir)
     assert "--" not in str(caught.value)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+import small_log
 from commands import TINY, run
 from toy import write_dataset
 
@@ -71,14 +72,17 @@ def test_log_of_ones_own_is_preprocessed_and_trained_on(elsewhere):
     tiny = [*TINY, "--epochs", "1", "--batch_size", "16"]
     outcome = run("hln_tf.train", *command, *tiny)
     assert outcome.code == 0, outcome.err
-    vocabulary = (elsewhere / "data" / "custom" / "vocabulary.txt").read_text().splitlines()
+    vocabulary = (elsewhere / "data/custom-clicks/vocabulary.txt").read_text().splitlines()
     assert sorted(vocabulary) == [f"sku, {number}" for number in range(5)]
-    metrics = json.loads((elsewhere / "runs" / "custom" / "hln" / "metrics.json").read_text())
+    metrics = json.loads((elsewhere / "runs/custom-clicks/hln/metrics.json").read_text())
     assert metrics["test"]["prefixes"] == 40
-    outcome = run("hln_tf.recommend", "--workdir", "runs/custom/hln", "--session", "sku, 1|sku, 2")
+    outcome = run(
+        "hln_tf.recommend", "--workdir", "runs/custom-clicks/hln", "--session", "sku, 1|sku, 2"
+    )
     assert outcome.code == 0, outcome.err
     # The prepared data set serves without the log; without either there is nothing to train on.
-    again = run("hln_tf.train", "--dataset", "custom", "--model", "markov")
+    where = ("--data_dir", "data/custom-clicks")
+    again = run("hln_tf.train", "--dataset", "custom", *where, "--model", "markov")
     assert again.code == 0 and "preparing" not in again.err
 
 
@@ -89,6 +93,8 @@ def test_log_of_ones_own_is_preprocessed_and_trained_on(elsewhere):
         (["--dataset", "custom", "--spec", "a.yaml"], 2, ["--spec and --input together"]),
         (["--dataset", "custom", "--input", "a.csv"], 2, ["--spec and --input together"]),
         (["--dataset", "sample", "--spec", "a.yaml"], 2, ["--spec goes with --dataset custom"]),
+        (["--dataset", "sample", "--item", "sku"], 2, ["--item goes with --dataset custom"]),
+        (["--dataset", "sample", "--validation_fraction", "0.0"], 2, ["chooses the epoch"]),
     ],
 )
 def test_spec_and_input_go_together(elsewhere, flags, code, words):
@@ -139,3 +145,77 @@ def test_default_directory_with_another_data_set_is_refused(elsewhere, splits):
     assert "data/yoochoose64" in sentence and "'yoochoose4'" in sentence
     assert "--data_dir" in sentence
     assert not (elsewhere / "runs").exists()
+
+
+class TestSecondTry:
+    """The first one had another spec, or failed: each message names what the command has."""
+
+    @pytest.fixture
+    def first(self, elsewhere):
+        small_log.write(elsewhere / "clicks.csv", small_log.rows())
+        spec = "session: session\ntime: time\ntime_format: seconds\nitem: item\nmin_item_count: 1\n"
+        (elsewhere / "log.yaml").write_text(spec)
+        return ("--dataset", "custom", "--spec", "log.yaml", "--input", "clicks.csv")
+
+    @pytest.mark.slow
+    def test_with_another_spec_it_overwrites_data_set_and_run(self, first, elsewhere, capfd):
+        assert run("hln_tf.train", *first, "--model", "markov").code == 0
+        assert (elsewhere / "runs/custom-clicks/markov/metrics.json").is_file()
+        with open("log.yaml", "a") as file:
+            file.write("min_session_length: 3\n")
+        capfd.readouterr()
+        assert run("hln_tf.train", *first, "--model", "markov").code == 1
+        (error,) = [line for line in capfd.readouterr().err.splitlines() if "error" in line]
+        assert "choose another --data_dir, or pass --overwrite" in error
+        again = run("hln_tf.train", *first, "--model", "markov", "--overwrite")
+        assert again.code == 0, again.err
+        stats = json.loads((elsewhere / "data/custom-clicks/stats.json").read_text())
+        assert stats["settings"]["min_session_length"] == 3
+        metrics = json.loads((elsewhere / "runs/custom-clicks/markov/metrics.json").read_text())
+        assert metrics["test"]["prefixes"] == stats["test"]["prefixes"]
+        assert "exported" in again.err  # not the export of the replaced run
+        done = run("hln_tf.train", *first, "--model", "markov", "--overwrite")
+        assert "nothing to do" in done.err
+
+    def test_flags_of_the_format_take_the_place_of_a_spec(self, first, elsewhere, monkeypatch):
+        commands = []
+        monkeypatch.setattr("beam_preprocess.on_demand._run", lambda *done: commands.append(done))
+        outcome = run("hln_tf.train", *small_log.FLAGS, "--input", "clicks.csv")
+        assert "there is no data set in data/custom-clicks" in outcome.sentence()
+        ((arguments, _),) = commands
+        flags = ("--session=session", "--time=time", "--item", "item", "--time_format=seconds")
+        assert {*flags, "--min_item_count=1"} <= {*arguments}
+
+
+class TestCutDates:
+    """A data set for each of two cut dates in one directory."""
+
+    @pytest.fixture
+    def windows(self, elsewhere, splits):
+        for number, cut in enumerate(("2024-01-01", "2024-01-08")):
+            shifted = {**splits, "test": splits["test"][number:]}
+            manifest = write_dataset(elsewhere / "windows" / cut, shifted, 30, dataset="custom")
+            settings = {"test_from": cut}
+            dataclasses.replace(manifest, settings=settings).write(elsewhere / "windows" / cut)
+        return ("--dataset", "custom", "--data_dir", "windows")
+
+    def test_each_is_trained_on_and_one_table_has_all_and_their_mean(self, windows, elsewhere):
+        outcome = run("hln_tf.train", *windows, "--model", "popularity", "--workdir", "runs/all")
+        assert outcome.code == 0, outcome.err
+        each, mean = outcome.out.rstrip().split("\n\n")
+        assert [row.split()[1] for row in each.splitlines()[2:]] == [
+            "runs/all/2024-01-01",
+            "runs/all/2024-01-08",
+        ]
+        values = [
+            100 * json.loads((elsewhere / run / "metrics.json").read_text())["test"]["mrr@20"]
+            for run in ("runs/all/2024-01-01", "runs/all/2024-01-08")
+        ]
+        assert values[0] != values[1]
+        assert f" {sum(values) / 2:.2f} ± " in mean.splitlines()[2]
+
+    def test_data_sets_of_other_kinds_are_to_be_named(self, windows, elsewhere):
+        (elsewhere / "windows" / "2024-01-08").rename(elsewhere / "windows" / "1-4")
+        sentence = run("hln_tf.train", *windows, "--model", "popularity").sentence()
+        assert "windows holds several data sets" in sentence
+        assert "--data_dir windows/1-4" in sentence

@@ -331,12 +331,14 @@ class TestInitFrom:
     @pytest.mark.parametrize(
         "more, code, words",
         [
-            ((*TINY, "--hidden_dim", "9"), 2, ("hidden_dim=8", "hidden_dim=9")),
+            ((*TINY, "--hidden_dim", "9"), 2, ("hidden_dim 8, not 9", "give the same hidden_dim")),
+            ((*TINY, "--aggregation", "attention"), 2, ("aggregation 'sum', not 'attention'",)),
+            (("--model", "stamp"), 2, ("the model hln, not stamp",)),
             (("--model", "markov"), 2, ("markov", "no weights")),
         ],
     )
     def test_other_model_is_refused(self, trained, newer, tmp_path, more, code, words):
-        if "markov" in more:
+        if "--model" in more:
             arguments = ("--dataset", "sample", "--data_dir", newer, "--workdir", tmp_path / "run")
         else:
             arguments = self.arguments(newer, tmp_path)
@@ -345,6 +347,19 @@ class TestInitFrom:
         assert "--init_from" in sentence
         assert all(word in sentence for word in words)
         assert not (tmp_path / "run" / "config.json").exists()
+
+    def test_settings_that_no_weight_needs_may_differ(self, trained, newer, tmp_path):
+        different = ("--dropout", "0.2", "--temperature", "0.5", "--num_groups", "3")
+        more = (*TINY, *different, "--learning_rate", "1e-12", "--init_from", trained.path)
+        outcome = run("hln_tf.train", *self.arguments(newer, tmp_path, *more))
+        assert outcome.code == 0, outcome.err
+        old, new = load_model(trained.path), load_model(tmp_path / "run")
+        assert (new.settings.num_groups, new.settings.dropout) == (3, 0.2)
+        for weight, old_weight in zip(
+            new.trainable_variables, old.trainable_variables, strict=True
+        ):
+            if weight is not new.X:
+                np.testing.assert_allclose(weight, old_weight, atol=1e-6)
 
     def test_missing_run_is_refused(self, newer, tmp_path):
         more = (*TINY, "--init_from", tmp_path / "none")

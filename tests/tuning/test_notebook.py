@@ -156,7 +156,7 @@ def test_the_search_without_a_score_has_no_best(make_plan, fake_training):
         ({"tuner": "hyperband", "ranges": {"epochs": (2, 5)}}, ["'epochs'", "no hyperparameter"]),
         ({"search": ["wings"]}, ["'wings'", "num_groups"]),
         ({"ranges": {"dropout": (0.3, 0.1)}}, ["dropout=0.3:0.1", "LOW below HIGH"]),
-        ({"model": "markov"}, ["'markov'", "no settings to search"]),
+        ({"model": "popularity"}, ["'popularity'", "no settings to search"]),
         ({"model": "sknn", "median_stopping": True}, ["median_stopping", "sknn"]),
         ({"model": "hnl"}, ["'hnl'", "hln"]),
         ({"preset": "none"}, ["'none'", "tuned"]),

@@ -26,6 +26,15 @@ from hln_tf.data.protocol_settings import PROTOCOLS, ProtocolSettings
 SECOND = 1_000_000
 DAY = 86_400
 FRACTIONS = st.sampled_from(["1/64", "1/5", "1/3", "1/2", "3/4", "1"])
+SPLITS = st.sampled_from(
+    [
+        {},
+        {"test_from": "2014-04-08"},
+        {"test_from": "2014-04-08", "test_days": 1},
+        {"test_fraction": "1/5"},
+        {"test_fraction": "1/2"},
+    ]
+)
 VALIDATION = st.sampled_from(["0", "0.1", "1/2"])
 ITEMS = st.sampled_from(["b", "é", "10", "9", "B / c", " a"])
 
@@ -60,7 +69,11 @@ def compare(clicks, config, expected):
 
 def changed(name, **strategies):
     """Make a strategy of the settings of a protocol, some of them changed."""
-    return st.builds(lambda **values: dataclasses.replace(PROTOCOLS[name], **values), **strategies)
+
+    def change(split=None, **values):
+        return dataclasses.replace(PROTOCOLS[name], **values, **(split or {}))
+
+    return st.builds(change, **strategies)
 
 
 @settings(deadline=None, max_examples=200)
@@ -135,7 +148,10 @@ def test_lastfm(rows, outside, config):
         collapse_repeats=st.booleans(),
         session_timeout=st.sampled_from([0, 1800, 14_400]),
         test_seconds=st.sampled_from([1800, 36_000]),
-        test_from=st.sampled_from(["", "", "2014-04-08"]),
+        split=SPLITS,
+        validation_days=st.sampled_from([0, 0, 1]),
+        train_days=st.sampled_from([0, 0, 1]),
+        unseen_targets=st.sampled_from(["drop", "miss"]),
     ),
 )
 def test_custom(rows, microseconds, config):

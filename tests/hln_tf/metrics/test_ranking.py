@@ -1,13 +1,17 @@
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import reference
 import tensorflow as tf
 import tf_keras as keras
+import tiny_models
 
+from hln_tf.data.sessions import Sessions
 from hln_tf.layers.catalogue_scores import chunk_width, target_ranks
 from hln_tf.metrics import KS, FullCatalogueRanking, MRRAtK, RecallAtK
+from hln_tf.training.evaluation import evaluate_sessions
 
 NAN = float("nan")
 INF = float("inf")
@@ -40,6 +44,42 @@ def test_without_examples_or_with_weights_of_zero_it_is_zero(metric_class):
     assert float(metric.result()) == 0.0
     metric.update_state([1, 2], sample_weight=[0.0, 0.0])
     assert float(metric.result()) == 0.0
+
+
+def test_sums_over_many_batches_are_exact_to_1e_12():
+    """A sum in float32 of as many reciprocal ranks is off by more than a thousand times that."""
+    ranks = np.random.default_rng(0).integers(1, 40, [400, 250])
+    ranking = FullCatalogueRanking([3, 20])
+    for batch in ranks:
+        ranking.update_from_ranks(tf.constant(batch))
+    by_rank = np.bincount(ranks.ravel(), minlength=40)
+    for k in (3, 20):
+        hits = by_rank[1 : k + 1].tolist()
+        reciprocal = sum(Fraction(count, rank) for rank, count in enumerate(hits, start=1))
+        found = ranking.results()
+        assert abs(found[f"recall@{k}"] - sum(hits) / ranks.size) < 1e-12
+        assert abs(found[f"mrr@{k}"] - float(reciprocal / ranks.size)) < 1e-12
+    single = np.cumsum(np.where(ranks <= 20, 1 / ranks, 0).ravel().astype(np.float32))[-1]
+    assert abs(single / ranks.size - found["mrr@20"]) > 1e-9
+
+
+def test_evaluation_of_a_model_is_as_exact():
+    items, target = tiny_models.examples(count=300)
+    model = tiny_models.make("markov")
+    model.fit_counts(Sessions.from_lists(tiny_models.walks()))
+    model.compile()
+    ranks = model.compiled_target_ranks(items, target.astype(np.int32)).numpy()
+    by_keras = model.evaluate(tiny_models.dicts(items, target), return_dict=True, verbose=0)
+    rows = [
+        np.append(row[row > 0], last).astype(np.int32)
+        for row, last in zip(items, target, strict=True)
+    ]
+    last = evaluate_sessions(model, [row[-2:] for row in rows], KS, 50, 7)
+    for k in KS:
+        expected = float(sum(Fraction(1, int(rank)) for rank in ranks if rank <= k) / len(ranks))
+        assert abs(by_keras[f"mrr@{k}"] - expected) < 1e-12
+        # A Markov chain has the last click alone, so that these examples have the same ranks.
+        assert abs(last[f"mrr@{k}"] - expected) < 1e-12
 
 
 @pytest.mark.parametrize("metric_class", METRICS)

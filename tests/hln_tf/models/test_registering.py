@@ -18,7 +18,7 @@ from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.settings import setting
 from hln_tf.layers import mean_of_clicks
 from hln_tf.models import MODELS, EncoderSettings, SessionEncoder, model_entry, model_names
-from hln_tf.models.settings import PopularitySettings
+from hln_tf.models.counter_settings import PopularitySettings
 
 ROOT = Path(__file__).parents[3]
 VISITS = [list("abcab"), list("bcabc"), list("cabca")] * 8

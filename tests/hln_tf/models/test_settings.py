@@ -3,10 +3,12 @@ import functools
 import inspect
 
 import pytest
+import tiny_models
 from tiny_models import model_class
 
 from hln_tf import models
 from hln_tf.common.errors import SettingError, UsageError
+from hln_tf.common.settings import declared_fields
 from hln_tf.models.hln import HLN
 from hln_tf.models.registry import MODELS, model_entry
 from hln_tf.models.settings import HLNSettings
@@ -84,3 +86,25 @@ def test_a_model_of_ones_own_explains_its_settings_too():
     assert Own.__doc__.startswith("A model.\n\nArgs:\n  num_items: Size.\n\nKeyword Args:\n")
     assert "\n  hidden_dim: Size n of a preference; " in Own.__doc__
     assert Silent.__doc__ is None and "hidden_dim" in inspect.getdoc(Silent)
+
+
+def changed_value(field):
+    """Another allowed value of a setting."""
+    if field.metadata["choices"]:
+        return next(each for each in field.metadata["choices"] if each != field.default)
+    return {bool: lambda v: not v, int: lambda v: v + 1, float: lambda v: v + 0.25}[
+        type(field.default)
+    ](field.default)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in MODELS.items() if entry.is_encoder])
+def test_settings_that_no_weight_needs_change_no_shape(name):
+    """A run may start from the weights of one with other values of them."""
+    defaults = tiny_models.make(name)
+    shapes = [weight.shape for weight in defaults.trainable_variables]
+    assert shapes
+    for field in declared_fields(MODELS[name].settings):
+        if not field.metadata["weights"]:
+            model = tiny_models.make(name, **{field.name: changed_value(field)})
+            found = [weight.shape for weight in model.trainable_variables]
+            assert found == shapes, field.name

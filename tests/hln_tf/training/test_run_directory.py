@@ -54,7 +54,7 @@ class TestDataSet:
                 *("--raw_dir", tmp_path / "raw", "--workdir", tmp_path / "run"),
             ).sentence()
             assert str(tmp_path / "raw" / file) in sentence
-            assert "http" in sentence
+            assert "beam_preprocess.download" in sentence
             assert "--raw_dir" in sentence
         assert not list(tmp_path.iterdir())
 
@@ -107,11 +107,20 @@ class TestDataSet:
         sentence = train(tmp_path / "data", tmp_path / "run").sentence()
         assert str(tmp_path / "data" / "train") in sentence and "1 to 2" in sentence
 
-    def test_evaluating_on_other_items(self, trained, tmp_path):
-        write_dataset(tmp_path, {"test": [[1, 2]]}, num_items=2)
-        call = ("hln_tf.evaluate", "--workdir", trained.path, "--data_dir", tmp_path)
+    def test_a_moved_data_set_is_to_be_named(self, popular, data, tmp_path):
+        shutil.copytree(popular.path, tmp_path / "run")
+        edit(tmp_path / "run" / "config.json", data__directory=str(tmp_path / "moved"))
+        call = ("hln_tf.evaluate", "--workdir", tmp_path / "run")
+        for content in ((), ("other",)):  # no directory, and one of something else
+            for name in content:
+                (tmp_path / "moved" / name).mkdir(parents=True)
+            sentence = run(*call).sentence()
+            assert f"is no longer in {tmp_path / 'moved'}" in sentence and "--data_dir" in sentence
+        assert run(*call, "--data_dir", data).code == 0
+        # Unnamed, another data set in its place is not meant.
+        write_dataset(tmp_path / "moved", {"test": [[1, 2]]}, num_items=2)
         sentence = run(*call).sentence()
-        assert str(tmp_path) in sentence and "--data_dir" in sentence
+        assert "other items" in sentence and "--data_dir" in sentence
 
     def test_evaluating_an_empty_split(self, trained, tmp_path):
         write_dataset(tmp_path, {}, num_items=30)
@@ -388,3 +397,59 @@ def test_a_data_set_that_has_moved_is_asked_for(damaged, directory, found):
         f"the data set of {damaged} {found}: name the directory of the same data set with "
         "--data_dir"
     )
+
+
+class TestOverwrite:
+    """A second try with other settings in the run directory of the first."""
+
+    @pytest.fixture
+    def finished(self, data, tmp_path):
+        assert train(data, tmp_path / "run", "--model", "popularity").code == 0
+        return tmp_path / "run"
+
+    def test_a_run_with_results_is_replaced_if_asked_to(self, data, finished):
+        (finished / "pictures").mkdir()
+        sentence = train(data, finished, "--model", "markov").sentence()
+        assert "choose another --workdir, or pass --overwrite to replace it" in sentence
+        outcome = train(data, finished, "--model", "markov", "--overwrite")
+        assert outcome.code == 0, outcome.err
+        assert json.loads((finished / "metrics.json").read_text())["model"] == "markov"
+        assert "exported" in outcome.err
+        assert not (finished / "pictures").exists()
+
+    def test_a_run_with_the_same_settings_stays(self, data, finished):
+        before = tree(finished)
+        outcome = train(data, finished, "--model", "popularity", "--overwrite")
+        assert "nothing to do" in outcome.err
+        assert tree(finished).keys() == before.keys()
+
+    def test_a_run_that_has_saved_nothing_is_replaced_unasked(self, data, finished):
+        """As one that failed in its first steps, by a learning rate too high."""
+        (finished / "metrics.json").unlink()
+        outcome = train(data, finished, "--model", "markov")
+        assert outcome.code == 0, outcome.err
+        assert json.loads((finished / "config.json").read_text())["model"] == "markov"
+
+    def test_a_directory_of_other_files_is_never_replaced(self, data, tmp_path):
+        (tmp_path / "thesis").touch()
+        sentence = train(data, tmp_path, "--model", "markov", "--overwrite").sentence()
+        assert "holds no run" in sentence and (tmp_path / "thesis").exists()
+
+    def test_a_kill_while_a_run_is_replaced_leaves_one_that_is_replaced(
+        self, data, finished, monkeypatch
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr("hln_tf.training.run_directory.vocabulary_text", lambda ids: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                train(data, finished, "--model", "markov", "--overwrite")
+        assert not (finished / "metrics.json").exists()
+        assert train(data, finished, "--model", "markov").code == 0
+
+
+@pytest.mark.slow
+def test_a_lower_learning_rate_replaces_a_run_whose_loss_is_not_finite(data, tmp_path):
+    flags = (*TINY, "--epochs", "1", "--batch_size", "16", "--optimizer", "sgd")
+    failed = train(data, tmp_path / "run", *flags, "--learning_rate", "1e30")
+    assert "lower --learning_rate" in failed.sentence()
+    outcome = train(data, tmp_path / "run", *flags, "--learning_rate", "0.01")
+    assert outcome.code == 0, outcome.err

@@ -43,6 +43,8 @@ def pairwise_loss(name, scores, target, negatives, penalty=0.0):
         return -log_sigmoid(r_i - np.max(r_j))
     if name == "top1":
         return np.mean(reference.sigmoid(r_j - r_i) + reference.sigmoid(r_j**2))
+    if name == "binary":
+        return -log_sigmoid(r_i) - np.mean(log_sigmoid(-r_j))
     if name == "bpr_max":
         log_weight = reference.log_softmax(r_j)
         likelihood = np.logaddexp.reduce(log_weight + log_sigmoid(r_i - r_j))

@@ -89,7 +89,7 @@ def modules():
             yield str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("name", modules())
+@pytest.mark.parametrize("name", list(modules()))
 def test_messages_name_flags_of_the_command_at_hand(name):
     found = []
     for line, text in texts(ROOT / name):

@@ -15,6 +15,9 @@ GATES = ("both", "leap", "none")
 LEAP_GATES = ("additive", "predictive", "combined")
 AGGREGATIONS = ("sum", "max", "attention", "recency")
 
+# Of clicks by their distance: alike, or less the farther they are.
+WEIGHTINGS = ("same", "linear", "div", "log", "quadratic")
+
 # Losses: over the catalogue, against sampled negatives or the batch's targets, and pairwise.
 LOSSES = (
     "softmax",
@@ -25,6 +28,7 @@ LOSSES = (
     "bpr_adaptive",
     "bpr_max",
     "top1",
+    "binary",
 )
 # Of the factors of the full softmax's products.
 PRECISIONS = ("float32", "bfloat16")

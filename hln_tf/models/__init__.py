@@ -4,8 +4,10 @@ They are models of Keras 2, `import tf_keras as keras`. All take `num_items` and
 settings by keyword, which `help` lists for each:
 
 - `HLN`: Hierarchical Leaping Networks.
-- `GRU4Rec`, `NARM`, `STAMP`, `SRGNN`, `CSRM`, `FPMC`, `BPRMF`: trained baselines.
-- `Popularity`, `SPop`, `Markov`, `SKNN`: baselines that count sessions in `fit`.
+- `GRU4Rec`, `NARM`, `STAMP`, `SRGNN`, `NISER`, `SASRec`, `CSRM`, `FPMC`, `BPRMF`: trained
+  baselines.
+- `Popularity`, `SPop`, `Markov`, `AssociationRules`, `SequentialRules`, `SKNN`, `VSKNN`,
+  `STAN`: baselines that count sessions in `fit`.
 - `SessionEncoder`, `SessionCounter`: the bases for models of one's own, both
   a `SessionScorer`; `hln_tf.register_model` makes one known to the commands.
 

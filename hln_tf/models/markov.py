@@ -1,67 +1,104 @@
-"""A first-order Markov chain over items: what followed the last click."""
+"""A Markov chain over items: what followed the last clicks, and what sessions return to."""
 
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import scipy.sparse
 import tensorflow as tf
 import tf_keras as keras
 
 from hln_tf.data.sessions import Sessions
-from hln_tf.layers.clicks import last_click
-from hln_tf.models.counter import SessionCounter
-from hln_tf.models.popularity import popularity_scores
+from hln_tf.layers.clicks import LatestClicks, clicks_after, distance_weights
+from hln_tf.models.pair_counter import PairCounter, weigh_followers
 from hln_tf.models.settings import MarkovSettings
+
+# The distances that have a rate of their own of returning to an item; farther ones share the last.
+FARTHEST = 20
 
 
 @keras.utils.register_keras_serializable("hln_tf")
-class Markov(SessionCounter):
-    """A first-order Markov chain: scores an item by how often it followed the last click.
+class Markov(PairCounter):
+    """A Markov chain: scores an item by how likely it follows the session's last clicks.
 
-    Items that never followed it come last, by popularity. The transitions
-    are a sparse matrix in rows (CSR), so memory grows with the bigrams seen.
+    By default it is of first order: an item's score is the share of the clicks
+    after the last item that were on it. With `window` w, the w clicks after an item
+    count, and with `last_clicks` m, the shares of the session's last m clicks are
+    averaged; both are weighted by distance. With `repeat_prior` r, an item that the
+    session clicked last d clicks ago has in addition r times the share of the
+    clicks of the log that returned to such an item.
+
+    The shares are counts over counts: nothing is trained.
+
+    Attributes:
+      return_rates: float32 [distances + 1], the shares of the clicks that returned to
+        the item that was clicked last so many clicks ago, from 1.
     """
 
     Settings = MarkovSettings
 
     def __init__(self, num_items: int, **arguments: Any) -> None:
         super().__init__(num_items, **arguments)
-
-        def unknown_length(dtype: tf.DType, name: str) -> tf.Variable:
-            empty = tf.zeros([0], dtype)
-            return tf.Variable(empty, trainable=False, shape=[None], name=name)
-
-        self.row_splits = tf.Variable(
-            tf.zeros([num_items + 1], tf.int64), trainable=False, name="row_splits"
+        self.return_rates = tf.Variable(
+            tf.zeros([FARTHEST + 1]), trainable=False, name="return_rates"
         )
-        self.followers = unknown_length(tf.int32, "followers")
-        self.follow_counts = unknown_length(tf.float32, "follow_counts")
+
+    def rules(self, sessions: Sessions) -> scipy.sparse.csr_array:
+        """Compute transition probabilities; see `PairCounter`."""
+        settings = self.settings
+        followers = weigh_followers(sessions, self.num_items, settings.window, settings.weighting)
+        totals = followers.sum(axis=1)
+        return (scipy.sparse.diags_array(1 / np.where(totals > 0, totals, 1)) @ followers).tocsr()
+
+    def click_weights(self, items: tf.Tensor) -> tf.Tensor:
+        """Weigh the last clicks by their distance, 1 in all; see `PairCounter`."""
+        distance = clicks_after(items) + 1
+        is_counted = (items > 0) & (distance <= self.settings.last_clicks)
+        weights = tf.where(is_counted, distance_weights(self.settings.weighting, distance), 0)
+        totals = tf.reduce_sum(weights, axis=1, keepdims=True)
+        return tf.cast(tf.math.divide_no_nan(weights, totals), tf.float32)
 
     def fit_counts(self, sessions: Any) -> Sessions:
-        """Count which item followed which."""
+        """Count clicks, transitions and returns; see `SessionScorer`."""
         sessions = super().fit_counts(sessions)
-        ends = np.zeros(len(sessions.items), bool)
-        ends[sessions.offsets[1:] - 1] = True
-        last = sessions.items[:-1][~ends[:-1]].astype(np.int64) - 1
-        following = sessions.items[1:][~ends[:-1]].astype(np.int64) - 1
-        bigrams, counts = np.unique(last * self.num_items + following, return_counts=True)
-        rows = np.searchsorted(bigrams // self.num_items, np.arange(self.num_items + 1))
-        self.row_splits.assign(rows)
-        self.followers.assign((bigrams % self.num_items).astype(np.int32))
-        self.follow_counts.assign(counts.astype(np.float32))
+        self.return_rates.assign(_return_rates(sessions))
         return sessions
 
     def scores(self, items: tf.Tensor) -> tf.Tensor:
         """See `SessionScorer`."""
-        last = last_items(items)
-        start, end = tf.gather(self.row_splits, last), tf.gather(self.row_splits, last + 1)
-        positions = tf.ragged.range(start, end)
-        columns = tf.gather(self.followers, positions.values)
-        indices = tf.stack([positions.value_rowids(), tf.cast(columns, tf.int64)], axis=1)
-        counts = tf.gather(self.follow_counts, positions.values)
-        shape = tf.stack([tf.shape(items, tf.int64)[0], self.num_items])
-        return tf.scatter_nd(indices, counts, shape) + popularity_scores(self.item_counts)
+        scores = self.rule_scores(items)
+        if self.settings.repeat_prior:
+            clicks = LatestClicks.from_items(items)
+            rates = tf.gather(self.return_rates, tf.minimum(clicks.later + 1, FARTHEST))
+            columns = tf.cast(clicks.items, tf.int64) - 1
+            scores = tf.tensor_scatter_nd_add(
+                scores,
+                tf.stack([clicks.sessions, columns], axis=1),
+                self.settings.repeat_prior * rates,
+            )
+        return self.with_fallback(scores)
 
 
-def last_items(items: tf.Tensor) -> tf.Tensor:
-    """Return the row of each session's last item, int32 [batch]; 0 where it has none."""
-    return tf.maximum(last_click(items, items) - 1, 0)
+def _return_rates(sessions: Sessions) -> npt.NDArray[np.float32]:
+    """Compute how likely a click returns to an item, by the distance to the latest click on it.
+
+    Of the latest clicks on an item that have a click at a distance, the share whose
+    item is clicked there.
+    """
+    of_clicks = np.repeat(np.arange(len(sessions)), sessions.lengths)
+    order = np.lexsort((sessions.items, of_clicks))  # stable: of an item, ascending in time
+    is_return = (of_clicks[order][1:] == of_clicks[order][:-1]) & (
+        sessions.items[order][1:] == sessions.items[order][:-1]
+    )
+    # Of each click: to the next one on its item, or else to the session's last.
+    distance = sessions.offsets[1:][of_clicks] - 1 - np.arange(len(of_clicks))
+    distance[order[:-1][is_return]] = np.diff(order)[is_return]
+    returned = np.zeros(len(distance), bool)
+    returned[order[:-1][is_return]] = True
+    width = max(FARTHEST, int(distance.max(initial=0))) + 1
+    returns = np.bincount(distance[returned], minlength=width)
+    chances = np.cumsum(np.bincount(distance, minlength=width)[::-1])[::-1]
+    # Those of the farthest distances are counted together.
+    returns[FARTHEST], chances[FARTHEST] = returns[FARTHEST:].sum(), chances[FARTHEST:].sum()
+    returns, chances = returns[: FARTHEST + 1], chances[: FARTHEST + 1]
+    return (returns / np.maximum(chances, 1)).astype(np.float32)

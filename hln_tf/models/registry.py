@@ -1,14 +1,14 @@
 """The registered models and their presets. Imports no TensorFlow."""
 
-import dataclasses
-import importlib
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from hln_tf.common.errors import HlnError, SettingError, UsageError
-from hln_tf.common.settings import check_names, from_dict
+from hln_tf.common.settings import from_dict
+from hln_tf.models.entry import ModelEntry
 from hln_tf.models.settings import (
+    AssociationRulesSettings,
     CSRMSettings,
     EncoderSettings,
     FPMCSettings,
@@ -16,90 +16,20 @@ from hln_tf.models.settings import (
     HLNSettings,
     MarkovSettings,
     NARMSettings,
+    NISERSettings,
     PopularitySettings,
+    SASRecSettings,
+    SequentialRulesSettings,
     SKNNSettings,
     SPopSettings,
     SRGNNSettings,
     STAMPSettings,
+    STANSettings,
+    VSKNNSettings,
 )
 
 # Entry points by which other packages register models.
 ENTRY_POINTS = "hln_tf.models"
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelEntry:
-    """A registered model.
-
-    Attributes:
-      settings: Its settings dataclass.
-      implementation: Its class, or `module:class`, imported when the model is made.
-      presets: Settings by preset name, of the model and of the training.
-    """
-
-    settings: type
-    implementation: str | type
-    presets: dict[str, dict[str, Any]] = dataclasses.field(default_factory=lambda: {"paper": {}})
-
-    def create(self, num_items: int, **arguments: Any) -> Any:
-        """Create the model; imports TensorFlow."""
-        if isinstance(self.implementation, type):
-            return self.implementation(num_items, **arguments)
-        module, _, name = self.implementation.partition(":")
-        return getattr(importlib.import_module(module), name)(num_items, **arguments)
-
-    def preset(self, name: str | None) -> dict[str, Any]:
-        """Return the settings of a preset, of the first one by default.
-
-        Raises:
-          UsageError: There is no such preset.
-        """
-        name = next(iter(self.presets)) if name is None else name
-        if name not in self.presets:
-            raise SettingError("preset", name, f"one of: {', '.join(self.presets)}")
-        return self.presets[name]
-
-    def split(self, *settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Split settings by name into those of the model and those of its training.
-
-        Args:
-          *settings: Later ones override earlier ones.
-        """
-        own = {field.name for field in dataclasses.fields(self.settings)}
-        merged = {name: value for each in settings for name, value in each.items()}
-        of_model = {name: value for name, value in merged.items() if name in own}
-        return of_model, {name: value for name, value in merged.items() if name not in own}
-
-    def check_presets(self, of_training: Sequence[str]) -> None:
-        """Check the names of the presets' settings.
-
-        Args:
-          of_training: Names of the settings of the training.
-
-        Raises:
-          UsageError: A preset has an unknown setting; the message lists the known ones.
-        """
-        known = [*(field.name for field in dataclasses.fields(self.settings)), *of_training]
-        for preset, values in self.presets.items():
-            check_names(values, known, f"the preset {preset!r}")
-
-    @property
-    def class_name(self) -> str:
-        """The name of its class."""
-        if isinstance(self.implementation, type):
-            return self.implementation.__name__
-        return self.implementation.rpartition(":")[2]
-
-    @property
-    def is_own(self) -> bool:
-        """True for the models of this package; others are registered or of another one."""
-        named = self.implementation
-        return isinstance(named, str) and named.startswith("hln_tf.")
-
-    @property
-    def is_encoder(self) -> bool:
-        """True where the model encodes sessions and is trained by gradients; others count."""
-        return issubclass(self.settings, EncoderSettings)
 
 
 def _sgd_by_sample(learning_rate: float, l2: float = 0.0, batch_size: int = 50) -> dict[str, Any]:
@@ -249,8 +179,77 @@ MODELS: dict[str, ModelEntry] = {
             "tuned": {"dropout": 0.3, "scale": 12.0, **_TUNED},
         },
     ),
+    "sasrec": ModelEntry(
+        SASRecSettings,
+        "hln_tf.models.sasrec:SASRec",
+        presets={
+            "paper": {
+                "hidden_dropout": 0.5,
+                "loss": "binary",
+                "num_negatives": 128,
+                "sampling_power": 0.0,
+                "batch_size": 128,
+                "decay": 1.0,
+                "epochs": 200,
+            }
+        },
+    ),
+    # What its paper does not give is SR-GNN's.
+    "niser": ModelEntry(
+        NISERSettings,
+        "hln_tf.models.niser:NISER",
+        presets={"paper": {"l2": 1e-5, "batch_size": 100, "epochs": 30}},
+    ),
+    "v_sknn": ModelEntry(
+        VSKNNSettings,
+        "hln_tf.models.v_sknn:VSKNN",
+        presets={
+            "paper": {},
+            # Of session-rec's evaluation on Yoochoose 1/64; a validation part finds none better.
+            "tuned": {
+                "sample_size": 5000,
+                "neighbors": 1000,
+                "weighting": "log",
+                "score_weighting": "quadratic",
+                "idf_weight": 2.0,
+            },
+        },
+    ),
+    "stan": ModelEntry(
+        STANSettings,
+        "hln_tf.models.stan:STAN",
+        presets={
+            "paper": {},
+            # Chosen on the validation part of Yoochoose 1/64.
+            "tuned": {
+                "neighbors": 1500,
+                "click_decay": 0.3,
+                "session_decay": 10.0,
+                "item_decay": 3.0,
+            },
+        },
+    ),
+    "association_rules": ModelEntry(
+        AssociationRulesSettings, "hln_tf.models.association_rules:AssociationRules"
+    ),
+    "sequential_rules": ModelEntry(
+        SequentialRulesSettings, "hln_tf.models.sequential_rules:SequentialRules"
+    ),
     "popularity": ModelEntry(PopularitySettings, "hln_tf.models.popularity:Popularity"),
-    "markov": ModelEntry(MarkovSettings, "hln_tf.models.markov:Markov"),
+    "markov": ModelEntry(
+        MarkovSettings,
+        "hln_tf.models.markov:Markov",
+        presets={
+            "paper": {},
+            # Chosen on the validation part of Yoochoose 1/64.
+            "tuned": {
+                "window": 10,
+                "weighting": "quadratic",
+                "last_clicks": 5,
+                "repeat_prior": 0.15,
+            },
+        },
+    ),
 }
 
 

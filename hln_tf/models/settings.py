@@ -4,7 +4,13 @@ import dataclasses
 
 from hln_tf.common.errors import SettingError
 from hln_tf.common.settings import Range, checked, documented, setting
-from hln_tf.layers.choices import AGGREGATIONS, GATES, INFERENCE_GATES, LEAP_GATES
+from hln_tf.layers.choices import (
+    AGGREGATIONS,
+    GATES,
+    INFERENCE_GATES,
+    LEAP_GATES,
+    WEIGHTINGS,
+)
 
 
 @documented
@@ -118,8 +124,47 @@ class PopularitySettings:
 
 @documented
 @dataclasses.dataclass(frozen=True)
-class MarkovSettings:
-    """The settings of the Markov chain, of which there are none."""
+class AssociationRulesSettings:
+    """The settings of association rules, of which there are none."""
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class SequentialRulesSettings:
+    """Rules from a click to the later clicks of its session."""
+
+    window: int = setting(
+        10, "clicks after a click that it has rules to", minimum=1, search=Range(1, 20)
+    )
+    weighting: str = setting(
+        "div",
+        "weight of a pair at the distance of i clicks: same 1, linear 1 - i / 10, div 1 / i, "
+        "log 1 / log10(i + 1.7), quadratic 1 / i ** 2",
+        choices=WEIGHTINGS,
+        search=WEIGHTINGS,
+    )
+
+    def __post_init__(self) -> None:
+        checked(self)
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class MarkovSettings(SequentialRulesSettings):
+    """A Markov chain; the defaults are those of one of first order."""
+
+    window: int = setting(
+        1, "clicks after a click that count as its followers", minimum=1, search=Range(1, 20)
+    )
+    last_clicks: int = setting(
+        1, "last clicks of a session whose followers count", minimum=1, search=Range(1, 10)
+    )
+    repeat_prior: float = setting(
+        0.0,
+        "weight of the share of clicks that return to an item of the session",
+        minimum=0.0,
+        search=Range(0.0, 1.0),
+    )
 
 
 @documented
@@ -155,6 +200,64 @@ class SKNNSettings:
 
     def __post_init__(self) -> None:
         checked(self)
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class VSKNNSettings(SKNNSettings):
+    """Nearest neighbours by weighted clicks."""
+
+    neighbors: int = setting(
+        100, "nearest of them that count, k", minimum=1, search=Range(20, 2000, log=True)
+    )
+    weighting: str = setting(
+        "div",
+        "weight of an item with a of n clicks after it: same 1, linear 1 - a / 10, div 1 - a / n, "
+        "log 1 / log10(a + 1.7), quadratic (1 - a / n) ** 2",
+        choices=WEIGHTINGS,
+        search=WEIGHTINGS,
+    )
+    score_weighting: str = setting(
+        "div",
+        "weight of a neighbour that shares the i-th last click: same 1, linear 1 - i / 10, div "
+        "1 / i, log 1 / log10(i + 1.7), quadratic 1 / i ** 2",
+        choices=WEIGHTINGS,
+        search=WEIGHTINGS,
+    )
+    idf_weight: float = setting(
+        0.0, "weight of the idf of the items that are scored", minimum=0.0, search=Range(0.0, 10.0)
+    )
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class STANSettings(SKNNSettings):
+    """Nearest neighbours by the order of clicks and the age of sessions."""
+
+    sample_size: int = setting(
+        5000,
+        "most recent sessions that share an item with the session",
+        minimum=1,
+        search=Range(500, 10_000, log=True),
+    )
+    click_decay: float = setting(
+        1.02,
+        "clicks after an item by which its weight falls to 1 / e",
+        minimum=0.01,
+        search=Range(0.2, 10.0, log=True),
+    )
+    session_decay: float = setting(
+        5.0,
+        "days by which a train session's weight falls to 1 / e",
+        minimum=0.001,
+        search=Range(1.0, 100.0, log=True),
+    )
+    item_decay: float = setting(
+        2.05,
+        "clicks from a neighbour's last shared item by which an item's weight falls to 1 / e",
+        minimum=0.01,
+        search=Range(0.2, 10.0, log=True),
+    )
 
 
 @documented
@@ -234,3 +337,49 @@ class SRGNNSettings(EncoderSettings):
     propagations: int = setting(
         1, "steps of the graph network", minimum=1, maximum=100, weights=False
     )
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class NISERSettings(SRGNNSettings):
+    """Normalised item and session representations with session graphs, NISER+."""
+
+    normalize: bool = setting(
+        True, "score by cosine times a learnt scale: item embeddings and queries have length 1"
+    )
+    dropout: float = setting(
+        0.1,
+        "fraction of a session's item embeddings zeroed in training",
+        minimum=0.0,
+        below=1.0,
+        search=Range(0.0, 0.5),
+        weights=False,
+    )
+    positions: int = setting(
+        50, "first clicks of a session that have a position of their own", minimum=1, maximum=10_000
+    )
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class SASRecSettings(SessionDropoutSettings):
+    """Self-attentive sequential recommendation."""
+
+    embedding_dim: int = setting(50, "size d of the item embeddings", minimum=1, maximum=1_000_000)
+    num_blocks: int = setting(
+        2, "blocks of self-attention", minimum=1, maximum=100, search=Range(1, 4)
+    )
+    num_heads: int = setting(1, "heads of the attention", minimum=1, maximum=1_000, weights=False)
+    positions: int = setting(
+        50,
+        "last clicks of a session that are read, each position with an embedding",
+        minimum=1,
+        maximum=10_000,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.embedding_dim % self.num_heads:
+            raise SettingError(
+                "num_heads", self.num_heads, f"a divisor of embedding_dim, {self.embedding_dim}"
+            )

@@ -57,6 +57,15 @@ class SRGNN(SessionEncoder):
         self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
     ) -> tf.Tensor:
         """W_3 [v_t; s_g], see `SessionEncoder`."""
+        return self.read_out(items, self.click_states(items, x))
+
+    def click_states(self, items: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """Compute the states v_i of the clicks' items after the propagations, [batch, time, d].
+
+        Args:
+          items: int32 [batch, time], padded with 0.
+          x: float32 [batch, time, d], the items' embeddings.
+        """
         d = self.settings.embedding_dim
         graph = ItemGraph.from_items(items)
         v = tf.reshape(x, [-1, d])
@@ -65,9 +74,12 @@ class SRGNN(SessionEncoder):
             a_out = tf.matmul(graph.A_out, tf.reshape(self.H_out(v), tf.shape(x)))
             a = tf.reshape(tf.concat([a_in, a_out], axis=2), [-1, 2 * d])
             v, _ = self.gru(a, [v])
-        v_i = tf.gather(tf.reshape(v, tf.shape(x)), graph.node, axis=1, batch_dims=1)
+        return tf.gather(tf.reshape(v, tf.shape(x)), graph.node, axis=1, batch_dims=1)
+
+    def read_out(self, items: tf.Tensor, v_i: tf.Tensor) -> tf.Tensor:
+        """Compute W_3 [v_t; s_g], [batch, d], of the clicks' states [batch, time, d]."""
         v_t = last_click(v_i, items)
         energy = tf.sigmoid(self.W_1(v_t)[:, None] + self.W_2(v_i))
-        attention = tf.reduce_sum(energy * self.q, axis=-1) * tf.cast(items > 0, x.dtype)
+        attention = tf.reduce_sum(energy * self.q, axis=-1) * tf.cast(items > 0, v_i.dtype)
         s_g = tf.reduce_sum(attention[..., None] * v_i, axis=1)
         return self.W_3(tf.concat([v_t, s_g], axis=1))

@@ -6,8 +6,8 @@ A model takes a loss as an object or by its name in `get`:
 - `equation_8`, `Equation8`: eq. 8 of the paper as printed.
 - `sampled`, `SampledSoftmax`: the cross-entropy over sampled negatives.
 - `in_batch`, `InBatchSoftmax`: the cross-entropy over the targets of the batch.
-- `bpr`, `BPR`; `bpr_adaptive`, `AdaptiveBPR`; `bpr_max`, `BPRMax`; `top1`, `TOP1`:
-  pairwise losses against sampled negatives.
+- `bpr`, `BPR`; `bpr_adaptive`, `AdaptiveBPR`; `bpr_max`, `BPRMax`; `top1`, `TOP1`;
+  `binary`, `BinaryCrossEntropy`: pairwise losses against sampled negatives.
 
 `RetrievalLoss` and `PairwiseLoss` are the bases for losses of one's own,
 `NegativeSampler` is the sampler of negatives, and `FullCatalogueRetrieval` is the task of a

@@ -6,6 +6,7 @@ from .retrieval import FullCatalogueRetrieval as FullCatalogueRetrieval
 from .sampled import BPR as BPR
 from .sampled import TOP1 as TOP1
 from .sampled import AdaptiveBPR as AdaptiveBPR
+from .sampled import BinaryCrossEntropy as BinaryCrossEntropy
 from .sampled import BPRMax as BPRMax
 from .sampled import PairwiseLoss as PairwiseLoss
 from .sampled import SampledSoftmax as SampledSoftmax

@@ -7,7 +7,14 @@ import tf_keras as keras
 
 from hln_tf.tasks.in_batch import InBatchSoftmax
 from hln_tf.tasks.loss import RetrievalLoss
-from hln_tf.tasks.sampled import BPR, TOP1, AdaptiveBPR, BPRMax, SampledSoftmax
+from hln_tf.tasks.sampled import (
+    BPR,
+    TOP1,
+    AdaptiveBPR,
+    BinaryCrossEntropy,
+    BPRMax,
+    SampledSoftmax,
+)
 from hln_tf.tasks.softmax import Equation8, FullSoftmax
 
 # The order and the names are those of `hln_tf.layers.choices.LOSSES`.
@@ -20,6 +27,7 @@ _BY_NAME: dict[str, type[RetrievalLoss]] = {
     "bpr_adaptive": AdaptiveBPR,
     "bpr_max": BPRMax,
     "top1": TOP1,
+    "binary": BinaryCrossEntropy,
 }
 
 
@@ -28,7 +36,8 @@ def get(identifier: Any, **settings: Any) -> RetrievalLoss:
 
     The names are `softmax` (`FullSoftmax`), `equation_8` (`Equation8`), `sampled`
     (`SampledSoftmax`), `in_batch` (`InBatchSoftmax`), `bpr` (`BPR`), `bpr_adaptive`
-    (`AdaptiveBPR`), `bpr_max` (`BPRMax`) and `top1` (`TOP1`).
+    (`AdaptiveBPR`), `bpr_max` (`BPRMax`), `top1` (`TOP1`) and `binary`
+    (`BinaryCrossEntropy`).
 
     Args:
       identifier: A name, a loss, or its config as

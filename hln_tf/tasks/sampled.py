@@ -193,6 +193,21 @@ class TOP1(PairwiseLoss):
         return _mean(tf.sigmoid(r_j - r_i) + tf.sigmoid(r_j**2), counted)
 
 
+@keras.utils.register_keras_serializable("hln_tf")
+class BinaryCrossEntropy(PairwiseLoss):
+    """Binary cross-entropy, -log s(r_i) - mean_j log(1 - s(r_j)) (Kang and McAuley, ICDM 2018).
+
+    Args:
+      num_negatives: N, negatives sampled in a step.
+      sampling_power: The exponent of popularity, from 0 to 1.
+      **kwargs: Of a Keras layer.
+    """
+
+    def pairs(self, r_i: tf.Tensor, r_j: tf.Tensor, counted: tf.Tensor) -> tf.Tensor:
+        """Compare the pairs; see `PairwiseLoss`."""
+        return _mean(-tf.math.log_sigmoid(r_i) - tf.math.log_sigmoid(-r_j), counted)
+
+
 def _mean(pairs: tf.Tensor, counted: tf.Tensor) -> tf.Tensor:
     """Compute the mean over each example's counted pairs, 0 where there are none."""
     return tf.math.divide_no_nan(

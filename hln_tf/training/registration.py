@@ -10,7 +10,8 @@ from hln_tf.common.errors import UsageError
 from hln_tf.models.base import SessionScorer
 from hln_tf.models.counter import SessionCounter
 from hln_tf.models.encoder import SessionEncoder
-from hln_tf.models.registry import MODELS, ModelEntry, model_names
+from hln_tf.models.entry import ModelEntry
+from hln_tf.models.registry import MODELS, model_names
 from hln_tf.models.settings import EncoderSettings
 from hln_tf.training.settings import TrainingSettings
 

@@ -209,7 +209,7 @@ def test_a_workdir_that_is_no_search_is_rejected(searched, flags, tmp_path):
         (["--search", "wings"], ("'wings'", "learning_rate", "num_groups")),
         (["--range", "dropout=0.4:0.1"], ("dropout=0.4:0.1", "LOW below HIGH")),
         (["--width", "3"], ("--width",)),
-        (["--model", "markov"], ("no settings to search",)),
+        (["--model", "popularity"], ("no settings to search",)),
         (["--model", "sknn", "--tuner", "hyperband"], ("sknn", "epochs", "bayesian")),
         (["--model", "sknn", "--search", "batch_size"], ("'batch_size'", "neighbors")),
         (["--init_from", "older"], ("--init_from",)),

@@ -1,9 +1,18 @@
 import hypothesis
 import numpy as np
+import pair_oracles
+import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
-from hln_tf.layers.clicks import last_click, mean_of_clicks
+from hln_tf.layers.choices import WEIGHTINGS
+from hln_tf.layers.clicks import (
+    LatestClicks,
+    clicks_after,
+    distance_weights,
+    last_click,
+    mean_of_clicks,
+)
 
 ITEMS = tf.constant([[4, 2, 0], [0, 0, 7], [0, 3, 0], [5, 5, 1], [0, 0, 0]])
 X = np.arange(30.0, dtype=np.float32).reshape(5, 3, 2)
@@ -22,6 +31,26 @@ def test_last_click_by_hand():
 def test_mean_of_clicks_by_hand():
     expected = [(X[0, 0] + X[0, 1]) / 2, X[1, 2], X[2, 1], X[3].mean(axis=0), [0, 0]]
     np.testing.assert_allclose(mean_of_clicks(mask_padding(X, ITEMS), ITEMS), expected)
+
+
+def test_clicks_after_by_hand():
+    items = tf.constant([[4, 0, 2, 4, 0], [0, 0, 0, 0, 0]])
+    np.testing.assert_array_equal(clicks_after(items), [[2, 2, 1, 0, 0], [0, 0, 0, 0, 0]])
+
+
+def test_latest_clicks_by_hand():
+    # 4 and 2 and 4; no click; 3.
+    clicks = LatestClicks.from_items(tf.constant([[4, 0, 2, 4], [0, 0, 0, 0], [0, 3, 0, 0]]))
+    expected = {"sessions": [0, 0, 2], "items": [2, 4, 3], "later": [1, 0, 0], "lengths": [3, 3, 1]}
+    for name, values in expected.items():
+        np.testing.assert_array_equal(getattr(clicks, name), values)
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_weights_fall_with_the_distance(weighting):
+    weights = distance_weights(weighting, tf.range(1, 15))
+    expected = [pair_oracles.WEIGHTS[weighting](i) for i in range(1, 15)]
+    np.testing.assert_allclose(weights, expected, rtol=1e-12)
 
 
 @hypothesis.settings(deadline=None, max_examples=25)

@@ -11,7 +11,8 @@ import pytest
 import tf_keras as keras
 from commands import run
 
-from hln_tf.models.registry import MODELS, ModelEntry
+from hln_tf.models.entry import ModelEntry
+from hln_tf.models.registry import MODELS
 from hln_tf.models.settings import EncoderSettings
 
 README = Path(__file__).parents[3] / "README.md"

@@ -25,7 +25,15 @@ from hln_tf.training.settings import DataDescription, RunConfig, TrainingSetting
 NUM_ITEMS = 40
 LONGEST = 20
 EPOCHS = 3
-ENCODERS = [name for name, entry in MODELS.items() if entry.is_encoder]
+# The quick tests leave these out.
+SLOW = ("sasrec", "niser")
+
+
+def each(names):
+    return [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in names]
+
+
+ENCODERS = each(name for name, entry in MODELS.items() if entry.is_encoder)
 
 # As much of it as a model has.
 SMALL = {"embedding_dim": 16, "hidden_dim": 16, "num_groups": 2, "leap_bias": -2.0}
@@ -119,12 +127,12 @@ def mrr(data_dir, finished):
     )
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "popularity"])
+@pytest.mark.parametrize("name", each(name for name in MODELS if name != "popularity"))
 def test_ranks_better_than_popularity(mrr, name):
     assert mrr(name) > 1.2 * mrr("popularity")
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", each(MODELS))
 def test_scores_sessions_shorter_and_longer_than_those_of_training(finished, name):
     random = np.random.default_rng(0)
     items = np.zeros((6, 3 * LONGEST), np.int32)
@@ -137,7 +145,10 @@ def test_scores_sessions_shorter_and_longer_than_those_of_training(finished, nam
 
 
 # `test_resume` compares HLN's bit for bit, over processes that are killed.
-@pytest.mark.parametrize("name", ["gru4rec", pytest.param("csrm", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    ["gru4rec", *(pytest.param(n, marks=pytest.mark.slow) for n in ("csrm", "sasrec", "niser"))],
+)
 def test_stopped_and_resumed_equals_uninterrupted(data_dir, finished, tmp_path, name):
     config, workdir = config_of(name, data_dir), RunDirectory(tmp_path)
     steps = Prefixes.from_sessions(read_split(data_dir, "train"), LONGEST).steps(

@@ -10,7 +10,7 @@ ITEMS, D, BATCH = 12, 3, 9
 COUNTS = np.arange(ITEMS) ** 2
 SEED = tf.constant([3, 4])
 PENALTY = 0.5
-PAIRWISE = ("bpr", "bpr_adaptive", "bpr_max", "top1")
+PAIRWISE = ("bpr", "bpr_adaptive", "bpr_max", "top1", "binary")
 
 
 def make_loss(name, num_negatives=7, power=0.5):
@@ -69,6 +69,8 @@ def test_losses_and_gradients_are_those_of_the_definition(problem, name, num_neg
         ("bpr", (-np.log(0.7310586) - np.log(0.2689414)) / 2),
         ("bpr_adaptive", -np.log(0.2689414)),
         ("top1", ((0.2689414 + 0.5) + (0.7310586 + 0.9820138)) / 2),
+        # 1 - s(0) = 0.5 and 1 - s(2) = 0.1192029.
+        ("binary", -np.log(0.7310586) - (np.log(0.5) + np.log(0.1192029)) / 2),
         # The softmax of 0 and 2 is 0.1192029 and 0.8807971.
         (
             "bpr_max",
@@ -109,7 +111,7 @@ def test_extreme_scores_leave_losses_and_gradients_finite(problem, name, scale):
         assert np.all(np.isfinite(part))
 
 
-@pytest.mark.parametrize("name", ["bpr", "bpr_adaptive", "top1"])
+@pytest.mark.parametrize("name", ["bpr", "bpr_adaptive", "top1", "binary"])
 def test_lost_pairs_still_teach(name):
     """The slope of -log s(x) far below 0 is -1; that of s itself, in top1, vanishes there."""
     table = tf.Variable(-np.abs(np.random.default_rng(0).normal(size=(ITEMS, D))).astype("f"))

@@ -7,7 +7,7 @@ from hln_tf.layers.choices import LOSSES
 
 def test_every_loss_of_the_settings_has_a_class():
     classes = [type(tasks.get(name)) for name in LOSSES]
-    assert len(set(classes)) == len(LOSSES) == 8
+    assert len(set(classes)) == len(LOSSES) == 9
     assert all(issubclass(loss, tasks.RetrievalLoss) for loss in classes)
 
 

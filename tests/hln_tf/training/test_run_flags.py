@@ -18,7 +18,7 @@ from hln_tf.training.run_flags import parse
         (["--model", "gru"], ("--model", "'gru'", *MODELS)),
         (["--model", "markov", "--hidden_dim", "8"], ("--hidden_dim",)),
         (["--model", "popularity", "--epochs", "2"], ("--epochs",)),
-        (["--model", "markov", "--preset", "tuned"], ("--preset", "'tuned'", "paper")),
+        (["--model", "popularity", "--preset", "tuned"], ("--preset", "'tuned'", "paper")),
         (["--preset", "other"], ("--preset", "'other'", "paper", "demo")),
         (["--hiden_dim", "8"], ("--hiden_dim",)),
         (["--hidden", "8"], ("--hidden",)),
@@ -91,8 +91,14 @@ OWN_FLAGS = {
     "sr_gnn": (*OF_ENCODERS, "propagations"),
     "narm": (*OF_ENCODERS, "hidden_dim", "hidden_dropout"),
     "csrm": (*OF_ENCODERS, "hidden_dim", "hidden_dropout", "memory_size", "neighbors"),
+    "sasrec": (*OF_ENCODERS, "hidden_dropout", "num_blocks", "num_heads", "positions"),
+    "niser": (*OF_ENCODERS, "propagations", "positions"),
+    "v_sknn": ("sample_size", "neighbors", "weighting", "score_weighting", "idf_weight"),
+    "stan": ("sample_size", "neighbors", "click_decay", "session_decay", "item_decay"),
+    "association_rules": (),
+    "sequential_rules": ("window", "weighting"),
     "popularity": (),
-    "markov": (),
+    "markov": ("window", "weighting", "last_clicks", "repeat_prior"),
 }
 
 
@@ -118,7 +124,7 @@ def test_every_model_lists_its_own_flags_in_help(model, capsys):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_flag_that_the_model_does_not_have_is_an_error_that_names_its_own(model):
-    foreign = "--propagations" if model != "sr_gnn" else "--num_groups"
+    foreign = "--num_groups" if "propagations" in OWN_FLAGS[model] else "--propagations"
     with pytest.raises(UsageError, match=f"arguments: {foreign} 2; ") as error:
         parse(["--dataset", "sample", "--model", model, foreign, "2"], "train", None)
     of_model = str(error.value).split(f"the model {model} has ")[1]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from beam_preprocess.inputs import expand_inputs
 from beam_preprocess.settings import Settings, Work
-from hln_tf.common.errors import HlnError
+from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.files import atomic_directory
 from hln_tf.common.settings import rename_aliases, without_added
 from hln_tf.data.layout import MANIFEST, SPLITS, STATS, VOCABULARY, Manifest, Split
@@ -117,16 +117,15 @@ def prepare_all(
         `part_files` names them.
     """
     inputs_of = {"train": expand_inputs(inputs)}
-    for part, paths in (part_inputs or {}).items():
-        inputs_of[part] = expand_inputs(paths) if paths else []
+    for part in SPLITS[1:]:
+        inputs_of[part] = expand_inputs((part_inputs or {}).get(part, ()))
     from beam_preprocess import storage
-    from beam_preprocess.read import find_files
     from beam_preprocess.runners import check_beam_flags
 
     if beam_flags:
         check_beam_flags(beam_flags)
     storage.set_options(beam_flags)
-    files = _in_parts(find_files([path for each in inputs_of.values() for path in each]), inputs_of)
+    files = _find_files(inputs_of)
     for output in targets:
         _check_output(output)
     descriptions = [
@@ -155,16 +154,18 @@ def prepare_all(
     return [_read_manifest(output) for output in targets]
 
 
-def _in_parts(
-    files: Sequence["RawFile"], inputs_of: Mapping[str, Sequence[str | os.PathLike[str]]]
-) -> list["RawFile"]:
-    """Put files in order of their parts, in which they stay in order of name."""
-    part_of = {str(path): SPLITS.index(part) for part, paths in inputs_of.items() for path in paths}
-    ordered = sorted(files, key=lambda file: part_of[file.path])
-    return [
-        dataclasses.replace(file, index=index, part=part_of[file.path])
-        for index, file in enumerate(ordered)
-    ]
+def _find_files(inputs_of: Mapping[str, Sequence[str]]) -> list["RawFile"]:
+    """Check the raw files of each part, in order of the parts and of name."""
+    from beam_preprocess.read import find_files
+
+    found: list[RawFile] = []
+    for part, paths in inputs_of.items():
+        for file in find_files(paths):
+            if any(file.location == other.location for other in found):
+                raise UsageError(f"{file.path} is given twice, as a file of two parts")
+            index = len(found)
+            found.append(dataclasses.replace(file, index=index, part=SPLITS.index(part)))
+    return found
 
 
 def _check_output(output: Output) -> None:

@@ -102,6 +102,12 @@ def test_validation_files_need_test_files(files, tmp_path):
     assert "--validation_input goes with --test_input" in outcome.sentence(2)
 
 
+def test_a_file_of_two_parts_is_refused(files, tmp_path):
+    flags = ("--input", files["train"], "--test_input", files["train"])
+    outcome = commands.prepare(*small_log.FLAGS, *flags, "--output", tmp_path / "data")
+    assert "z.csv is given twice" in outcome.sentence(2)
+
+
 @pytest.mark.slow
 def test_sliding_windows_from_one_reading(tmp_path):
     log = small_log.write(tmp_path / "log.csv", ROWS)

@@ -143,7 +143,7 @@ def test_another_data_set_is_replaced_whole(log):
     url = "store://bucket/data"
     prepare(["store://bucket/raw/log.gz"], url, CONFIG, WORK)
     other = Settings(shards=2)
-    with pytest.raises(HlnError, match="pass --overwrite"):
+    with pytest.raises(HlnError, match="pass `overwrite`"):
         prepare(["store://bucket/raw/log.gz"], url, other, WORK)
     manifest = prepare(["store://bucket/raw/log.gz"], url, other, WORK, overwrite=True)
     files = {file for split in manifest.splits.values() for file in split.files}

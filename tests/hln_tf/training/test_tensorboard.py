@@ -270,7 +270,7 @@ def test_a_training_that_ends_before_its_profile(tmp_path, capsys):
         profile.stepped()
         profile.close()
     said = capsys.readouterr().err
-    assert "begins at step 5 of this process, which took 1" in said
+    assert "names the steps 5 to 6 of this process, which took 1" in said
     assert not (tmp_path / "late").exists()
     assert list((tmp_path / "cut").glob("plugins/profile/*/*.xplane.pb"))
 

@@ -51,7 +51,7 @@ OTHERS_FLAGS = {
     *("--abbrev", "--always", "--dirty", "--error", "--exclude", "--logdir", "--no"),
     *("--direct_num_workers", "--direct_running_mode"),
 }
-PYTHON_ARGUMENTS = {"fit", "name", "output", "part_files", "spec", "workers"}
+PYTHON_ARGUMENTS = {"data", "fit", "name", "output", "part_files", "spec", "workers"}
 
 
 @functools.cache

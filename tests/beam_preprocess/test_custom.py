@@ -225,6 +225,7 @@ def test_a_session_of_rare_items_at_the_end_goes_with_repeats_that_collapse(tmp_
     check(paths, tmp_path / "data", config, work, expected, to_clicks(keyed, "session"))
 
 
+@pytest.mark.slow
 def test_several_fractions_and_compression(tmp_path, capsys):
     rows = random_rows(1)
     paths = write_log(tmp_path / "raw", "csv", rows, "iso", random.Random(1))

@@ -29,6 +29,7 @@ def logs(tmp_path_factory):
     return directory
 
 
+@pytest.mark.slow
 def test_yoochoose_has_the_statistics_of_the_public_log(logs):
     log = rows(logs / "yoochoose", ",")
     assert len(log) == 60_000
@@ -100,6 +101,7 @@ def test_retailrocket_has_the_form_and_statistics_of_the_public_log(logs):
     assert 1.5 < len(log) / len(visitors) < 3
 
 
+@pytest.mark.slow
 def test_lastfm_end_to_end(logs, tmp_path):
     """The counts are compared with those of plain Python on the rows."""
     config = Settings(dataset="lastfm", **DATASETS["lastfm"].defaults)

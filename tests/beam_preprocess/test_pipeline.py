@@ -244,6 +244,7 @@ def test_data_set_with_the_older_name_of_the_session_timeout_is_recognised(hand,
         prepare([directory / "log"], tmp_path / "data", config)
 
 
+@pytest.mark.slow
 def test_overwrite_replaces_another_data_set(tmp_path):
     (tmp_path / "log").write_text(HAND)
     for fraction, sessions in (("0", 2), ("1/2", 1)):

@@ -171,6 +171,7 @@ def test_an_archive_of_several_files_is_refused(tmp_path, names):
         opened(path).open_text()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.text("ab1é", min_size=1, max_size=4), st.text(max_size=2))))
 def test_partitions_have_complete_sessions_in_file_order(pairs):

@@ -86,6 +86,7 @@ def test_counters_of_the_pipeline(log, tmp_path, caplog):
     }
 
 
+@pytest.mark.slow
 def test_several_runs_in_one_process_do_not_disturb_each_other(log, tmp_path):
     path, expected = log
     with concurrent.futures.ThreadPoolExecutor() as executor:

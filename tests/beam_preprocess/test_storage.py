@@ -118,6 +118,7 @@ def test_same_files_as_in_a_local_directory(log, tmp_path, capsys):
     assert f"{url} already holds this data set" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_directories_and_patterns_of_objects(log, tmp_path):
     rows = log.read_bytes().splitlines(keepends=True)
     for number in range(3):
@@ -132,6 +133,7 @@ def test_directories_and_patterns_of_objects(log, tmp_path):
         prepare(["store://bucket/hours/*.csv"], tmp_path / "d", CONFIG, WORK)
 
 
+@pytest.mark.slow
 def test_beam_flags_of_a_file_system_reach_it(log):
     StoreFileSystem.regions.clear()
     flags = ["--s3_region_name", "here"]

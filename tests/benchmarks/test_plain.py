@@ -15,6 +15,7 @@ def model():
     return make_model()
 
 
+@pytest.mark.slow
 def test_loss_and_gradients_are_those_of_the_package(model):
     plain = PlainHLN(model)
     batch = {"items": ITEMS, "target": TARGET, "seed": SEED}

@@ -56,6 +56,7 @@ def test_runs_are_compared_example_by_example(popular, trained, seeds, tmp_path)
     assert "examples" not in again.err
 
 
+@pytest.mark.slow
 def test_slices_and_sessions(popular, trained):
     outcome = run(
         "hln_tf.compare", popular.path, trained.path, "--slices", "--sessions", "2", *FAST

@@ -49,6 +49,7 @@ def test_either_remedy_works(first):
     assert finished.returncode == 0, finished.stderr
 
 
+@pytest.mark.slow
 def test_tensorflow_without_keras_yet_gets_keras_2():
     finished = run("import tensorflow as tf, hln_tf; print(tf.keras.__name__)")
     assert finished.returncode == 0, finished.stderr

@@ -131,6 +131,7 @@ def test_a_page_of_runs_is_one_file(popular, trained, tmp_path):
     assert "<script" not in text
 
 
+@pytest.mark.slow
 def test_a_page_of_one_counting_run_leaves_out_what_it_has_not(popular, tmp_path):
     page = tmp_path / "page.html"
     assert run("hln_tf.report", popular.path, "--html", page).code == 0

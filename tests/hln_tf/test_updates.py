@@ -44,6 +44,7 @@ NEW = [["a", "b"], ["c", "new"], ["d", "new"], ["e", "new"], ["f", "new"], ["g",
 NEW += [["h", "rare one", "i"], ["j", "a"], ["b", "c"], ["rarer", "d"], ["e", "f"], ["g", "h"]]
 
 
+@pytest.mark.slow
 def test_items_that_the_model_knows_are_used_whatever_their_clicks(recommender):
     found, err = updated(recommender, table(NEW, first=100))
     assert found.known == recommender.known | {"new"}

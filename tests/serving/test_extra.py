@@ -70,6 +70,7 @@ def test_help_needs_neither_the_extra_nor_tensorflow(module):
     assert outcome.code == 0 and f"usage: python -m {module}" in outcome.out, outcome.err
 
 
+@pytest.mark.slow
 def test_export_needs_no_package_of_the_extra(workdir, tmp_path):
     """Apart from urllib3, which TensorFlow needs as well."""
     outcome = run_without(

@@ -183,6 +183,7 @@ def test_a_notebook_is_no_worker(dataset, monkeypatch):
         tuning.search(dataset)
 
 
+@pytest.mark.slow
 def test_the_temporary_directory_of_a_search_goes_with_its_tuner(dataset):
     tuner = tuning.search(dataset, search=["aggregation"], max_trials=1, tuner="random", **TINY)
     workdir = tuner.plan.workdir

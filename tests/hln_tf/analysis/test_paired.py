@@ -53,6 +53,7 @@ def test_equal_models_do_not_differ():
     assert (found.value, found.low, found.high, found.p_value) == (0, 0, 0, 1)
 
 
+@pytest.mark.slow
 def test_models_alike_are_found_to_differ_in_one_of_twenty_cases():
     """Of 300 pairs the share must be in the 99.9 % range of a binomial with 5 %."""
     rng = np.random.default_rng(3)
@@ -65,6 +66,7 @@ def test_models_alike_are_found_to_differ_in_one_of_twenty_cases():
     assert missed - 0.05 < bound + 0.01
 
 
+@pytest.mark.slow
 def test_a_difference_is_found_with_the_power_of_theory():
     """A shift of three standard errors is found by a test at 5 % with a power of 85 %."""
     rng = np.random.default_rng(4)

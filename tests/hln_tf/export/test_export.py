@@ -88,6 +88,7 @@ def test_no_operation_is_custom(trained):
     assert not {name for name in operations if "PyFunc" in name}
 
 
+@pytest.mark.slow
 def test_there_are_warm_up_requests_for_each_signature_and_they_work(trained):
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
@@ -169,6 +170,7 @@ def test_each_export_is_a_new_version(recommender, tmp_path):
     assert sorted(entry.name for entry in base.iterdir()) == ["1", "2"]
 
 
+@pytest.mark.slow
 def test_exports_at_the_same_time_become_versions_of_their_own(tmp_path):
     from hln_tf import Recommender
     from hln_tf.models.popularity import Popularity

@@ -213,6 +213,7 @@ def test_as_a_saved_model_it_takes_sessions_of_any_length(made, tmp_path):
         assert_equal([found[name] for name in model.output_names], expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_saved_model_samples_where_the_gate_is_sampled(tmp_path):
     items = keras.Input([None], dtype="int32", name="items")
     unit = LeapRecurrentUnit(N, inference_gate="sampled", seed=4)
@@ -239,6 +240,7 @@ def test_noise_and_available_clicks_may_be_inputs(tmp_path):
     assert np.any(model([*inputs[:2], 1 - inputs[2]], training=True) != expected)
 
 
+@pytest.mark.slow
 def test_a_sequential_model_takes_the_unit():
     model = keras.Sequential(
         [keras.layers.Embedding(NUM_ITEMS, D, mask_zero=True), LeapRecurrentUnit(N)]

@@ -45,6 +45,7 @@ def test_the_form_of_2016_reads_clicks_one_hot():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "training",
     [{}, {"loss": "bpr_max", "score_penalty": 0.5}],

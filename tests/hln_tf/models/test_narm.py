@@ -45,6 +45,7 @@ def test_loss_and_gradients_are_the_references(expected_gradients):
         np.testing.assert_allclose(found[name], expected, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_step_of_adam_moves_all_weights(expected_gradients):
     model = make_model()
     before = values_of(model)

@@ -98,6 +98,7 @@ def test_in_a_thread_no_handler_is_installed(handlers):
     assert in_a_thread(work) == handlers
 
 
+@pytest.mark.slow
 def test_the_command_trains_in_a_thread(data, tmp_path, capsys):
     from hln_tf import train
 

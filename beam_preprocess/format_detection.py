@@ -77,6 +77,8 @@ def open_log(file: RawFile, log: LogFormat) -> LogFile:
     names = _object_names(file, log, data) if log.format == "jsonl" else _names(file, log, first)
     body = starts[1] if log.is_separated and log.header else 0
     found = _log_file(file, Schema.find(log, names, file.path), mark + body)
+    if body:
+        _check_header(found, first)
     rows = data[body : starts[-2] if len(starts) > _ROWS + 2 else None]
     if not rows.strip():
         raise EmptyFileError(f"{file.path} is empty but for its header: expected at least one row")
@@ -90,6 +92,20 @@ def open_log(file: RawFile, log: LogFormat) -> LogFile:
             f"rows is better: {found.schema.explain(malformed.hint)}; see --dataset and --spec"
         )
     return found
+
+
+def _check_header(file: LogFile, first: bytes) -> None:
+    """Check that a header is none of the rows: names are no time.
+
+    Raises:
+      HlnError: It is a row.
+    """
+    if parse_block(Block(file, 0, first)).clicks.num_rows:
+        shown = first.decode(errors="replace").strip()[:SHOWN]
+        raise HlnError(
+            f"{file.path}, line 1 is {shown!r}, which is a click and names no columns: set header: "
+            "false in the spec (--no-header)"
+        )
 
 
 def _log_file(file: RawFile, schema: Schema, body: int = 0) -> LogFile:
@@ -124,6 +140,11 @@ def _object_names(file: RawFile, log: LogFormat, data: bytes) -> list[str]:
     Where no line is one that `where` selects, the names that are used are among them.
     """
     lines = [line for line in data.split(b"\n")[:_LINES] if line.strip()]
+    if lines and lines[0].lstrip().startswith(b"["):
+        raise HlnError(
+            f"{file.path} is one JSON array, expected a JSON object on each line: convert it, such "
+            "as by jq -c '.[]'"
+        )
     names = list(
         dict.fromkeys(name for line in lines for name in object_names(decode_object(line)))
     )
@@ -133,7 +154,7 @@ def _object_names(file: RawFile, log: LogFormat, data: bytes) -> list[str]:
             f"{file.path}, line 1 is {shown!r}, expected a JSON object on each line: "
             "see format in the spec"
         )
-    if log.where:
+    if log.where and all(column in names for column in log.conditions):
         assumed = list(dict.fromkeys([*names, *log.used]))
         opened = _log_file(file, Schema.find(log, assumed, file.path))
         parsed = parse_block(Block(opened, 0, b"\n".join(lines)))

@@ -41,7 +41,9 @@ class LogFormat:
     columns: int = setting(
         0, "without header: number of columns; 0: as many as the first row has", minimum=0
     )
-    session: str = setting("", "column of the session id")
+    session: str = setting(
+        "", "column of the session id: its name or, without a header, its number from 1"
+    )
     user: str = setting(
         "", "instead of session, column of the user id: `session_timeout` ends sessions"
     )
@@ -63,14 +65,20 @@ class LogFormat:
         "column of whole numbers that order the clicks of a session; those of equal numbers are in "
         "the protocol's order",
     )
-    item: tuple[str, ...] = setting((), "column of the item id, or a list of columns, joined")
+    item: tuple[str, ...] = setting(
+        (),
+        "column of the item id, or a list of columns, joined; in JSON lines and Parquet also such "
+        "as event.item of an object, or events[].item of each object in a list",
+    )
     where: tuple[str, ...] = setting(
         (),
         "rows to read, such as 'event == view'; of several conditions on a column one must be "
         "true, of those on several columns all",
     )
     missing: tuple[str, ...] = setting(
-        MISSING, "values that mean none: rows without an id or a time are left out, with a warning"
+        MISSING,
+        "all values that mean none, the empty one too if '' is among them: rows without an id or a "
+        "time are left out, with a warning",
     )
     example: str = setting("", "a row, for error messages")
 
@@ -91,7 +99,10 @@ class LogFormat:
         ):
             raise UsageError(f"item is {list(self.item)}, expected a column, or several, each once")
         if len(self.delimiter.encode()) > 1 or self.delimiter in ('"', "\n", "\r"):
-            raise UsageError(f"delimiter is {self.delimiter!r}, expected one character of ASCII")
+            raise UsageError(
+                f"delimiter is {self.delimiter!r}, expected one character of ASCII; where it is "
+                "'::', give ':', with an empty column after each"
+            )
         if self.delimiter and not self.is_separated:
             raise UsageError(f"delimiter is {self.delimiter!r}, but {self.format} has none")
         if not all(isinstance(value, str) for value in self.missing):
@@ -134,6 +145,8 @@ class LogFormat:
             column, equal, value = (part.strip() for part in str(condition).partition("=="))
             if not (column and equal and value):
                 raise UsageError(f"where is {condition!r}, expected such as 'event == view'")
+            if value[0] in "'\"" and value[-1] == value[0] and len(value) > 2:
+                value = value[1:-1]
             found[column] = (*found.get(column, ()), value)
         return found
 

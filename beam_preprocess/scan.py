@@ -206,5 +206,6 @@ def check_separator(file: LogFile, clicks: pa.Table, separator: str) -> None:
     item = clicks["item"].filter(contains)[0].as_py()
     raise HlnError(
         f"{file.path} has the item id {item!r}, which contains the separator "
-        f"{separator!r} that joins the ids of a session: choose another with --separator"
+        f"{separator!r} that joins the ids of a session: choose another with --separator, or, if "
+        f"{item!r} means that there is none, name it with --missing"
     )

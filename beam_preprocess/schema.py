@@ -85,8 +85,21 @@ def _index(column: str, names: Sequence[str], log: LogFormat, path: str) -> int:
     if log.format != "jsonl" and column.isdecimal() and 1 <= int(column) <= len(names):
         return int(column) - 1
     known = ", ".join(map(repr, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
-    remedy = " (or is the delimiter another one?)" if len(names) == 1 and log.is_separated else ""
     raise HlnError(
         f"{path} has no column {column!r}; its columns are {known or 'none'}: "
-        f"name one of them in the spec{remedy}"
+        f"name one of them in the spec{_doubt(names, log)}"
     )
+
+
+def _doubt(names: Sequence[str], log: LogFormat) -> str:
+    """Return in brackets why names are perhaps none, or an empty text."""
+    if not log.is_separated:
+        return ""
+    if names and names[0].startswith(("{", "[")):
+        return " (or is it JSON lines? format: jsonl)"
+    if log.header and any(name.replace(".", "").isdecimal() for name in names):
+        return " (or is the first row no header? header: false)"
+    others = [each for each in ",;\t|" if each != log.between]
+    if len(names) == 1 or any(each in name for name in names for each in others):
+        return " (or is the delimiter another one?)"
+    return ""

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from beam_preprocess import storage
 from beam_preprocess.columns import Findings
+from beam_preprocess.datasets import CUSTOM
 from beam_preprocess.doubts import Doubts, describe_selection, explain_no_selection, warn_of_rows
 from beam_preprocess.inputs import describe_files
 from beam_preprocess.read import LogFile, RawLog, line_number
@@ -21,11 +22,21 @@ from beam_preprocess.write import Shard
 from hln_tf.common.errors import HlnError
 from hln_tf.data.boundaries import count_share
 from hln_tf.data.layout import SPLITS, STATS, VOCABULARY, vocabulary_text
-from hln_tf.data.parts import BUCKETS, PartShape, check_parts, utc, warn_of_parts
+from hln_tf.data.parts import (
+    BUCKETS,
+    DAY,
+    PartShape,
+    check_parts,
+    utc,
+    warn_of_parts,
+    warn_of_whole_days,
+)
 from hln_tf.data.protocol import explain_nothing_left
 from hln_tf.data.vocabulary import list_item_ids
 
 PROBLEM = "problem.json"  # instead of a data set
+# A catalogue this small in a log this large is likely another column's values.
+_FEW_ITEMS, _MANY_CLICKS = 20, 500
 _NEARLY_EMPTY = 0.1  # of the median day's clicks
 
 
@@ -327,10 +338,33 @@ class Outcome:
                 *self.rows.warnings,
                 *self.doubts.warnings(),
                 *warn_of_parts(shapes, counts, span.first, span.last),
+                *self._warn_of_settings(shapes, items),
             ],
             "files": {split: list(written[split].files) for split in SPLITS},
             "settings": self.settings.description(),
         }
+
+    def _warn_of_settings(self, shapes: Mapping[str, PartShape], items: int) -> list[str]:
+        """Describe what settings of a custom log are unlikely to mean."""
+        settings = self.settings
+        if settings.dataset != CUSTOM:
+            return []
+        log = settings.log_format
+        by_time = settings.test_begin() is None and settings.test_fraction == "0"
+        seconds = settings.test_seconds if by_time and not settings.part_files else None
+        warnings = warn_of_whole_days(shapes, seconds, bool(log.rank or log.time_added))
+        if settings.session_timeout > DAY:
+            warnings.append(
+                f"`session_timeout` is {settings.session_timeout:,} seconds, more than a day: give "
+                f"seconds, such as 1800 for half an hour"
+            )
+        clicks = sum(shape.clicks for shape in shapes.values())
+        if items < _FEW_ITEMS and clicks >= _MANY_CLICKS:
+            warnings.append(
+                f"the log has {items} items, so that any model finds the next one among 20: is "
+                f"`item` the column of the item?"
+            )
+        return warnings
 
 
 def write_outcome(directory: str, outcome: Outcome) -> None:

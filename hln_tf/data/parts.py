@@ -134,6 +134,40 @@ def warn_of_parts(
     return warnings
 
 
+def warn_of_whole_days(
+    parts: Mapping[str, PartShape], test_seconds: int | None, is_ordered: bool
+) -> list[str]:
+    """Describe what dates without a time of day lead to.
+
+    Args:
+      parts: The shape of each part.
+      test_seconds: The time from the last session back to the boundary; None where the
+        test part begins with a day.
+      is_ordered: Whether a column orders the clicks of equal times.
+
+    Returns:
+      One sentence, which names arguments in backticks, or none.
+    """
+    dates = [date for part in parts.values() for date in (part.first, part.last)]
+    if any(date is None or date % DAY for date in dates):
+        return []
+    sentences = []
+    if not is_ordered:
+        sentences.append(
+            "the clicks of a session are in order of the file: name the column of the time of day "
+            "with `time_added`, or one that orders them with `rank`"
+        )
+    if test_seconds is not None and test_seconds % DAY == 0:
+        lost = max(date for date in dates if date is not None) - test_seconds
+        sentences.append(
+            f"sessions of {utc(lost)[:10]}, just `test_seconds` before the last ones, are in no "
+            f"part: set `test_from` {utc(lost + DAY)[:10]}"
+        )
+    if not sentences:
+        return []
+    return [f"all dates are whole days, without a time of day; {'; '.join(sentences)}"]
+
+
 def _warn_of_hole(counts: np.ndarray, first: int, last: int) -> list[str]:
     """Warn of a long time without a session, as a wrong clock makes it."""
     occupied = np.flatnonzero(counts)

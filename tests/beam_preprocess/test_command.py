@@ -122,7 +122,7 @@ def test_help_lists_the_settings(tmp_path):
 
 def test_the_older_flag_of_the_session_timeout_is_accepted_with_a_notice(tmp_path):
     rows = [
-        f"u{user},{MIDNIGHT + day * 86_400 + minute * 60},{minute % 2}"
+        f"u{user},{MIDNIGHT + day * 86_400 + minute * 60},{(user + day + minute) % 25}"
         for user in range(40)
         for day in range(3)
         for minute in range(9)

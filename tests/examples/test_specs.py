@@ -47,5 +47,6 @@ def test_the_command_trains_on_a_log_by_its_spec(tmp_path, monkeypatch, name):
     log = ("--dataset", "custom", "--spec", SPECS[name], "--input", given)
     outcome = run("hln_tf.train", *log, "--model", "popularity")
     assert outcome.code == 0, outcome.err
-    metrics = json.loads((tmp_path / "runs/custom/popularity/metrics.json").read_text())
+    (path,) = tmp_path.glob("runs/custom-*/popularity/metrics.json")
+    metrics = json.loads(path.read_text())
     assert metrics["test"]["prefixes"] > 0

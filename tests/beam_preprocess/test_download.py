@@ -266,8 +266,9 @@ def test_a_download_goes_on_with_the_next_command(server, published, raw):
     server.requests.clear()
     assert download(raw).code == 0
     assert (raw / NAME).read_bytes() == DATA
-    (start,) = [int(asked[6:-1]) for _, asked in server.requests if asked]
-    assert start >= 90_000
+    # The request without a range may take the break of the next one, which is then repeated.
+    starts = [int(asked[6:-1]) for _, asked in server.requests if asked]
+    assert starts and min(starts) >= 90_000
 
 
 @pytest.mark.parametrize("change", [{"ranges": False}, {"version": '"2"'}])

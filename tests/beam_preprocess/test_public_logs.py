@@ -34,6 +34,7 @@ def settings(name):
     return Settings(dataset=name, **{**DATASETS[name].defaults, "shards": 2})
 
 
+@pytest.mark.slow
 def test_diginetica_as_in_the_protocol(tmp_path):
     path, log = generated(tmp_path, "diginetica")
     day = {

@@ -104,6 +104,7 @@ def written(url):
     return {path.removeprefix(f"{url}/"): data for path, data in OBJECTS.items() if url in path}
 
 
+@pytest.mark.slow
 def test_same_files_as_in_a_local_directory(log, tmp_path, capsys):
     url = "store://bucket/data"
     manifest = prepare(["store://bucket/raw/log"], url, CONFIG, WORK)
@@ -141,6 +142,7 @@ def test_beam_flags_of_a_file_system_reach_it(log):
     assert StoreFileSystem.regions == {"here"}
 
 
+@pytest.mark.slow
 def test_another_data_set_is_replaced_whole(log):
     url = "store://bucket/data"
     prepare(["store://bucket/raw/log.gz"], url, CONFIG, WORK)

@@ -68,7 +68,7 @@ def test_clicks_without_an_index_count_as_misses(tmp_path):
     # With 20 items in the catalogue every known target is among the first 20.
     assert metrics["test"]["recall@20"] == pytest.approx(55 / 116, abs=1e-12)
     outcome = run("hln_tf.evaluate", "--workdir", tmp_path / "run")
-    assert f"recall@20 {100 * 55 / 116:7.2f} %" in " ".join(outcome.out.split("\n"))
+    assert f"recall@20 {100 * 55 / 116:.2f} %" in " ".join(outcome.out.split())
 
 
 def test_in_python_they_count_as_misses_too(tmp_path, capsys):

@@ -90,6 +90,7 @@ def test_items_are_found_by_any_part_of_their_ids_popular_ones_first(groups):
         fetch(groups + "page/known", b"{")
 
 
+@pytest.mark.slow
 def test_any_id_that_preprocessing_takes_survives_every_file_of_an_export(tmp_path):
     item_ids = ["a\r", "\rb\u2028\x85", "c d"]
     model = Markov(3)

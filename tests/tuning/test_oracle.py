@@ -164,6 +164,7 @@ def test_no_point_of_few_is_proposed_twice_whatever_fails(make_plan, fake_traini
     assert len(set(points(oracle))) == len(points(oracle)) >= 12
 
 
+@pytest.mark.slow
 def test_bayesian_search_is_better_than_random_search(make_plan, fake_training, tmp_path):
     """Its later trials are near the optimum, a learning rate of 0.003."""
     means = {}

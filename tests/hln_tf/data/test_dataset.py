@@ -231,6 +231,7 @@ def test_streaming_does_not_load_the_sessions(dataset):
         data.examples(streamed=True)
 
 
+@pytest.mark.slow
 def test_streamed_examples_have_the_same_metrics(dataset):
     model = make("hln", seed=1)
     model.compile()

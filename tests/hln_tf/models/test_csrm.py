@@ -112,6 +112,7 @@ def test_loss_and_gradients_are_the_references_for_a_constant_memory(model):
     assert_memory_is(model, before)
 
 
+@pytest.mark.slow
 def test_a_step_stores_its_sessions_encoded_by_the_new_weights(model):
     step = compile_step(model, make_optimizer(TrainingSettings()), keras.metrics.Mean())
     step(ITEMS, TARGET, SEED)

@@ -32,6 +32,7 @@ def variables_of(model, kernel, bias):
     return {"X": model.X, "kernel": kernel, "bias": bias, "U": gru.U, "c": gru.c}
 
 
+@pytest.mark.slow
 def test_the_form_of_2016_reads_clicks_one_hot():
     case = make_case("gru4rec", embedding_dim=N, hidden_dropout=0.0, training={"num_negatives": 4})
     model = case.model

@@ -65,6 +65,7 @@ def registry():
     MODELS.update(before)
 
 
+@pytest.mark.slow
 def test_a_registered_model_trains_recommends_exports_and_loads(clicks, tmp_path):
     hln_tf.register_model("bag", Bag, {"small": {"embedding_dim": 4, "factor": 2.0, "epochs": 2}})
     assert model_names() == tuple(MODELS) and model_entry("bag").is_encoder

@@ -76,6 +76,7 @@ def model():
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 3, 1_000])
 def test_sessions_with_unknown_items_are_evaluated(model, batch_size):
     max_length = 3

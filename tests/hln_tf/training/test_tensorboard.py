@@ -183,6 +183,7 @@ def test_item_embeddings_for_the_projector(watched, selection, splits):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_without_the_flag_only_scalars_and_hparams_are_written(trained):
     selection = trained.path / "events" / "selection"
     assert events.tensors(selection).keys() == events.scalars(selection).keys()
@@ -332,6 +333,7 @@ def test_tensorboard_shows_scalars(dashboard):
     show(page, "scalars")
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_the_heatmap(dashboard):
     page = dashboard("images")
     image = page.locator("tf-image-loader img").first
@@ -349,6 +351,7 @@ def test_tensorboard_compares_runs_in_hparams(dashboard, trained, history):
     show(page, "hparams")
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_item_embeddings(dashboard):
     page = dashboard("projector")
     projector = page.frame_locator("iframe").frame_locator("iframe")

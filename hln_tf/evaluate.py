@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> None:
     from hln_tf.data.prefixes import Prefixes
     from hln_tf.metrics import BeyondAccuracy, means_of_ranks
     from hln_tf.models.hln import HLN
-    from hln_tf.training.evaluation import mean_retention, rank_sessions
+    from hln_tf.training.evaluation import mean_retention, with_unknown
     from hln_tf.training.ranked_examples import rank_examples
 
     vocabulary = workdir.vocabulary()
@@ -69,10 +69,7 @@ def main(arguments: Sequence[str]) -> None:
     lists = BeyondAccuracy(counts, ks) if flags.beyond_accuracy else None
     with StopOnSignal() as stop:
         ranks, scores = rank_examples(model, prefixes, batch_size, flags.split, stop, lists)
-        of_all = ranks
-        if not whole.items.all():
-            rows = np.split(whole.items, whole.offsets[1:-1])
-            of_all = rank_sessions(model, rows, max_length, batch_size, "all targets", stop)
+    of_all = with_unknown(model, whole, ranks)
     print(f"{flags.split}: {whole.prefixes} prefixes, {config.data.items} items")
     if not whole.items.all():
         clicks, targets = np.sum(whole.items == 0), np.sum(whole.targets == 0)

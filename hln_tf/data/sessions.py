@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,9 +50,13 @@ class Sessions:
     @property
     def targets(self) -> npt.NDArray[np.int32]:
         """The target of each example, every click but a session's first, int32 [examples]."""
+        return self.of_targets(self.items)
+
+    def of_targets(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Select from values of all clicks, [clicks], those of the targets, [examples]."""
         is_target = np.ones(len(self.items), bool)
         is_target[self.offsets[:-1]] = False
-        return self.items[is_target]
+        return values[is_target]
 
     def known(self) -> "Sessions":
         """Select the clicks that have an item index, in sessions of two or more of them."""

@@ -1,6 +1,6 @@
 """Recall@k and MRR@k of a model over the full catalogue."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +9,39 @@ from hln_tf.analysis.retention import compiled_retention
 from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.common.progress import progress_bar
 from hln_tf.data.prefixes import Prefixes
+from hln_tf.data.sessions import Sessions
 from hln_tf.metrics.ranking import FullCatalogueRanking
 from hln_tf.models.base import SessionScorer
 from hln_tf.models.hln import HLN
 from hln_tf.models.popularity import popularity_scores
+
+
+def batches_by_length(
+    prefixes: Prefixes, batch_size: int, label: str, stop: StopOnSignal | None = None
+) -> Iterator[tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.int32]]]]:
+    """Make batches of all examples, shortest prefixes first, with a progress bar.
+
+    Args:
+      prefixes: The examples.
+      batch_size: Examples in a batch.
+      label: Label of the progress bar.
+      stop: Checked after every batch.
+
+    Yields:
+      The places of a batch's examples, int64 [batch], and the batch, see
+      `Prefixes.batches`.
+
+    Raises:
+      TrainingInterrupt: A signal arrived.
+    """
+    order = prefixes.by_length()
+    with progress_bar(label, "examples", len(prefixes)) as bar:
+        for step, batch in enumerate(prefixes.batches(order, batch_size)):
+            chosen = order[step * batch_size : (step + 1) * batch_size]
+            yield chosen, batch
+            bar.update(len(chosen))
+            if stop is not None:
+                stop.check()
 
 
 def evaluate(
@@ -34,17 +63,14 @@ def evaluate(
       TrainingInterrupt: A signal arrived.
     """
     model.ranking.reset_states()
-    with progress_bar(label, "examples", len(prefixes)) as bar:
-        for batch in prefixes.batches(prefixes.by_length(), batch_size):
-            model.compiled_rank_step(batch["items"], batch["target"])
-            bar.update(len(batch["target"]))
-            stop.check()
+    for _, batch in batches_by_length(prefixes, batch_size, label, stop):
+        model.compiled_rank_step(batch["items"], batch["target"])
     return model.ranking.results()
 
 
 def evaluate_sessions(
     model: SessionScorer,
-    sessions: Sequence[npt.NDArray[np.int32]],
+    sessions: Sessions | Sequence[npt.NDArray[np.int32]],
     ks: Sequence[int],
     max_length: int,
     batch_size: int,
@@ -52,6 +78,9 @@ def evaluate_sessions(
     stop: StopOnSignal | None = None,
 ) -> dict[str, float]:
     """Evaluate a model on sessions that may have items which it does not know.
+
+    A click on an unknown item is left out of prefixes and, as a target, counts as
+    a miss. A prefix without a known click gets the most popular items.
 
     Args:
       model: The model.
@@ -69,73 +98,51 @@ def evaluate_sessions(
     Raises:
       TrainingInterrupt: A signal arrived.
     """
-    ranks = rank_sessions(model, sessions, max_length, batch_size, label, stop)
+    if not isinstance(sessions, Sessions):
+        sessions = Sessions.from_lists(sessions)
+    clicked = sessions.where(sessions.lengths > 0)
+    prefixes = Prefixes.from_sessions(clicked.known(), max_length)
+    ranks = np.empty(len(prefixes), np.int32)
+    for chosen, batch in batches_by_length(prefixes, batch_size, label, stop):
+        ranks[chosen] = model.compiled_target_ranks(batch["items"], batch["target"])
     ranking = FullCatalogueRanking(ks)
-    ranking.update_from_ranks(ranks)
-    unknown = sum(int(np.sum(session == 0)) for session in sessions)
+    ranking.update_from_ranks(with_unknown(model, clicked, ranks))
     return {
         **ranking.results(),
         "sessions": len(sessions),
-        "examples": len(ranks),
-        "unknown_clicks": unknown,
-        "unknown_targets": sum(int(np.sum(session[1:] == 0)) for session in sessions),
+        "examples": clicked.prefixes,
+        "unknown_clicks": int(np.sum(clicked.items == 0)),
+        "unknown_targets": int(np.sum(clicked.targets == 0)),
     }
 
 
-def rank_sessions(
-    model: SessionScorer,
-    sessions: Sequence[npt.NDArray[np.int32]],
-    max_length: int,
-    batch_size: int,
-    label: str = "evaluation",
-    stop: StopOnSignal | None = None,
+def with_unknown(
+    model: SessionScorer, sessions: Sessions, ranks: npt.NDArray[np.int32]
 ) -> npt.NDArray[np.int32]:
-    """Rank the targets of sessions that may have items which a model does not know.
+    """Add the ranks of the targets that sessions without unknown items do not have.
 
-    A click on an unknown item is left out of prefixes and, as a target, ranks after
-    every cut-off. A prefix without a known click gets the most popular items.
+    A target on an unknown item ranks after every cut-off, and one without a known
+    click before it by popularity.
 
     Args:
       model: The model.
-      sessions: Each session's item indices, 0 for unknown items.
-      max_length: Clicks of a prefix that are used.
-      batch_size: Examples ranked at a time.
-      label: Label of the progress bar.
-      stop: Checked after every batch.
+      sessions: Sessions of one click or more, item 0 for unknown ones.
+      ranks: int32 [known examples], the ranks from 1 of the targets of `sessions.known()`.
 
     Returns:
-      The targets' ranks from 1, int32 [examples], in order of the sessions.
-
-    Raises:
-      TrainingInterrupt: A signal arrived.
+      The ranks of all targets from 1, int32 [examples], in order of the sessions.
     """
-    flat = np.concatenate([np.empty(0, np.int32), *sessions])
-    lengths = np.array([len(session) for session in sessions], np.int64)
-    starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
-    is_target = np.arange(len(flat)) > starts
-    known_before = np.concatenate([[0], np.cumsum(flat > 0)])
-    known = flat[flat > 0]
-    end = known_before[:-1][is_target]
-    used = np.minimum(end - known_before[starts[is_target]], max_length)
-    targets = flat[is_target]
+    targets = sessions.targets
     popularity = popularity_scores(model.item_counts).numpy()
     by_popularity = np.append(0, 1 + np.argsort(np.argsort(-popularity, kind="stable")))
     missed = np.iinfo(np.int32).max
-    ranks = np.where(targets > 0, by_popularity[targets], missed).astype(np.int32)
-    chosen = np.flatnonzero((used > 0) & (targets > 0))
-    chosen = chosen[np.argsort(used[chosen], kind="stable")]
-    with progress_bar(label, "examples", len(chosen)) as bar:
-        for first in range(0, len(chosen), batch_size):
-            batch = chosen[first : first + batch_size]
-            time = np.arange(used[batch].max())
-            is_click = time < used[batch, None]
-            clicks = known[np.where(is_click, (end - used)[batch, None] + time, 0)]
-            items = np.where(is_click, clicks, 0).astype(np.int32)
-            ranks[batch] = model.compiled_target_ranks(items, targets[batch].astype(np.int32))
-            bar.update(len(batch))
-            if stop is not None:
-                stop.check()
-    return ranks
+    found = np.where(targets > 0, by_popularity[targets], missed).astype(np.int32)
+    is_known = (sessions.items > 0).astype(np.int64)
+    before = np.cumsum(is_known) - is_known
+    before -= np.repeat(before[sessions.offsets[:-1]], sessions.lengths)
+    is_ranked = sessions.of_targets(before) > 0
+    found[is_ranked & (targets > 0)] = ranks
+    return found
 
 
 def mean_retention(model: HLN, prefixes: Prefixes, batch_size: int) -> list[float]:
@@ -151,11 +158,9 @@ def mean_retention(model: HLN, prefixes: Prefixes, batch_size: int) -> list[floa
     """
     retention = compiled_retention(model)
     total, clicks = np.zeros(model.settings.num_groups), 0
-    with progress_bar("retention", "examples", len(prefixes)) as bar:
-        for batch in prefixes.batches(prefixes.by_length(), batch_size):
-            total += retention(batch["items"]).numpy().sum(axis=(0, 2), dtype=np.float64)
-            clicks += int(np.count_nonzero(batch["items"]))
-            bar.update(len(batch["target"]))
+    for _, batch in batches_by_length(prefixes, batch_size, "retention"):
+        total += retention(batch["items"]).numpy().sum(axis=(0, 2), dtype=np.float64)
+        clicks += int(np.count_nonzero(batch["items"]))
     return [float(mean) for mean in total / clicks]
 
 

@@ -15,13 +15,13 @@ from hln_tf.analysis.ranked_examples import (
     write_examples,
 )
 from hln_tf.common.interrupt import StopOnSignal
-from hln_tf.common.progress import progress_bar
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions
 from hln_tf.layers.catalogue_scores import ranked_lists, target_ranks, top_k
 from hln_tf.metrics.beyond_accuracy import BeyondAccuracy
 from hln_tf.models.base import ITEMS, TARGET, SessionScorer, compiled
 from hln_tf.models.encoder import SessionEncoder
+from hln_tf.training.evaluation import batches_by_length
 from hln_tf.training.run_directory import RunDirectory
 
 # Memory for scores at a time where lists are needed: in small chunks top-k is slow.
@@ -58,16 +58,11 @@ def rank_examples(
     step = _compiled_step(model, beyond_accuracy.longest if beyond_accuracy else 0)
     ranks = np.empty(len(prefixes), np.int32)
     scores = np.empty(len(prefixes), np.float32)
-    order = prefixes.by_length()
-    with progress_bar(label, "examples", len(prefixes)) as bar:
-        for number, batch in enumerate(prefixes.batches(order, batch_size)):
-            chosen = order[number * batch_size : (number + 1) * batch_size]
-            found = step(batch["items"], batch["target"])
-            ranks[chosen], scores[chosen] = found[0], found[1]
-            if beyond_accuracy:
-                beyond_accuracy.update(found[2].numpy(), batch["items"])
-            bar.update(len(chosen))
-            stop.check()
+    for chosen, batch in batches_by_length(prefixes, batch_size, label, stop):
+        found = step(batch["items"], batch["target"])
+        ranks[chosen], scores[chosen] = found[0], found[1]
+        if beyond_accuracy:
+            beyond_accuracy.update(found[2].numpy(), batch["items"])
     return ranks, scores
 
 

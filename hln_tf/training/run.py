@@ -231,9 +231,8 @@ class Run(RunContext):
 
     def _rank_with_unknown(self, model: SessionScorer, sessions: Sessions, part: str) -> Any:
         settings = self.config.training
-        rows = np.split(sessions.items, sessions.offsets[1:-1])
         sizes = settings.max_length, settings.evaluation_batch_size
-        found = evaluate_sessions(model, rows, model.ranking.ks, *sizes, part, self.stop)
+        found = evaluate_sessions(model, sessions, model.ranking.ks, *sizes, part, self.stop)
         return {name: value for name, value in found.items() if "@" in name}
 
     def _logger(self, phase: Phase) -> TensorBoardLogger:

@@ -68,6 +68,21 @@ def popular(tmp_path_factory, data):
 
 
 @pytest.fixture
+def trained_copy(trained, tmp_path):
+    """A copy of the trained run, for commands that write to it."""
+    return copy_of(trained, tmp_path / "trained")
+
+
+@pytest.fixture
+def popular_copy(popular, tmp_path):
+    return copy_of(popular, tmp_path / "popular")
+
+
+def copy_of(run, path):
+    return dataclasses.replace(run, path=shutil.copytree(run.path, path))
+
+
+@pytest.fixture
 def damaged(trained, tmp_path):
     """A copy of the trained run to damage."""
     copy = tmp_path / "damaged"

@@ -14,10 +14,10 @@ FAST = ("--resamples", "200")
 
 
 @pytest.fixture
-def seeds(popular, tmp_path):
+def seeds(popular_copy, tmp_path):
     """A copy of a run with another seed, and so with the same ranks."""
     copy = tmp_path / "other"
-    shutil.copytree(popular.path, copy)
+    shutil.copytree(popular_copy.path, copy)
     config = json.loads((copy / "config.json").read_text())
     config["training"]["seed"] = 2
     (copy / "config.json").write_text(json.dumps(config))
@@ -31,9 +31,9 @@ def table(text):
     return [dict(zip(lines[start], line, strict=True)) for line in lines[start + 2 :]]
 
 
-def test_runs_are_compared_example_by_example(popular, trained, seeds, tmp_path):
+def test_runs_are_compared_example_by_example(popular_copy, trained_copy, seeds, tmp_path):
     """The differences are those of the ranks; runs of two seeds are one model."""
-    runs = (popular.path, trained.path, seeds)
+    runs = (popular_copy.path, trained_copy.path, seeds)
     flags = ("--metrics", "recall@5", "ndcg@10", "--output", tmp_path / "compared", *FAST)
     outcome = run("hln_tf.compare", *runs, *flags)
     assert outcome.code == 0, outcome.err
@@ -57,9 +57,9 @@ def test_runs_are_compared_example_by_example(popular, trained, seeds, tmp_path)
 
 
 @pytest.mark.slow
-def test_slices_and_sessions(popular, trained):
+def test_slices_and_sessions(popular_copy, trained_copy):
     outcome = run(
-        "hln_tf.compare", popular.path, trained.path, "--slices", "--sessions", "2", *FAST
+        "hln_tf.compare", popular_copy.path, trained_copy.path, "--slices", "--sessions", "2", *FAST
     )
     assert outcome.code == 0, outcome.err
     assert re.search(r"\| target in the session +\| yes +\|", outcome.out)
@@ -72,11 +72,11 @@ def test_slices_and_sessions(popular, trained):
     assert "hln" in {row[2] for row in ahead[2:]}
 
 
-def test_runs_of_one_setting_or_of_other_examples_are_one_sentence(popular, seeds, damaged):
-    sentence = run("hln_tf.compare", popular.path, seeds).sentence(2)
+def test_runs_of_one_setting_or_of_other_examples_are_one_sentence(popular_copy, seeds, damaged):
+    sentence = run("hln_tf.compare", popular_copy.path, seeds).sentence(2)
     assert "differ in the seed alone" in sentence
-    assert "two or more different workdirs" in run("hln_tf.compare", popular.path).sentence(2)
-    sentence = run("hln_tf.compare", popular.path, seeds, "--metrics", "auc@5").sentence(2)
+    assert "two or more different workdirs" in run("hln_tf.compare", popular_copy.path).sentence(2)
+    sentence = run("hln_tf.compare", popular_copy.path, seeds, "--metrics", "auc@5").sentence(2)
     assert "expected one of recall" in sentence
     (damaged / "ranks-test.parquet").write_bytes(b"half")
-    assert "no readable Parquet" in run("hln_tf.compare", popular.path, damaged).sentence()
+    assert "no readable Parquet" in run("hln_tf.compare", popular_copy.path, damaged).sentence()

@@ -17,7 +17,7 @@ def printed(outcome):
     return {line[0]: float(line[1]) for line in lines if line and "@" in line[0]}
 
 
-@pytest.mark.parametrize("kind", ["trained", "popular"])
+@pytest.mark.parametrize("kind", ["trained_copy", "popular_copy"])
 def test_ranks_lists_and_slices(kind, request, tmp_path):
     """Of an encoder and of a model that counts; a cut-off is above the catalogue's 30 items."""
     path = request.getfixturevalue(kind).path

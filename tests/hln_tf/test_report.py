@@ -114,17 +114,17 @@ def test_means_are_over_seeds_and_not_over_settings(ablation):
     assert rows[2][0] == "popularity"
 
 
-def test_a_page_of_runs_is_one_file(popular, trained, tmp_path):
+def test_a_page_of_runs_is_one_file(popular_copy, trained_copy, tmp_path):
     """It has the tables' numbers, every section, and no reference to another file."""
     page = tmp_path / "page.html"
-    outcome = run("hln_tf.report", popular.path, trained.path, "--html", page)
+    outcome = run("hln_tf.report", popular_copy.path, trained_copy.path, "--html", page)
     assert outcome.code == 0, outcome.err
     text = page.read_text("utf-8")
     for title in ("Metrics", "Comparison", "Slices", "Learning curves", "Preference groups"):
         assert re.search(rf'<h2 id="s\d">{title}</h2>', text)
     for section in ("Data", "Settings", "Cost"):
         assert f">{section}</h2>" in text
-    for path in (popular, trained):
+    for path in (popular_copy, trained_copy):
         assert f"{100 * path.metrics['test']['mrr@20']:.2f}" in text
     assert text.count("<svg") >= 7
     assert not re.search(r'(src|href)="(?!#)(?!data:)', text)
@@ -132,24 +132,24 @@ def test_a_page_of_runs_is_one_file(popular, trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_page_of_one_counting_run_leaves_out_what_it_has_not(popular, tmp_path):
+def test_a_page_of_one_counting_run_leaves_out_what_it_has_not(popular_copy, tmp_path):
     page = tmp_path / "page.html"
-    assert run("hln_tf.report", popular.path, "--html", page).code == 0
+    assert run("hln_tf.report", popular_copy.path, "--html", page).code == 0
     text = page.read_text("utf-8")
     for title in ("Comparison", "Learning curves", "Preference groups"):
         assert f">{title}</h2>" not in text
 
 
-def test_the_data_set_goes_with_the_page(popular, data):
-    sentence = run("hln_tf.report", popular.path, "--data_dir", data).sentence(2)
+def test_the_data_set_goes_with_the_page(popular_copy, data):
+    sentence = run("hln_tf.report", popular_copy.path, "--data_dir", data).sentence(2)
     assert "--data_dir goes with --html" in sentence
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_fits_a_phone_and_a_desk(popular, trained, tmp_path, width):
+def test_the_page_fits_a_phone_and_a_desk(popular_copy, trained_copy, tmp_path, width):
     page = tmp_path / "page.html"
-    assert run("hln_tf.report", popular.path, trained.path, "--html", page).code == 0
+    assert run("hln_tf.report", popular_copy.path, trained_copy.path, "--html", page).code == 0
     with chromium() as browser:
         tab = browser.new_page(viewport={"width": width, "height": 800})
         tab.goto(page.as_uri())

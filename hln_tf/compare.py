@@ -43,19 +43,12 @@ def main(arguments: Sequence[str]) -> None:
     if flags.output:
         cli.require_extra("plots", ["matplotlib"])
     runs = [RunDirectory(run) for run in flags.runs]
-    directories = [run.data_dir(flags.data_dir) for run in runs]
+    directories = {run.path: run.data_dir(flags.data_dir) for run in runs}
     cli.import_tensorflow()
     from hln_tf.analysis import run_comparison
-    from hln_tf.common.interrupt import StopOnSignal
-    from hln_tf.data.sessions import read_sessions
-    from hln_tf.training.ranked_examples import ranked_examples
+    from hln_tf.training.ranked_examples import rank_runs
 
-    parts = {each: read_sessions(each, flags.split) for each in dict.fromkeys(directories)}
-    with StopOnSignal() as stop:
-        tables = {
-            run.path: ranked_examples(run, flags.split, parts[directory], stop)
-            for run, directory in zip(runs, directories, strict=True)
-        }
+    tables, sessions = rank_runs(directories, flags.split)
     systems = run_comparison.systems_of(flags.runs, tables)
     examples = tables[flags.runs[0]]
     print(f"{flags.split}: {len(examples):,} examples, metrics in percent\n")
@@ -63,25 +56,16 @@ def main(arguments: Sequence[str]) -> None:
     rows = run_comparison.compare_systems(systems, examples, settings)
     print(f"\n{run_comparison.comparison_markdown(rows, settings.level)}")
     if settings.sessions:
-        sessions = parts[directories[0]]
         ids = runs[0].vocabulary()
         found = run_comparison.largest_differences(
-            systems, examples, sessions, ids, settings.sessions
+            systems, examples, sessions[runs[0].path], ids, settings.sessions
         )
         print(f"\n{found}")
     if flags.output:
         from hln_tf.analysis.pictures import draw_differences, save
 
-        ends = [(row.difference.value, row.difference.low, row.difference.high) for row in rows]
-        intervals = [(100 * value, 100 * low, 100 * high) for value, low, high in ends]
-        labels = [
-            ", ".join(filter(None, (row.second, row.metric, row.by and f"{row.by}: {row.label}")))
-            for row in rows
-        ]
-        differs = [row.difference.differs for row in rows]
-        figure = draw_differences(labels, intervals, differs, f"compared with {rows[0].first}")
         table = run_comparison.comparison_rows(rows, settings.level)
-        for path in save(figure, table, flags.output):
+        for path in save(draw_differences(rows), table, flags.output):
             print(f"wrote {path}")
 
 

@@ -54,22 +54,15 @@ def _page(runs: Sequence[Path], directories: Mapping[Path, Path]) -> str:
     cli.import_tensorflow()
     from hln_tf.analysis import run_page
     from hln_tf.analysis.page import render_page
-    from hln_tf.common.interrupt import StopOnSignal
-    from hln_tf.data.sessions import read_sessions
-    from hln_tf.training.ranked_examples import ranked_examples
+    from hln_tf.training.ranked_examples import rank_runs
 
-    parts = {each: read_sessions(each, "test") for each in dict.fromkeys(directories.values())}
-    with StopOnSignal() as stop:
-        tables = {
-            run: ranked_examples(RunDirectory(run), "test", parts[directories[run]], stop)
-            for run in runs
-        }
+    tables, sessions = rank_runs(directories, "test")
     sections = [
         run_page.metrics_section(runs, tables),
         run_page.comparison_section(runs, tables),
         run_page.slices_section(runs, tables),
         run_page.curves_section(runs),
-        _groups_section({run: parts[directories[run]] for run in runs}),
+        _groups_section(sessions),
         run_page.data_section(list(directories.values())),
         run_page.settings_section(runs),
         run_page.cost_section(runs),

@@ -9,18 +9,20 @@ import pyarrow as pa
 from benchmarks.model_preset import ModelPreset
 from benchmarks.paper.runs import FINISHED, Run, by_model
 from hln_tf.analysis import markdown
-from hln_tf.analysis.paired import intervals_of_means, sums_by_session
 from hln_tf.analysis.ranked_examples import read_examples
-from hln_tf.analysis.run_comparison import ComparisonSettings, System, compare_systems
+from hln_tf.analysis.run_comparison import (
+    ComparisonSettings,
+    System,
+    compare_systems,
+    mean_intervals,
+)
 from hln_tf.common import cli
-from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.training import RunDirectory
 
 SPLIT = "test"
 METRICS = ("recall@20", "mrr@20")
 SAME = "≈"
-_LEVEL = 0.95
-_RESAMPLES = 10_000
+_SETTINGS = ComparisonSettings(metrics=METRICS)
 
 
 def rank_runs(runs: Sequence[Run], data_dir: Path) -> dict[Path, pa.Table]:
@@ -37,12 +39,9 @@ def rank_runs(runs: Sequence[Run], data_dir: Path) -> dict[Path, pa.Table]:
     finished = [RunDirectory(run.path) for run in runs if run.status == FINISHED]
     if any(not run.ranks(SPLIT).is_file() for run in finished):
         cli.import_tensorflow()
-        from hln_tf.data.sessions import read_sessions
-        from hln_tf.training.ranked_examples import ranked_examples
+        from hln_tf.training import ranked_examples
 
-        sessions = read_sessions(data_dir, SPLIT)
-        with StopOnSignal() as stop:
-            return {run.path: ranked_examples(run, SPLIT, sessions, stop) for run in finished}
+        return ranked_examples.rank_runs({run.path: data_dir for run in finished}, SPLIT)[0]
     return {run.path: read_examples(run.ranks(SPLIT)) for run in finished}
 
 
@@ -64,29 +63,26 @@ def intervals_section(runs: Sequence[Run], tables: Mapping[Path, pa.Table]) -> s
         return ""
     systems.sort(key=lambda system: -float(system.values(METRICS[-1]).mean()))
     examples = next(iter(tables.values()))
-    session = np.unique(np.asarray(examples["session"]), return_inverse=True)[1]
-    settings = ComparisonSettings(metrics=METRICS, resamples=_RESAMPLES, level=_LEVEL)
-    rows = compare_systems(systems, examples, settings) if len(systems) > 1 else []
+    rows = compare_systems(systems, examples, _SETTINGS) if len(systems) > 1 else []
     differences = {(row.second, row.metric): row.difference for row in rows}
     titles = ["model (preset)"]
     for metric in METRICS:
-        titles += [metric, f"{100 * _LEVEL:g} % interval", f"from {systems[0].name}"]
+        titles += [metric, f"{100 * _SETTINGS.level:g} % interval", f"from {systems[0].name}"]
     cells = [titles]
     for system in systems:
         line = [system.name]
-        for metric in METRICS:
-            values = system.values(metric)
-            sums = [sums_by_session(values, session)]
-            rng = np.random.default_rng(settings.seed)
-            low, high = intervals_of_means(sums, np.bincount(session), _RESAMPLES, _LEVEL, rng)
-            line += [f"{100 * values.mean():.2f}", f"{100 * low[0]:.2f} to {100 * high[0]:.2f}"]
+        ends = mean_intervals(system, examples, _SETTINGS)
+        for metric, (low, high) in zip(METRICS, ends, strict=True):
+            mean = system.values(metric).mean()
+            line += [f"{100 * mean:.2f}", f"{100 * low:.2f} to {100 * high:.2f}"]
             own = differences.get((system.name, metric))
             mark = "" if own is None or own.differs else f" {SAME}"
             line.append("" if own is None else f"{100 * own.value:+.2f}{mark}")
         cells.append(line)
+    sessions = len(examples["session"].unique())
     return (
         f"## Intervals\n\n"
-        f"Percentile bootstrap over {session.max() + 1:,} test sessions, and over seeds where "
+        f"Percentile bootstrap over {sessions:,} test sessions, and over seeds where "
         f"there are several; {SAME} marks what a randomisation test, corrected by Holm's method "
         f"for all of these differences, does not find to differ from the best model.\n\n"
         f"{markdown(cells, texts=1)}\n"

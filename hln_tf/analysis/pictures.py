@@ -20,6 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from hln_tf.analysis.explanation import Explanation
+from hln_tf.analysis.run_comparison import Row
 from hln_tf.common import files
 
 DPI = 150
@@ -203,29 +204,27 @@ def draw_embeddings(
     return figure
 
 
-def draw_differences(
-    labels: Sequence[str],
-    intervals: Sequence[tuple[float, float, float]],
-    differs: Sequence[bool],
-    title: str,
-) -> Figure:
-    """Draw differences of a metric with their intervals, one above the other.
+def draw_differences(rows: Sequence[Row]) -> Figure:
+    """Draw comparisons with one model, each with its interval, one above the other.
 
     Args:
-      labels: What is compared, from the top down.
-      intervals: Of each the difference, its lower and its upper end, in points.
-      differs: Whether a test rejects that there is none; these are filled.
-      title: Names what is compared with what.
+      rows: The comparisons, from the top down; those that a test finds to differ
+        are filled.
     """
-    figure = new_figure(_WIDTH, 1.8 + 0.32 * len(labels), title)
+    figure = new_figure(_WIDTH, 1.8 + 0.32 * len(rows), f"compared with {rows[0].first}")
     axes = figure.subplots()
-    for place, ((value, low, high), is_filled) in enumerate(zip(intervals, differs, strict=True)):
-        colour = _LINE_COLOURS[0] if is_filled else "#666666"
-        axes.hlines(place, low, high, color=colour, linewidth=2)
-        axes.plot(value, place, "o", color=colour, fillstyle="full" if is_filled else "none")
+    for place, found in enumerate(row.difference for row in rows):
+        colour = _LINE_COLOURS[0] if found.differs else "#666666"
+        axes.hlines(place, 100 * found.low, 100 * found.high, color=colour, linewidth=2)
+        style = "full" if found.differs else "none"
+        axes.plot(100 * found.value, place, "o", color=colour, fillstyle=style)
+    labels = [
+        ", ".join(filter(None, (row.second, row.metric, row.by and f"{row.by}: {row.label}")))
+        for row in rows
+    ]
     axes.axvline(0, color="black", linewidth=1)
-    axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.set_yticks(np.arange(len(labels)), labels)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(np.arange(len(rows)), labels)
     for label in axes.get_yticklabels():
         label.set_parse_math(False)
     axes.set_xlabel("difference in points, with its interval; filled where the test finds one")

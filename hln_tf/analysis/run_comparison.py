@@ -9,7 +9,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from hln_tf.analysis.comparison import group_by_settings, markdown
-from hln_tf.analysis.paired import Difference, compare_sums, corrected, sums_by_session
+from hln_tf.analysis.paired import (
+    Difference,
+    compare_sums,
+    corrected,
+    intervals_of_means,
+    sums_by_session,
+)
 from hln_tf.analysis.ranked_examples import KEYS
 from hln_tf.analysis.slices import Slice, slices
 from hln_tf.common.errors import HlnError, UsageError
@@ -167,6 +173,23 @@ def _compare_slices(
         dataclasses.replace(row, difference=difference)
         for row, difference in zip(found, corrected([row.difference for row in found]), strict=True)
     ]
+
+
+def mean_intervals(
+    system: System, examples: pa.Table, settings: ComparisonSettings
+) -> list[tuple[float, float]]:
+    """Compute the ends of the bootstrap interval of each metric of `settings`.
+
+    Args:
+      system: The system.
+      examples: The examples that its ranks belong to.
+      settings: See `ComparisonSettings`.
+    """
+    session = np.unique(np.asarray(examples["session"]), return_inverse=True)[1]
+    sums = [sums_by_session(system.values(metric), session) for metric in settings.metrics]
+    rng = np.random.default_rng(settings.seed)
+    ends = intervals_of_means(sums, np.bincount(session), settings.resamples, settings.level, rng)
+    return [(float(low), float(high)) for low, high in zip(*ends, strict=True)]
 
 
 def comparison_rows(rows: Sequence[Row], level: float) -> list[list[str]]:

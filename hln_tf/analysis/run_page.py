@@ -10,24 +10,24 @@ import pyarrow as pa
 from hln_tf.analysis.comparison import group_by_settings, setting_differences
 from hln_tf.analysis.learning_curves import read_curves
 from hln_tf.analysis.page import Picture, Section, Table, picture_of
-from hln_tf.analysis.paired import intervals_of_means, sums_by_session
 from hln_tf.analysis.pictures import draw_differences, draw_learning, draw_slices
 from hln_tf.analysis.ranked_examples import KEYS
 from hln_tf.analysis.run_comparison import (
     ComparisonSettings,
+    System,
     compare_systems,
     comparison_rows,
+    mean_intervals,
     systems_of,
 )
 from hln_tf.analysis.runs import read_config, read_results, read_settings
 from hln_tf.analysis.slices import slice_values, slices_table
 from hln_tf.data.layout import SPLITS, Manifest
-from hln_tf.metrics.of_ranks import metric_names, values_of_ranks
+from hln_tf.metrics.of_ranks import metric_names
 
 CUT_OFFS = (5, 10, 20)
 METRICS = ("recall@20", "mrr@20")
-_LEVEL = 0.95
-_RESAMPLES = 2_000
+_SETTINGS = ComparisonSettings(metrics=METRICS, resamples=2_000)
 
 
 def data_section(directories: Sequence[Path]) -> Section:
@@ -48,18 +48,15 @@ def metrics_section(runs: Sequence[Path], tables: Mapping[Path, pa.Table]) -> Se
     """Show the metrics of each run, two of them with their intervals over sessions."""
     names = metric_names(CUT_OFFS, ("recall", "mrr", "ndcg"))
     rows = [["run", "model", *names]]
-    with_intervals = [["run", *(f"{name}, {100 * _LEVEL:g} % interval" for name in METRICS)]]
+    with_intervals = [
+        ["run", *(f"{name}, {100 * _SETTINGS.level:g} % interval" for name in METRICS)]
+    ]
     for run in runs:
-        ranks = np.asarray(tables[run]["rank"])
-        session = np.unique(np.asarray(tables[run]["session"]), return_inverse=True)[1]
-        values = {name: values_of_ranks(name, ranks) for name in {*names, *METRICS}}
-        means = [f"{100 * values[name].mean():.2f}" for name in names]
+        system = System(str(run), np.asarray(tables[run]["rank"])[None])
+        means = [f"{100 * system.values(name).mean():.2f}" for name in names]
         rows.append([str(run), read_config(run)["model"], *means])
-        sums = [sums_by_session(values[name][None], session) for name in METRICS]
-        rng = np.random.default_rng(1)
-        low, high = intervals_of_means(sums, np.bincount(session), _RESAMPLES, _LEVEL, rng)
-        ends = [f"{100 * a:.2f} to {100 * b:.2f}" for a, b in zip(low, high, strict=True)]
-        with_intervals.append([str(run), *ends])
+        ends = mean_intervals(system, tables[run], _SETTINGS)
+        with_intervals.append([str(run), *(f"{100 * a:.2f} to {100 * b:.2f}" for a, b in ends)])
     caption = "bootstrap over sessions"
     tables_of_page = [Table(rows, 2), Table(with_intervals, 1, caption)]
     return Section("Metrics", tables_of_page, "In percent, over the full catalogue.")
@@ -67,20 +64,13 @@ def metrics_section(runs: Sequence[Path], tables: Mapping[Path, pa.Table]) -> Se
 
 def comparison_section(runs: Sequence[Path], tables: Mapping[Path, pa.Table]) -> Section:
     """Compare the runs with the first one; no part if they cannot be compared."""
-    settings = ComparisonSettings(metrics=METRICS, resamples=_RESAMPLES)
     keys = [tables[run].select(KEYS) for run in runs]
     if len(group_by_settings(runs)) < 2 or any(each != keys[0] for each in keys):
         return Section("Comparison", [])
     systems = systems_of(runs, tables)
-    rows = compare_systems(systems, tables[runs[0]], settings)
-    ends = [(row.difference.value, row.difference.low, row.difference.high) for row in rows]
-    figure = draw_differences(
-        [f"{row.second}, {row.metric}" for row in rows],
-        [(100 * value, 100 * low, 100 * high) for value, low, high in ends],
-        [row.difference.differs for row in rows],
-        f"compared with {rows[0].first}",
-    )
-    table = comparison_rows(rows, settings.level)
+    rows = compare_systems(systems, tables[runs[0]], _SETTINGS)
+    figure = draw_differences(rows)
+    table = comparison_rows(rows, _SETTINGS.level)
     note = "In points; p-values of a randomisation test over sessions, corrected by Holm's method."
     return Section("Comparison", [Table(table, 3), picture_of(figure, "comparison")], note)
 

@@ -60,8 +60,13 @@ def target_ranks(scores: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     Returns:
       int32 [batch].
     """
+    return rank_targets(scores, target)[0]
+
+
+def rank_targets(scores: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Compute `target_ranks`, and the targets' scores, float [batch]."""
     of_target = tf.gather(scores, target[:, None], batch_dims=1)
-    return tf.shape(scores)[1] - _count_lower(scores, of_target)
+    return tf.shape(scores)[1] - _count_lower(scores, of_target), of_target[:, 0]
 
 
 class CatalogueStatistics(NamedTuple):
@@ -125,8 +130,7 @@ def catalogue_statistics(
 
     def at_once() -> tuple[tf.Tensor, ...]:
         scores = _product(query, candidates)
-        own = tf.gather(scores, target[:, None], batch_dims=1)[:, 0]
-        return target_ranks(scores, target), own, tf.reduce_logsumexp(scores, axis=1)
+        return *rank_targets(scores, target), tf.reduce_logsumexp(scores, axis=1)
 
     nothing = [tf.fill([tf.shape(query)[0]], query.dtype.min)]
     return CatalogueStatistics(
@@ -236,8 +240,7 @@ def ranked_lists(
 
     def at_once() -> tuple[tf.Tensor, ...]:
         scores = _product(query, candidates)
-        own = tf.gather(scores, target[:, None], batch_dims=1)[:, 0]
-        return target_ranks(scores, target), own, *(top_k(scores, k) if k else nothing)
+        return *rank_targets(scores, target), *(top_k(scores, k) if k else nothing)
 
     ranks, scores, _, top = tf.cond(
         width < tf.shape(candidates)[0],

@@ -1,6 +1,7 @@
 """Ranks, scores and recommendations of a part's examples, for what is computed from them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,8 @@ from hln_tf.analysis.ranked_examples import (
 )
 from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.data.prefixes import Prefixes
-from hln_tf.data.sessions import Sessions
-from hln_tf.layers.catalogue_scores import ranked_lists, target_ranks, top_k
+from hln_tf.data.sessions import Sessions, read_sessions
+from hln_tf.layers.catalogue_scores import rank_targets, ranked_lists, top_k
 from hln_tf.metrics.beyond_accuracy import BeyondAccuracy
 from hln_tf.models.base import ITEMS, TARGET, SessionScorer, compiled
 from hln_tf.models.encoder import SessionEncoder
@@ -66,6 +67,32 @@ def rank_examples(
     return ranks, scores
 
 
+def rank_runs(
+    directories: Mapping[Path, Path], split: str
+) -> tuple[dict[Path, pa.Table], dict[Path, Sessions]]:
+    """Read the tables of ranked examples of runs, or rank them and write them.
+
+    Args:
+      directories: The data set directory of each run, by run directory.
+      split: The part to rank.
+
+    Returns:
+      The tables, and the sessions that they are examples of, by run directory.
+
+    Raises:
+      HlnError: As for `ranked_examples`, or a data set is damaged.
+      TrainingInterrupt: A signal arrived.
+    """
+    parts = {each: read_sessions(each, split) for each in dict.fromkeys(directories.values())}
+    sessions = {run: parts[directory] for run, directory in directories.items()}
+    with StopOnSignal() as stop:
+        tables = {
+            run: ranked_examples(RunDirectory(run), split, of_run, stop)
+            for run, of_run in sessions.items()
+        }
+    return tables, sessions
+
+
 def ranked_examples(
     run: RunDirectory, split: str, sessions: Sessions, stop: StopOnSignal
 ) -> pa.Table:
@@ -109,8 +136,7 @@ def _compiled_step(model: SessionScorer, k: int) -> Step:
 
     def by_scores(items: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, ...]:
         scores = model.scores(items)
-        own = tf.gather(scores, target[:, None] - 1, batch_dims=1)[:, 0]
-        return target_ranks(scores, target - 1), own, top_k(scores, k)[1] + 1
+        return *rank_targets(scores, target - 1), top_k(scores, k)[1] + 1
 
     function = by_embeddings if isinstance(model, SessionEncoder) else by_scores
     return compiled(function, [ITEMS, TARGET])

@@ -1,6 +1,5 @@
 """Serving throughput and latency: `python -m benchmarks.serving --model_base_path DIR`."""
 
-import argparse
 import contextlib
 import dataclasses
 import json
@@ -324,7 +323,8 @@ def main(arguments: Sequence[str]) -> int:
     sessions = read_sessions(flags.data_dir)
     versions = find_versions(model.model_base_path)
     call = direct_call(Path(versions[max(versions)].path))
-    given = _given([*_names(BatchingSettings), *threads], flags)
+    names = [*_names(BatchingSettings), *threads]
+    given = cli.as_arguments({name: v for name, v in vars(flags).items() if name in names})
     with running_server(model, given) as ports:
         check_responses(ports[:2], model.name, call, sessions[: settings.batch_size])
         measurements = measure(settings, model.name, ports[:2], call, sessions)
@@ -334,18 +334,6 @@ def main(arguments: Sequence[str]) -> int:
 
 def _names(cls: type) -> list[str]:
     return [field.name for field in declared_fields(cls)]
-
-
-def _given(names: Sequence[str], flags: argparse.Namespace) -> list[str]:
-    """List the flags that were given, for another command."""
-    words = []
-    for name in names:
-        value = getattr(flags, name, None)
-        if isinstance(value, bool):
-            words.append(f"--{name}" if value else f"--no-{name}")
-        elif value is not None:
-            words += [f"--{name}", str(value)]
-    return words
 
 
 def _spread(values: Sequence[float], digits: int) -> str:

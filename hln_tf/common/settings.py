@@ -174,6 +174,19 @@ def help_text(field: dataclasses.Field[Any]) -> str:
     return f"{text[0].upper()}{text[1:]}; {', '.join(parts)}."
 
 
+def redeclared(cls: type, name: str, default: Any, **changes: Any) -> Any:
+    """Declare a field of a base class again, with another default.
+
+    Args:
+      cls: The settings dataclass that declares it.
+      name: The field.
+      default: The other default.
+      **changes: Other arguments of `setting` that differ.
+    """
+    (field,) = (each for each in declared_fields(cls) if each.name == name)
+    return dataclasses.field(default=default, metadata={**field.metadata, **changes})
+
+
 def documented(cls: type[T]) -> type[T]:
     """Add the fields of a settings dataclass to its docstring, as `Attributes`; a decorator."""
     lines = [f"  {field.name}: {help_text(field)}" for field in declared_fields(cls)]

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from hln_tf.common.settings import Range, checked, documented, setting
+from hln_tf.common.settings import Range, checked, documented, redeclared, setting
 from hln_tf.layers.choices import WEIGHTINGS
 
 
@@ -97,9 +97,7 @@ class SKNNSettings:
 class VSKNNSettings(SKNNSettings):
     """Nearest neighbours by weighted clicks."""
 
-    neighbors: int = setting(
-        100, "nearest of them that count, k", minimum=1, search=Range(20, 2000, log=True)
-    )
+    neighbors: int = redeclared(SKNNSettings, "neighbors", 100, search=Range(20, 2000, log=True))
     weighting: str = setting(
         "div",
         "weight of an item with a of n clicks after it: same 1, linear 1 - a / 10, div 1 - a / n, "
@@ -124,11 +122,8 @@ class VSKNNSettings(SKNNSettings):
 class STANSettings(SKNNSettings):
     """Nearest neighbours by the order of clicks and the age of sessions."""
 
-    sample_size: int = setting(
-        5000,
-        "most recent sessions that share an item with the session",
-        minimum=1,
-        search=Range(500, 10_000, log=True),
+    sample_size: int = redeclared(
+        SKNNSettings, "sample_size", 5000, search=Range(500, 10_000, log=True)
     )
     click_decay: float = setting(
         1.02,

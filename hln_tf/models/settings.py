@@ -3,7 +3,7 @@
 import dataclasses
 
 from hln_tf.common.errors import SettingError
-from hln_tf.common.settings import Range, checked, documented, setting
+from hln_tf.common.settings import Range, checked, documented, redeclared, setting
 from hln_tf.layers.choices import (
     AGGREGATIONS,
     GATES,
@@ -210,14 +210,7 @@ class STAMPSettings(EncoderSettings):
 class NARMSettings(SessionDropoutSettings):
     """Neural attentive recommendation machine; also CSRM's inner encoder."""
 
-    embedding_dim: int = setting(
-        50,
-        "size d of the item embeddings",
-        minimum=1,
-        maximum=1_000_000,
-        search=_SIZES,
-        searched=False,
-    )
+    embedding_dim: int = redeclared(EncoderSettings, "embedding_dim", 50)
     hidden_dim: int = setting(
         100, "units of the GRU", minimum=1, maximum=1_000_000, search=_SIZES, searched=False
     )
@@ -267,17 +260,8 @@ class SRGNNSettings(EncoderSettings):
 class NISERSettings(SRGNNSettings):
     """Normalised item and session representations with session graphs, NISER+."""
 
-    normalize: bool = setting(
-        True, "score by cosine times a learnt scale: item embeddings and queries have length 1"
-    )
-    dropout: float = setting(
-        0.1,
-        "fraction of a session's item embeddings zeroed in training",
-        minimum=0.0,
-        below=1.0,
-        search=Range(0.0, 0.5),
-        weights=False,
-    )
+    normalize: bool = redeclared(EncoderSettings, "normalize", True, search=None)
+    dropout: float = redeclared(EncoderSettings, "dropout", 0.1)
     positions: int = setting(
         50, "first clicks of a session that have a position of their own", minimum=1, maximum=10_000
     )
@@ -288,14 +272,7 @@ class NISERSettings(SRGNNSettings):
 class SASRecSettings(SessionDropoutSettings):
     """Self-attentive sequential recommendation."""
 
-    embedding_dim: int = setting(
-        50,
-        "size d of the item embeddings",
-        minimum=1,
-        maximum=1_000_000,
-        search=_SIZES,
-        searched=False,
-    )
+    embedding_dim: int = redeclared(EncoderSettings, "embedding_dim", 50)
     num_blocks: int = setting(
         2, "blocks of self-attention", minimum=1, maximum=100, search=Range(1, 4)
     )

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_preprocess.schema import Schema
-from hln_tf.data.clicks import join_clicks, python_value
+from hln_tf.data.clicks import flags, join_clicks, matching, python_value
 from hln_tf.data.time_columns import explain_time, read_times
 from hln_tf.data.time_patterns import TimeFormat
 from hln_tf.data.times import plausible_times
@@ -185,7 +185,7 @@ def sort_rows(
     is_row = np.ones(len(columns[schema.key]), bool) & ~np.asarray(is_broken)
     selected = is_row.copy()
     for index, values in schema.where:
-        selected &= _flags(pc.is_in(columns[index], pa.array(values)))
+        selected &= flags(pc.is_in(columns[index], pa.array(values)))
     skipped = int(is_row.sum()) - int(selected.sum())
     found: dict[str, tuple[str, ...]] = {}
     if skipped and not selected.any():
@@ -211,7 +211,7 @@ def sort_rows(
     if schema.rank is not None:
         ranks = _parse_ranks(columns[schema.rank])
         clicks = clicks.append_column("rank", ranks)
-        good = good & _flags(ranks.is_valid())
+        good = good & flags(ranks.is_valid())
     malformed = (selected & ~good) | ~is_row
     retained = selected & good
     ambiguous = retained & times.ambiguous
@@ -227,8 +227,7 @@ def sort_rows(
 
 def _parse_ranks(text: pa.StringArray) -> pa.Int64Array:
     """Parse whole numbers; null: no such number."""
-    is_whole = pc.match_substring_regex(text, r"^-?\d{1,18}$")
-    return pc.if_else(is_whole, text, pa.scalar(None, pa.string())).cast(pa.int64())
+    return matching(text, r"^-?\d{1,18}$").cast(pa.int64())
 
 
 def _is_missing(column: pa.Array, missing: tuple[str, ...]) -> np.ndarray:
@@ -236,7 +235,7 @@ def _is_missing(column: pa.Array, missing: tuple[str, ...]) -> np.ndarray:
     absent = pc.is_null(column)
     if missing and pa.types.is_string(column.type):
         absent = pc.or_(absent, pc.is_in(column, pa.array(missing)))
-    return _flags(absent)
+    return flags(absent)
 
 
 def _hint(times: pa.Array, malformed: np.ndarray, schema: Schema) -> str:
@@ -247,9 +246,5 @@ def _hint(times: pa.Array, malformed: np.ndarray, schema: Schema) -> str:
     return explain_time(value, TimeFormat() if is_typed else schema.log.times)
 
 
-def _first(times: pa.Int64Array, flags: np.ndarray) -> int:
-    return times[int(np.argmax(flags))].as_py() if flags.any() else 0
-
-
-def _flags(booleans: pa.BooleanArray) -> np.ndarray:
-    return booleans.to_numpy(zero_copy_only=False)
+def _first(times: pa.Int64Array, chosen: np.ndarray) -> int:
+    return times[int(np.argmax(chosen))].as_py() if chosen.any() else 0

@@ -14,9 +14,8 @@ from beam_preprocess.formats import LogFormat
 from beam_preprocess.read import RawLog, line_number
 from beam_preprocess.settings import Settings
 from beam_preprocess.spellings import Spellings, find_spellings
+from hln_tf.data.parts import DAY
 from hln_tf.data.times import SECOND
-
-_DAY = 86_400  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Doubts:
             seconds, session = self.longest
             warnings.append(
                 f"{self.long_sessions:,} sessions last longer than a day, the longest, "
-                f"{session!r}, {seconds / _DAY:,.0f} days: if ids of sessions come again, set "
+                f"{session!r}, {seconds / DAY:,.0f} days: if ids of sessions come again, set "
                 "session_timeout, such as 1800, the seconds of inactivity that end a session"
             )
         return warnings
@@ -91,7 +90,7 @@ def doubt_sessions(sessions: pa.DictionaryArray, times: np.ndarray, settings: Se
     longest = max(
         (int(lengths.max()), ids[row].as_py()) for row in np.flatnonzero(lengths == lengths.max())
     )
-    return Doubts(int((lengths > _DAY).sum()), longest, spellings)
+    return Doubts(int((lengths > DAY).sum()), longest, spellings)
 
 
 def doubt_items(counts: pa.Table) -> Doubts:

@@ -14,7 +14,7 @@ from beam_preprocess.nested import root
 from beam_preprocess.read import LogFile, Part, RawFile
 from beam_preprocess.schema import Schema
 from hln_tf.common.errors import HlnError
-from hln_tf.data.clicks import decode, is_text, python_value, to_text, value_type
+from hln_tf.data.clicks import decode, flags, is_text, python_value, to_text, value_type
 from hln_tf.data.time_patterns import UNITS
 
 _ROWS = 1 << 17  # read at a time
@@ -122,7 +122,7 @@ def parse(batch: pa.RecordBatch, schema: Schema) -> Parsed:
     is_wrong = np.zeros(len(numbers), bool)
     for index in ids:  # floats that are no whole numbers
         absent = columns[index].is_null(nan_is_null=True)
-        is_wrong |= pc.and_not(texts[index].is_null(), absent).to_numpy(zero_copy_only=False)
+        is_wrong |= flags(pc.and_not(texts[index].is_null(), absent))
     rows = sort_rows(texts, schema, is_wrong=is_wrong)
     malformed = np.flatnonzero(rows.malformed)
     first = tuple(

@@ -57,12 +57,9 @@ def popularity_classes(item_counts: npt.NDArray[np.integer]) -> npt.NDArray[np.i
 
 def clicked_before(sessions: Sessions) -> npt.NDArray[np.bool_]:
     """Check for each click whether its session has an earlier one on the item, bool [clicks]."""
-    session = np.repeat(np.arange(len(sessions)), sessions.lengths)
-    order = np.lexsort((sessions.items, session))  # stable, so clicks on an item are in order
-    same = np.zeros(len(order), bool)
-    same[1:] = (np.diff(session[order]) == 0) & (np.diff(sessions.items[order]) == 0)
-    again = np.empty(len(order), bool)
-    again[order] = same
+    order, same = sessions.by_item()
+    again = np.zeros(len(order), bool)
+    again[order[1:]] = same
     return again
 
 

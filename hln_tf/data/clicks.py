@@ -30,7 +30,7 @@ def join_clicks(
         good = pc.and_not(good, pc.fill_null(pc.match_substring(column, "\n"), False))
     joined = item[0] if len(item) == 1 else pc.binary_join_element_wise(*item, joint)
     clicks = pa.table({"session": session, "time": time, "item": joined})
-    return clicks, good.to_numpy(zero_copy_only=False)
+    return clicks, flags(good)
 
 
 def to_text(ids: pa.Array) -> pa.StringArray:
@@ -70,6 +70,17 @@ def is_text(kind: pa.DataType) -> bool:
     return (
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     )
+
+
+def flags(booleans: pa.BooleanArray) -> np.ndarray:
+    """Convert booleans without a null to bool [values]."""
+    return booleans.to_numpy(zero_copy_only=False)
+
+
+def matching(text: pa.StringArray, expression: str) -> pa.StringArray:
+    """Replace text that does not match a regular expression by null."""
+    is_match = pc.match_substring_regex(text, expression)
+    return pc.if_else(is_match, text, pa.scalar(None, pa.string()))
 
 
 def python_value(scalar: pa.Scalar) -> Any:

@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hln_tf.data.clicks import flags, matching
+from hln_tf.data.parts import DAY
 from hln_tf.data.time_patterns import CLOCK, ISO, MONTHS, US, compile_pattern
 from hln_tf.data.times import SECOND, from_numbers
 
@@ -16,7 +18,6 @@ _REST = re.compile(r"(?:\.(?P<fraction>\d+))? ?(?P<zone>\S+)?")
 _OFFSET = re.compile(r"(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d)?")
 _WHOLE = r"^(\d{1,18}|[1-8]\d{18})$"  # what int64 holds
 _NUMBER = r"^\d+(\.\d+)?([eE][+-]?\d{1,3})?$"
-_DAY = 86_400
 
 
 class Written(NamedTuple):
@@ -50,7 +51,7 @@ def parse_written(text: pa.StringArray, time_format: str, pattern: str = "") -> 
 
 def parse_duration(text: pa.StringArray) -> pa.Int64Array:
     """Parse milliseconds, or a time of day such as 09:58:32, into microseconds; null: neither."""
-    numbers = _retain(text, _NUMBER).cast(pa.float64())
+    numbers = matching(text, _NUMBER).cast(pa.float64())
     numbers = pc.if_else(pc.less(numbers, 1e14), numbers, pa.scalar(None, pa.float64()))
     milliseconds = pc.round(pc.multiply(numbers, 1_000.0)).cast(pa.int64())
     if milliseconds.null_count == text.null_count:
@@ -61,21 +62,14 @@ def parse_duration(text: pa.StringArray) -> pa.Int64Array:
 
 
 def _parse_numbers(text: pa.StringArray, unit: str) -> pa.Int64Array:
-    whole = from_numbers(_retain(text, _WHOLE).cast(pa.int64()), unit)
+    whole = from_numbers(matching(text, _WHOLE).cast(pa.int64()), unit)
     if whole.null_count == text.null_count:
         return whole
-    return pc.coalesce(whole, from_numbers(_retain(text, _NUMBER).cast(pa.float64()), unit))
-
-
-def _retain(text: pa.StringArray, expression: str) -> pa.StringArray:
-    """Replace text that does not match by null."""
-    return pc.if_else(
-        pc.match_substring_regex(text, expression), text, pa.scalar(None, pa.string())
-    )
+    return pc.coalesce(whole, from_numbers(matching(text, _NUMBER).cast(pa.float64()), unit))
 
 
 def _parse_iso(text: pa.StringArray) -> Written:
-    usual = _retain(text, _USUAL)
+    usual = matching(text, _USUAL)
     whole = pc.utf8_slice_codeunits(usual, 0, 19)
     try:
         seconds = whole.cast(pa.timestamp("s")).cast(pa.int64())
@@ -87,7 +81,7 @@ def _parse_iso(text: pa.StringArray) -> Written:
     local = pa.array([is_local for _, is_local in extra], pa.bool_()).take(rest.indices)
     added = pa.array([added for added, _ in extra], pa.int64()).take(rest.indices)
     times = pc.add(pc.multiply(seconds, SECOND), added)
-    is_local = local.fill_null(False).to_numpy(zero_copy_only=False)
+    is_local = flags(local.fill_null(False))
     if usual.null_count == text.null_count:
         return Written(times, is_local)
     others = _parse_parts(pc.if_else(usual.is_valid(), pa.scalar(None, pa.string()), text), ISO)
@@ -130,11 +124,9 @@ def _parse_parts(text: pa.StringArray, expressions: tuple[str, ...]) -> Written:
         days, is_date = parts.date()
         clock, is_clock = parts.clock()
         offset, is_zone, is_naive = parts.zone()
-        found = pa.array(
-            days * _DAY * SECOND + clock - offset, mask=~(is_date & is_clock & is_zone)
-        )
+        found = pa.array(days * DAY * SECOND + clock - offset, mask=~(is_date & is_clock & is_zone))
         times = pc.coalesce(times, found)
-        is_local |= is_naive & found.is_valid().to_numpy(zero_copy_only=False)
+        is_local |= is_naive & flags(found.is_valid())
     return Written(times, is_local)
 
 
@@ -150,7 +142,7 @@ class _Parts:
         found = pc.extract_regex(text, expression)
         self.names = {field.name for field in found.type}
         self._parts = dict(zip(self.names, map(found.field, self.names), strict=True))
-        self.matches = found.is_valid().to_numpy(zero_copy_only=False)
+        self.matches = flags(found.is_valid())
 
     def _text(self, name: str) -> pa.StringArray:
         part = self._parts.get(name, pa.array([""] * len(self.matches), pa.string()))
@@ -182,8 +174,8 @@ class _Parts:
         exists = self.matches & (hour <= 23) & (minute <= 59) & (second <= 59)
         if "half" in self.names:
             half = pc.utf8_upper(self._text("half"))
-            has_half = pc.not_equal(half, "").to_numpy(zero_copy_only=False)
-            is_afternoon = pc.equal(half, "PM").to_numpy(zero_copy_only=False)
+            has_half = flags(pc.not_equal(half, ""))
+            is_afternoon = flags(pc.equal(half, "PM"))
             exists &= ~has_half | ((hour >= 1) & (hour <= 12))
             hour = np.where(has_half, hour % 12 + 12 * is_afternoon, hour)
         seconds = (hour * 60 + minute) * 60 + second
@@ -194,9 +186,5 @@ class _Parts:
         zones = self._text("zone").dictionary_encode()
         offsets = [_parse_zone(each) for each in zones.dictionary.to_pylist()]
         found = pa.array(offsets, pa.int64()).take(zones.indices)
-        is_naive = pc.equal(self._text("zone"), "").to_numpy(zero_copy_only=False)
-        return (
-            found.fill_null(0).to_numpy(),
-            found.is_valid().to_numpy(zero_copy_only=False),
-            is_naive,
-        )
+        is_naive = flags(pc.equal(self._text("zone"), ""))
+        return found.fill_null(0).to_numpy(), flags(found.is_valid()), is_naive

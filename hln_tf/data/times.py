@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hln_tf.data.clicks import flags
+
 SECOND = 1_000_000  # microseconds
 # Nanoseconds of one unit, the smallest number and the first one too large: from 1970 (1973) to
 # the year 5138, so that one unit is not mistaken for the other.
@@ -65,11 +67,11 @@ def from_timestamps(column: pa.Array) -> pa.Int64Array:
         column = column.cast(pa.timestamp("s" if pa.types.is_date32(kind) else "ms"))
     values = column.cast(pa.int64()).fill_null(0).to_numpy()
     if column.type.unit == "ns":
-        return pa.array(values // 1_000, mask=~_flags(column.is_valid()))
+        return pa.array(values // 1_000, mask=~flags(column.is_valid()))
     unit = _TIMESTAMPS[column.type.unit]
     largest = np.iinfo(np.int64).max // unit
     fits = (values >= -largest) & (values <= largest)
-    return pa.array(np.where(fits, values, 0) * unit, mask=~(fits & _flags(column.is_valid())))
+    return pa.array(np.where(fits, values, 0) * unit, mask=~(fits & flags(column.is_valid())))
 
 
 def apply_zone(
@@ -89,7 +91,7 @@ def apply_zone(
       Microseconds since 1970 UTC, and flags of the times that come twice, bool [times].
     """
     values = times.fill_null(0).to_numpy()
-    is_local = is_local & _flags(times.is_valid()) & (values >= _FIRST) & (values < _END)
+    is_local = is_local & flags(times.is_valid()) & (values >= _FIRST) & (values < _END)
     quarters, index = np.unique(values[is_local] // _QUARTER, return_inverse=True)
     region = zoneinfo.ZoneInfo(zone)
     offsets = np.array(
@@ -101,7 +103,7 @@ def apply_zone(
     twice[is_local] = offsets[:, 0] > offsets[:, 1]
     never = np.zeros(len(values), bool)
     never[is_local] = offsets[:, 0] < offsets[:, 1]
-    return pa.array(converted, mask=never | ~_flags(times.is_valid())), twice
+    return pa.array(converted, mask=never | ~flags(times.is_valid())), twice
 
 
 def _offset(quarter: int, region: zoneinfo.ZoneInfo, fold: int) -> int:
@@ -117,10 +119,6 @@ def plausible_times(times: pa.Int64Array) -> pa.Int64Array:
     first, end = (bound * SECOND for bound in _PLAUSIBLE)
     inside = pc.and_(pc.greater_equal(times, first), pc.less(times, end))
     return pc.if_else(inside, times, pa.scalar(None, pa.int64()))
-
-
-def _flags(booleans: pa.BooleanArray) -> np.ndarray:
-    return booleans.to_numpy(zero_copy_only=False)
 
 
 def whole_seconds(microseconds: np.ndarray) -> np.ndarray:

@@ -85,13 +85,10 @@ def _return_rates(sessions: Sessions) -> npt.NDArray[np.float32]:
     Of the latest clicks on an item that have a click at a distance, the share whose
     item is clicked there.
     """
-    of_clicks = np.repeat(np.arange(len(sessions)), sessions.lengths)
-    order = np.lexsort((sessions.items, of_clicks))  # stable: of an item, ascending in time
-    is_return = (of_clicks[order][1:] == of_clicks[order][:-1]) & (
-        sessions.items[order][1:] == sessions.items[order][:-1]
-    )
+    order, is_return = sessions.by_item()
     # Of each click: to the next one on its item, or else to the session's last.
-    distance = sessions.offsets[1:][of_clicks] - 1 - np.arange(len(of_clicks))
+    ends = np.repeat(sessions.offsets[1:], sessions.lengths)
+    distance = ends - 1 - np.arange(len(order))
     distance[order[:-1][is_return]] = np.diff(order)[is_return]
     returned = np.zeros(len(distance), bool)
     returned[order[:-1][is_return]] = True

@@ -6,13 +6,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from hln_tf.data.parts import DAY
 from hln_tf.data.sessions import Sessions
 from hln_tf.layers.clicks import LatestClicks
 from hln_tf.layers.sparse_rows import growing_variable, row_lengths
 from hln_tf.models.counter_settings import STANSettings
 from hln_tf.models.nearest_sessions import Array, Entries, NearestSessions, clicks_on
-
-SECONDS_PER_DAY = 86_400
 
 
 @keras.utils.register_keras_serializable("hln_tf")
@@ -49,7 +48,7 @@ class STAN(NearestSessions):
         """Fill the index; see `NearestSessions`."""
         super().index(sessions, latest_first, holders, clicks)
         dates = sessions.dates[latest_first]
-        days = (dates[:1] - dates) / SECONDS_PER_DAY
+        days = (dates[:1] - dates) / DAY
         self.session_weights.assign(np.exp(-days / self.settings.session_decay).astype(np.float32))
         positions = clicks - sessions.offsets[latest_first][holders]
         self.session_positions.assign(positions.astype(np.int32))

@@ -54,7 +54,7 @@ def test_every_signature_equals_python(client, hln, expected):
         assert outputs["item_ids"][:, :5].tolist() == best.tolist()
         np.testing.assert_allclose(outputs["scores"][:, :5], scores, rtol=1e-4)
     queries = hln.recommender.embed(SPLIT)
-    np.testing.assert_allclose(client.embed(SESSIONS), queries, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(client.embed(SESSIONS), queries, rtol=1e-4, atol=1e-5)
     assert client.embed(SESSIONS).dtype == np.float32
     assert not set(i for i, _ in client.recommend(["i1 i4"], 5, True)[0].items) & {"i1", "i4"}
     # A session without a known click has no groups to explain.
@@ -102,7 +102,7 @@ def test_client_and_recommender_take_the_same_sessions(servers, hln):
             )
             same(client.explain(sessions, k=2), recommender.explain(sessions, k=2))
             np.testing.assert_allclose(
-                client.embed(sessions), recommender.embed(sessions), rtol=1e-4, atol=1e-6
+                client.embed(sessions), recommender.embed(sessions), rtol=1e-4, atol=1e-5
             )
         same(client.recommend("i1 i4", k=2), recommender.recommend("i1 i4", k=2))
         assert client.recommend([]) == recommender.recommend([]) == []

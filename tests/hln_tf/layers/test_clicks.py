@@ -61,7 +61,7 @@ def test_one_session_padded_anywhere(row):
     clicks = [vector for vector, item in zip(x[0], row, strict=True) if item]
     expected = np.mean(clicks, axis=0) if clicks else np.zeros(3)
     mean = mean_of_clicks(mask_padding(x, items), items)[0]
-    np.testing.assert_allclose(mean, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(mean, expected, rtol=1e-5, atol=1e-5)
     last = clicks[-1] if clicks else x[0, 0]
     np.testing.assert_array_equal(last_click(tf.constant(x), items)[0], last)
 

@@ -61,7 +61,7 @@ def test_aggregate_is_the_reference(aggregation, groups):
         weights = {"r": manager.r.numpy()}
     result = aggregate(manager, list(h), ages)
     expected = [reference.aggregate(h[:, row], weights, aggregation, ages[row]) for row in range(4)]
-    np.testing.assert_allclose(result, expected, atol=1e-6)
+    np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)

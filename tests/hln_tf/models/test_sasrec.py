@@ -74,8 +74,8 @@ def test_scores_and_a_step_are_those_of_the_definition(num_blocks, num_heads, po
 def test_clicks_before_the_last_positions_are_not_read():
     model = SASRec(9, embedding_dim=D, positions=3)
     scores = model.scores(tf.constant([[1, 2, 3, 4, 5], [9, 8, 3, 4, 5], [0, 0, 3, 4, 5]]))
-    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(scores[0], scores[2], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(scores[0], scores[2], rtol=1e-5, atol=1e-5)
 
 
 def test_dropout_is_everywhere_in_the_blocks_and_for_training_alone():

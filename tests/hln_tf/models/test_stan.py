@@ -103,7 +103,7 @@ def test_without_weights_it_is_sknn():
 def test_scores_are_those_of_the_definition(log, queries, settings):
     scores = fitted(log, **settings).scores(tf.constant(neighbor_oracles.padded(queries)))
     expected = [oracle(log, query, settings) for query in queries]
-    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_sessions_too_old_for_float32_do_not_count():

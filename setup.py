@@ -28,6 +28,13 @@ EXTRAS = {
         "uvloop>=0.19",
     ],
     "plots": ["jinja2>=3.1", "matplotlib>=3.10"],
+    "s3": ["apache-beam[aws]>=2.77,<2.78", "s3fs>=2025.2"],
+    "docs": [
+        "l2m4m>=1.0.4",
+        "mkdocs-jupyter>=0.25",
+        "mkdocs-material>=9.6",
+        "mkdocstrings[python]>=0.28",
+    ],
     # With its own demand on TensorFlow: built for another one, it fails to load.
     "scann": ["scann[tf]>=1.4.2"],
     "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
@@ -52,6 +59,7 @@ setup(
     # Upper bounds are those of packages whose private parts are used: see docs/dependencies.md.
     install_requires=[
         "apache-beam>=2.77,<2.78",
+        "fsspec>=2025.2",
         "google-crc32c>=1.6",
         "keras-tuner>=1.4.8,<1.5",
         "lazy-loader>=0.4",
@@ -71,12 +79,16 @@ setup(
     extras_require={
         **EXTRAS,
         "dev": [
+            *EXTRAS["docs"],
             *EXTRAS["download"],
             *EXTRAS["plots"],
+            *EXTRAS["s3"],
             *EXTRAS["serving"],
+            "build>=1.2",
             "geventhttpclient>=2.0",
             "hypothesis>=6.100",
             "jax>=0.10",
+            "moto[s3,server]>=5.1",
             "mypy>=1.15",
             "openapi-spec-validator>=0.9",
             "pandas>=2.2",
@@ -88,6 +100,7 @@ setup(
             "schemathesis>=4.0",
             "tritonclient>=2.50",
             "trustme>=1.2",
+            "twine>=6.1",
             "types-requests",
             "types-tqdm",
         ],

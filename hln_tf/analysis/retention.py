@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from hln_tf.common.errors import HlnError
 from hln_tf.data.sessions import Sessions
-from hln_tf.models.base import ITEMS, SessionScorer, compiled
+from hln_tf.models.base import SessionScorer
+from hln_tf.models.graphs import ITEMS, compiled
 
 # Clicks of the sessions in Figure 3.
 LENGTH = 6
@@ -34,7 +35,7 @@ def compiled_retention(model: SessionScorer) -> Any:
             f"{type(model).__name__} has no preference groups, so its clicks have no leap "
             f"probabilities: use a model that has, such as HLN"
         )
-    return compiled(lambda items: preferences(items).retention, [ITEMS])
+    return compiled(lambda items: preferences(items).retention, [ITEMS], model)
 
 
 def retention_of_clicks(

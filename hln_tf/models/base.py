@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import inspect
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -21,24 +21,7 @@ from hln_tf.layers.keras_2 import require_keras_2
 from hln_tf.layers.sharding import replica_part
 from hln_tf.metrics.ranking import FullCatalogueRanking
 from hln_tf.models.batches import Batch, checked_batch, to_sessions
-
-ITEMS = tf.TensorSpec([None, None], tf.int32, name="items")
-TARGET = tf.TensorSpec([None], tf.int32, name="target")
-
-
-def compiled(function: Callable[..., Any], signature: Sequence[Any], **options: Any) -> Any:
-    """Compile a function that belongs to one model, with one graph for all of its calls.
-
-    TensorFlow warns of frequent tracing by the code of a function, so that the
-    functions of one model after another look like one that is traced again and again;
-    a partial is counted by itself.
-
-    Args:
-      function: Returns tensors.
-      signature: The specs of its arguments.
-      **options: Others of `tf.function`.
-    """
-    return tf.function(functools.partial(function), input_signature=signature, **options)
+from hln_tf.models.graphs import ITEMS, TARGET, compiled
 
 
 class Preferences(NamedTuple):
@@ -239,7 +222,7 @@ class SessionScorer(CheckedCall, tfrs.Model, metaclass=BuiltModel):
         def rank_step(items: tf.Tensor, target: tf.Tensor) -> None:
             strategy.run(replica_step, args=({"items": items, "target": target},))
 
-        return compiled(rank_step, [ITEMS, TARGET])
+        return compiled(rank_step, [ITEMS, TARGET], self)
 
     @functools.cached_property
     def compiled_target_ranks(self) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
@@ -248,7 +231,7 @@ class SessionScorer(CheckedCall, tfrs.Model, metaclass=BuiltModel):
         def ranks(items: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
             return self.target_ranks({"items": items, "target": target})
 
-        return compiled(ranks, [ITEMS, TARGET])
+        return compiled(ranks, [ITEMS, TARGET], self)
 
     def compile(
         self,

@@ -10,7 +10,8 @@ from tensorflow_recommenders.layers.factorized_top_k import ScaNN
 
 from hln_tf.common.errors import HlnError
 from hln_tf.layers.catalogue_scores import catalogue_top_k
-from hln_tf.models.base import SessionScorer, compiled
+from hln_tf.models.base import SessionScorer
+from hln_tf.models.graphs import compiled
 from hln_tf.models.popularity import popularity_scores
 from hln_tf.retrieval.settings import ServingSettings
 
@@ -72,7 +73,7 @@ class CandidateRanker(tf.Module):
         # With an input signature it is traced once, not for each signature of an export.
         self.encode: Any = model.encode
         if model.encode is not None:
-            self.encode = compiled(model.encode, [INDICES])
+            self.encode = compiled(model.encode, [INDICES], model)
         self._rows, self.embeddings = None, None
         if rows is not None:
             self._rows = tf.Variable(rows.astype(np.int64), trainable=False, name="rows")

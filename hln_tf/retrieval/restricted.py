@@ -8,7 +8,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from hln_tf.common.errors import UsageError
-from hln_tf.models.base import ITEMS, SessionScorer, compiled
+from hln_tf.models.base import SessionScorer
+from hln_tf.models.graphs import ITEMS, compiled
 from hln_tf.models.popularity import popularity_scores
 from hln_tf.retrieval.index import is_zero
 from hln_tf.retrieval.recommendations import Recommendations
@@ -52,7 +53,7 @@ class RestrictedRanker:
             table: Any = model.item_embeddings()
             return tf.matmul(query, table, transpose_b=True), is_zero(query)
 
-        self._scores = compiled(scores, [ITEMS])
+        self._scores = compiled(scores, [ITEMS], model)
 
     def rows_of(self, item_ids: Sequence[str], argument: str) -> npt.NDArray[np.int64]:
         """Return the rows of the ids of an argument, of which one must be known, if there are any.

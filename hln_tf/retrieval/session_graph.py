@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from hln_tf.models.base import SessionScorer, compiled
+from hln_tf.models.base import SessionScorer
+from hln_tf.models.graphs import compiled
 from hln_tf.retrieval.index import LOWEST, CandidateRanker, has_clicks, is_zero
 from hln_tf.retrieval.settings import ServingSettings
 
@@ -112,8 +113,8 @@ class SessionGraph(tf.Module):
         self.item_ids = tf.Variable(ids, trainable=False, name="item_ids")
         self.item_embeddings = self._ranker.embeddings
         # With input signatures they are traced once, not for each signature of an export.
-        self.top_k = compiled(self._rank, [ITEMS, K], autograph=False)
-        self._known = compiled(self._select_known, [ITEMS], autograph=False)
+        self.top_k = compiled(self._rank, [ITEMS, K], model)
+        self._known = compiled(self._select_known, [ITEMS], model)
 
     def popular_items(self) -> list[str]:
         """List the ids of all items that the model knows, most popular first."""

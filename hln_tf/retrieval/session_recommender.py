@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from hln_tf.analysis.explanation import Explanation, used_positions
 from hln_tf.common.errors import HlnError, SettingError
-from hln_tf.models.base import SessionScorer, compiled
+from hln_tf.models.base import SessionScorer
 from hln_tf.models.encoder import SessionEncoder
+from hln_tf.models.graphs import compiled
 from hln_tf.retrieval.inputs import as_item_id, as_item_ids, as_sessions
 from hln_tf.retrieval.recommendations import Recommendations, scored_items
 from hln_tf.retrieval.restricted import RestrictedRanker, similar_items
@@ -56,8 +57,8 @@ class SessionRecommender:
         self._vocabulary, self._max_length, self._candidates = vocabulary, max_length, candidates
         settings = settings or ServingSettings()
         self.graph = SessionGraph(model, vocabulary, max_length, separator, candidates, settings)
-        self._groups = compiled(self.graph.groups, [ITEMS, K])
-        self._queries = compiled(self.graph.queries, [ITEMS])
+        self._groups = compiled(self.graph.groups, [ITEMS, K], model)
+        self._queries = compiled(self.graph.queries, [ITEMS], model)
 
     def recommend(
         self,

@@ -7,6 +7,7 @@ import tensorflow as tf
 from hln_tf.layers.sharding import replica_part
 from hln_tf.models.base import Batch
 from hln_tf.models.encoder import SessionEncoder
+from hln_tf.models.graphs import compiled
 from hln_tf.training.optimizers import sum_duplicate_rows
 
 STEP_SIGNATURE = [
@@ -60,9 +61,8 @@ def compile_gradient_norm(model: SessionEncoder) -> Callable[..., tf.Tensor]:
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         return tf.linalg.global_norm([sum_duplicate_rows(gradient) for gradient in gradients])
 
-    @tf.function(input_signature=STEP_SIGNATURE)
     def gradient_norm(items: tf.Tensor, target: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         norms = strategy.run(replica_norm, args=({"items": items, "target": target, "seed": seed},))
         return strategy.experimental_local_results(norms)[0]
 
-    return gradient_norm
+    return compiled(gradient_norm, STEP_SIGNATURE, model)

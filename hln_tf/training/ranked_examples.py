@@ -20,8 +20,9 @@ from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions, read_sessions
 from hln_tf.layers.catalogue_scores import rank_targets, ranked_lists, top_k
 from hln_tf.metrics.beyond_accuracy import BeyondAccuracy
-from hln_tf.models.base import ITEMS, TARGET, SessionScorer, compiled
+from hln_tf.models.base import SessionScorer
 from hln_tf.models.encoder import SessionEncoder
+from hln_tf.models.graphs import ITEMS, TARGET, compiled
 from hln_tf.training.evaluation import batches_by_length
 from hln_tf.training.run_directory import RunDirectory
 
@@ -139,4 +140,4 @@ def _compiled_step(model: SessionScorer, k: int) -> Step:
         return *rank_targets(scores, target - 1), top_k(scores, k)[1] + 1
 
     function = by_embeddings if isinstance(model, SessionEncoder) else by_scores
-    return compiled(function, [ITEMS, TARGET])
+    return compiled(function, [ITEMS, TARGET], model)

@@ -17,6 +17,7 @@ from hln_tf.common.progress import progress_bar
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions
 from hln_tf.models.encoder import SessionEncoder
+from hln_tf.models.graphs import compiled
 from hln_tf.training.context import RunContext
 from hln_tf.training.evaluation import describe, evaluate
 from hln_tf.training.gradients import STEP_SIGNATURE, replica_gradients
@@ -235,7 +236,13 @@ def compile_step(model: SessionEncoder, optimizer: Any, loss: Any) -> Callable[.
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return part_loss
 
-    @tf.function(input_signature=STEP_SIGNATURE)
+    def make_variables() -> None:
+        weights = model.trainable_variables
+        strategy.run(
+            optimizer.apply_gradients,
+            args=([(tf.zeros_like(weight), weight) for weight in weights],),
+        )
+
     def train_step(items: tf.Tensor, target: tf.Tensor, seed: tf.Tensor) -> None:
         batch = {"items": items, "target": target, "seed": seed}
         part_losses = strategy.run(replica_step, args=(batch,))
@@ -244,9 +251,10 @@ def compile_step(model: SessionEncoder, optimizer: Any, loss: Any) -> Callable[.
         loss.update_state(batch_loss, sample_weight=tf.shape(target)[0])
 
     # Tracing makes the optimiser's variables. A checkpoint restored before they exist would
-    # reach them at the first step only, and a save before that step would lose them.
-    train_step.get_concrete_function()
-    return train_step
+    # reach them at the first step only, and a save before that step would lose them. A graph
+    # that makes variables is traced twice, so they are made by a small one.
+    tf.function(make_variables, autograph=False).get_concrete_function()
+    return compiled(train_step, STEP_SIGNATURE, model)
 
 
 def make_optimizer(settings: TrainingSettings) -> Any:

@@ -1,0 +1,53 @@
+"""Compilation of a model's functions as graphs."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+ITEMS = tf.TensorSpec([None, None], tf.int32, name="items")
+TARGET = tf.TensorSpec([None], tf.int32, name="target")
+# Packages whose code has no Python control flow on tensors, or converts its own.
+_CONVERTED = frozenset(
+    [
+        "builtins",
+        "hln_tf",
+        "keras",
+        "tensorflow",
+        "tensorflow_probability",
+        "tensorflow_recommenders",
+        "tf_keras",
+        "typing",
+    ]
+)
+
+
+def compiled(function: Callable[..., Any], signature: Sequence[Any], model: tf.Module) -> Any:
+    """Compile a function that belongs to one model, with one graph for all of its calls.
+
+    TensorFlow warns of frequent tracing by the code of a function, so that the
+    functions of one model after another look like one that is traced again and again;
+    a partial is counted by itself.
+
+    Args:
+      function: Returns tensors.
+      signature: The specs of its arguments.
+      model: The model whose code it calls.
+    """
+    return tf.function(
+        functools.partial(function), input_signature=signature, autograph=needs_autograph(model)
+    )
+
+
+def needs_autograph(model: tf.Module) -> bool:
+    """Check whether a model may hold code for AutoGraph to convert.
+
+    The code of this package is traced in less than half the time without it. A model,
+    layer or loss of one's own may branch on tensors, as in any Keras model.
+
+    Args:
+      model: The model; its layers and its loss are looked at, too.
+    """
+    classes = {cls for part in (model, *model.submodules) for cls in type(part).__mro__}
+    return any(cls.__module__.partition(".")[0] not in _CONVERTED for cls in classes)

@@ -207,7 +207,7 @@ def confirm(
             name = f"trial_{row['trial']}-seed_{seed}"
             directory = RunDirectory(search.workdir.parent / "confirm" / name)
             with directory.locked():
-                directory.begin(config, dataset.item_ids)
+                config = directory.begin(config, dataset.item_ids)
                 run = Run(config, directory, stop=stop)
                 fitted = run.fit(dataset.split("train"), dataset.split("validation"))
             found[row["trial"]].append(fitted.results["validation"][OBJECTIVE])

@@ -90,7 +90,7 @@ def train_and_export(
     """
     data_dir = Path(config.data.directory)
     with directory.locked():
-        directory.begin(config, data_dir / VOCABULARY, overwrite)
+        config = directory.begin(config, data_dir / VOCABULARY, overwrite)
         if is_default_refit and directory.metrics() is None:
             print(
                 "the final model is trained on train and validation, as it is to know the newest "
@@ -141,7 +141,7 @@ def train(
 
     workers = Workers(cluster)
     with workers.working():
-        was_finished = workers.same_run(config, was_finished)
+        config, was_finished = workers.same_run(config, was_finished)
         if not was_finished:
             with workers.stop_on_signal() as stop:
                 run = Run(config, directory, workers, tensorboard, stop)

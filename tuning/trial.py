@@ -58,9 +58,9 @@ def run_trial(
     directory, runs = plan.trial_directory(trial_id), plan.run_directories(trial_id)
     configs = [plan.config(hyperparameters, data) for data in range(len(runs))]
     with contextlib.ExitStack() as locks:
-        for run, config, dataset in zip(runs, configs, plan.datasets, strict=True):
+        for data, (run, dataset) in enumerate(zip(runs, plan.datasets, strict=True)):
             locks.enter_context(run.locked())
-            run.begin(config, dataset.item_ids)
+            configs[data] = run.begin(configs[data], dataset.item_ids)
         try:
             if PARENT in hyperparameters:
                 parents = plan.run_directories(hyperparameters[PARENT])

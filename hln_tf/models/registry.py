@@ -56,7 +56,7 @@ def _sgd_by_sample(learning_rate: float, l2: float = 0.0, batch_size: int = 50) 
 _TUNED: dict[str, Any] = {
     "normalize": True,
     "batch_size": 256,
-    "precision": "bfloat16",
+    "precision": "auto",
     "learning_rate": 0.002,
     "decay": 0.3,
     "decay_epochs": 2,

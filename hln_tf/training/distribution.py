@@ -76,21 +76,23 @@ class Workers:
         interval = CHECKS_BETWEEN_REDUCTIONS if self._cluster.is_several else 1
         return StopOnSignal(self.all_reduce_max, interval)
 
-    def same_run(self, config: RunConfig, is_finished: bool) -> bool:
-        """Check that all workers have the chief's run, and return its `is_finished`.
+    def same_run(self, config: RunConfig, is_finished: bool) -> tuple[RunConfig, bool]:
+        """Check that all workers have the chief's run; return its settings and `is_finished`.
 
         Raises:
           HlnError: This worker has other settings or data than the chief.
         """
         chief = self.broadcast_object({"config": config.to_dict(), "is_finished": is_finished})
-        difference = config.first_difference(RunConfig.from_dict(chief["config"], "the chief"))
+        of_chief = RunConfig.from_dict(chief["config"], "the chief")
+        config = config.settled(of_chief)
+        difference = config.first_difference(of_chief)
         if difference:
             name, own, chiefs = difference
             raise HlnError(
                 f"worker {self._cluster.index} has {name} = {own!r} where the chief has "
                 f"{chiefs!r}: start all workers with the same command, on the same data"
             )
-        return bool(chief["is_finished"])
+        return config, bool(chief["is_finished"])
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:

@@ -143,7 +143,7 @@ def fit_dataset(
     train, validation = (_with_examples(dataset, part) for part in ("train", "validation"))
     test = dataset.split("test", unknown=True)
     with directory.locked():
-        directory.begin(config, dataset.item_ids)
+        config = directory.begin(config, dataset.item_ids)
         if directory.metrics() is None:
             workers = Workers()
             with workers.stop_on_signal() as stop:

@@ -78,7 +78,7 @@ class RunDirectory:
         config: RunConfig,
         vocabulary: Path | Sequence[str],
         overwrite: bool | None = None,
-    ) -> None:
+    ) -> RunConfig:
         """Write the settings of a new run, or check that the present run has the same.
 
         A run for fewer epochs goes on, a finished one too; one with other settings is
@@ -90,24 +90,30 @@ class RunDirectory:
           overwrite: Whether to replace any run with other settings; None where the
             caller offers no such choice.
 
+        Returns:
+          The run's settings, with what the machine that began it chose.
+
         Raises:
           HlnError: The directory contains a run with other settings, `vocabulary`
             is damaged, or `init_from` is no run that can be started from.
         """
         if (self.path / CONFIG).is_file():
             there = self.config()
+            wanted, config = config, config.settled(there)
             difference = config.first_difference(there)
             if difference is None:
-                return
+                return config
             if config.extends(there):
                 # What is left is older than what the run is going to be.
                 self._clear(weights=False)
                 files.write_json(self.path / CONFIG, config.to_dict())
-                return
+                return config
             if not overwrite and self._has_saved():
                 offer = "remove this one" if overwrite is None else "pass `overwrite` to replace it"
                 remedy = f"choose another `workdir`, or {offer}"
                 raise HlnError(f"{self._describe_difference(there, config, difference)}: {remedy}")
+            config = wanted
+        config = config.settled()
         if isinstance(vocabulary, Path):
             remedy = "write the data set again with python -m beam_preprocess"
             vocabulary = read_item_ids(vocabulary, config.data.vocabulary_sha256, remedy)
@@ -117,6 +123,7 @@ class RunDirectory:
         with files.atomic_write(self.path / VOCABULARY) as temporary:
             temporary.write_bytes(vocabulary_text(vocabulary))
         files.write_json(self.path / CONFIG, config.to_dict())
+        return config
 
     def _has_saved(self) -> bool:
         return (self.path / METRICS).exists() or any(self.checkpoints.glob("*.index"))

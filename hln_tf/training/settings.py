@@ -13,6 +13,7 @@ from hln_tf.common.settings import Range, checked, documented, from_dict, settin
 from hln_tf.data.layout import Manifest, vocabulary_text
 from hln_tf.layers.choices import LOSSES, PRECISIONS, SCORE_MEGABYTES
 from hln_tf.models.registry import model_entry, recorded_settings
+from hln_tf.training.precision import AUTO, fastest_precision
 
 if TYPE_CHECKING:
     from hln_tf.data.dataset import SessionDataset
@@ -119,8 +120,10 @@ class TrainingSettings:
     )
     precision: str = setting(
         "float32",
-        "bfloat16 rounds the factors of the softmax's products; weights and sums stay float32",
-        choices=PRECISIONS,
+        "bfloat16 rounds the factors of the softmax's products, weights and sums stay float32; "
+        "auto is bfloat16 where the processor or GPU has matrix units for it, and stays what it "
+        "was when a run is resumed",
+        choices=(*PRECISIONS, AUTO),
         applies={"loss": ("softmax",)},
     )
     clip_norm: float = setting(
@@ -344,6 +347,20 @@ class RunConfig:
                 return name, mine.get(name), theirs.get(name)
         return None
 
+    def settled(self, other: "RunConfig | None" = None) -> "RunConfig":
+        """Choose what is left to the machine: the precision `auto`.
+
+        Args:
+          other: The same run's settings as they were settled before, whose choice
+            stays; without, this machine's.
+        """
+        if self.training.precision != AUTO:
+            return self
+        precision = other.training.precision if other else fastest_precision()
+        return dataclasses.replace(
+            self, training=dataclasses.replace(self.training, precision=precision)
+        )
+
     def extends(self, other: "RunConfig") -> bool:
         """Return whether this is the same run as another one, but for more epochs."""
         epochs = other.training.epochs
@@ -353,7 +370,7 @@ class RunConfig:
 
     def create_model(self) -> Any:
         """Create the model with initial weights; imports TensorFlow."""
-        entry, settings = model_entry(self.model), dataclasses.asdict(self.training)
+        entry, settings = model_entry(self.model), dataclasses.asdict(self.settled().training)
         arguments = dataclasses.asdict(self.model_settings)
         arguments["score_megabytes"] = settings["score_megabytes"]
         if entry.is_encoder:

@@ -154,13 +154,14 @@ def test_workers_with_other_settings_are_refused(trained, monkeypatch):
     chiefs = config.to_dict()
     chiefs["training"]["seed"] = 7
     workers = Workers()
-    assert workers.same_run(config, is_finished=True)
+    assert workers.same_run(config, is_finished=True) == (config, True)
     monkeypatch.setattr(
         workers, "broadcast_object", lambda own: {"config": chiefs, "is_finished": False}
     )
     with pytest.raises(HlnError, match=r"worker 0 has training\.seed = 1 where the chief has 7"):
         workers.same_run(config, is_finished=False)
-    assert not workers.same_run(RunConfig.from_dict(chiefs, "test"), is_finished=True)
+    _, is_finished = workers.same_run(RunConfig.from_dict(chiefs, "test"), is_finished=True)
+    assert not is_finished
 
 
 @pytest.mark.parametrize(

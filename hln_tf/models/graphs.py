@@ -35,9 +35,9 @@ def compiled(function: Callable[..., Any], signature: Sequence[Any], model: tf.M
       signature: The specs of its arguments.
       model: The model whose code it calls.
     """
-    return tf.function(
-        functools.partial(function), input_signature=signature, autograph=needs_autograph(model)
-    )
+    own: Any = functools.partial(function)
+    own.__name__ = getattr(function, "__name__", type(function).__name__)  # shown by profiles
+    return tf.function(own, input_signature=signature, autograph=needs_autograph(model))
 
 
 def needs_autograph(model: tf.Module) -> bool:

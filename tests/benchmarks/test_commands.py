@@ -17,6 +17,7 @@ COMMANDS = (
     "grpc_servers",
     "accelerator",
     "search",
+    "session_parallel",
 )
 
 

@@ -42,11 +42,11 @@ read -r rest grpc < <("$python" -c '
 import socket
 sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
 print(*(each.getsockname()[1] for each in sockets))')
-venv/bin/python -m serving.serve --model_base_path models/hln --rest_api_port "$rest" --port "$grpc" &
+venv/bin/python -m serving.serve --model_base_path models/hln --rest_api_port "$rest" --port "$grpc" 2>serve.log &
 server=$!
 trap 'kill $server 2>/dev/null || true' EXIT
-until (exec 3<>"/dev/tcp/127.0.0.1/$rest") 2>/dev/null; do
-	kill -0 $server
+until grep --quiet --no-messages '"event":"serving"' serve.log; do
+	kill -0 $server || { cat serve.log >&2; exit 1; }
 	sleep 0.2
 done
 venv/bin/python -m serving.query --url "http://127.0.0.1:$rest/v1/models/hln" --session "$session" -k 3

@@ -88,7 +88,7 @@ setup(
         "keras-tuner>=1.4.8,<1.5",
         "lazy-loader>=0.4",
         "numpy>=2.0",
-        "pyarrow>=18",
+        "pyarrow>=25",
         "PyYAML>=6.0.2",
         "scikit-learn>=1.5.2",
         "scipy>=1.14.1",

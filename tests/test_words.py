@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("hln_tf", "beam_preprocess", "tuning", "serving", "benchmarks", "examples")
-DOCUMENTS = ("README.md", "CHANGELOG.md", "docs")
+DOCUMENTS = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs")
 # Public docstrings when the words were settled; there may be more, not fewer.
 PUBLIC_DOCSTRINGS = 1077
 

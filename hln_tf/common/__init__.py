@@ -1,3 +1,3 @@
 """Settings, flags, errors and files of all four packages. Imports no TensorFlow."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

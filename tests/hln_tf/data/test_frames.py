@@ -119,7 +119,7 @@ def test_users_and_joined_items():
         pa.array([12, -3], pa.int64()),
         pa.array([12, -3], pa.int8()),
         pa.array([12.0, -3.0], pa.float64()),
-        pa.array([12.0, -3.0], pa.float16()),
+        pa.array(np.array([12.0, -3.0], np.float16)),
         pa.array(["12", "-3"], pa.large_string()),
         pa.array(["12", "-3"]).dictionary_encode(),
         pa.array([12.0, -3.0]).dictionary_encode(),

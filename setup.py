@@ -56,7 +56,7 @@ setup(
         "hln_tf.analysis": ["page.html"],
         "serving": ["page/*", "*.proto"],
     },
-    # Upper bounds are those of packages whose private parts are used: see docs/dependencies.md.
+    # Upper bounds are those of packages whose private parts are used: see docs/reference/dependencies.md.
     install_requires=[
         "apache-beam>=2.77,<2.78",
         "fsspec>=2025.2",

@@ -2,11 +2,13 @@
 
 import hashlib
 import os
+import subprocess
 import tempfile
 from pathlib import Path
 from unittest import mock
 
 import nbformat
+from jupyter_client import KernelManager
 from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
 from traitlets.config import Config
@@ -45,9 +47,11 @@ def _executed(path: Path) -> str:
         paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         environment = {"PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"}
         with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, environment):
-            NotebookClient(
-                notebook, timeout=1200, resources={"metadata": {"path": folder}}
-            ).execute()
+            # By files instead of ports, which other users of the machine could read.
+            kernel = KernelManager(kernel_name="python3", transport="ipc", ip=f"{folder}/kernel")
+            resources = {"metadata": {"path": folder}}
+            client = NotebookClient(notebook, km=kernel, timeout=1200, resources=resources)
+            client.execute(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for cell in notebook.cells:
             if cell.cell_type == "code":  # what goes to standard error is progress
                 cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]

@@ -9,6 +9,7 @@ from command_parsers import PACKAGES, commands, parser_of
 
 from hln_tf.models import model_names
 
+_PYTHON = "python -m "
 _TRAIN = "hln_tf.train"
 _INTRODUCTION = f"""\
 # Commands
@@ -25,7 +26,7 @@ def page() -> str:
     """Write the page."""
     parts = [_INTRODUCTION]
     for command in (each for package in PACKAGES for each in commands([package])):
-        parts += _command(f"python -m {command}", command, parser_of(command), "##")
+        parts += _command(f"{_PYTHON}{command}", command, parser_of(command), "##")
         if command == _TRAIN:
             parts += _models()
     return "\n\n".join(parts)
@@ -35,7 +36,7 @@ def _command(
     title: str, anchor: str, parser: argparse.ArgumentParser, heading: str
 ) -> Iterator[str]:
     """Describe a command, and below it its subcommands."""
-    yield f"{heading} {title} {{ #{anchor} }}"
+    yield f'{heading} {title} {{ #{anchor} data-toc-label="{title.removeprefix(_PYTHON)}" }}'
     yield from _prose(parser.description or "")
     for group in parser._action_groups:
         flags = [_flag(flag, parser, anchor) for flag in _shown(group)]

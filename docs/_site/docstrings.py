@@ -39,7 +39,7 @@ def _call_arguments(found: re.Match[str]) -> str:
     """Turn the section of a layer's call arguments into a list."""
     items = _ITEM.split(textwrap.indent(textwrap.dedent(found[1]), "  "))[1:]
     lines = [
-        f"- **`{name}`** – {' '.join(text.split())}"
+        f"- **`{name}`**: {' '.join(text.split())}"
         for name, text in zip(items[::2], items[1::2], strict=True)
     ]
     return "**Call arguments:**\n\n" + "\n".join(lines) + "\n"

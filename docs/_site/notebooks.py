@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -18,6 +19,8 @@ NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 # Executed notebooks, by a digest of them and of what they run.
 CACHE = ROOT / "build" / "notebooks"
 _PACKAGES = ("hln_tf", "beam_preprocess")
+# What pandas writes before a table; the site has styles of its own.
+_TABLE_STYLE = re.compile(r"<style scoped>.*?</style>\s*<table[^>]*>", re.DOTALL)
 
 
 def as_markdown(path: Path) -> tuple[str, dict[str, bytes]]:
@@ -36,7 +39,7 @@ def as_markdown(path: Path) -> tuple[str, dict[str, bytes]]:
         f"{path.stem}_{{cell_index}}_{{index}}{{extension}}"
     )
     text, resources = MarkdownExporter(config=settings).from_notebook_node(notebook)
-    return text, resources["outputs"]
+    return _TABLE_STYLE.sub("<table>", text), resources["outputs"]
 
 
 def _executed(path: Path) -> str:

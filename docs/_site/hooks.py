@@ -19,7 +19,8 @@ BROUGHT_IN = {
     "changelog.md": ROOT / "CHANGELOG.md",
     **{f"tutorials/{path.stem}.md": path for path in notebooks.NOTEBOOKS},
 }
-_LINK = re.compile(r"(?<=\]\()([^)\s#]+)(#[^)\s]*)?(?=\))")
+# Text, path and anchor of a link to a file.
+_LINK = re.compile(r"(?<!!)\[([^\[\]]+)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 _SOURCE = re.compile(r"^<!-- source: ([\w.]+) -->$", re.MULTILINE)
 
 
@@ -38,26 +39,28 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: Files) -> str:
-    """Include the sources that a page names, and let its links lead to pages of the site."""
+    """Include the sources that a page names, and link the pages of the site."""
     uri = page.file.src_uri
     markdown = _SOURCE.sub(lambda found: f"```python\n{sources.source(found[1])}\n```", markdown)
     origin = BROUGHT_IN.get(uri, DOCS / uri).parent
 
     def link(found: re.Match[str]) -> str:
-        place = _page_of(origin, found[1])
-        if place is None:
-            return found[0]
-        return os.path.relpath(place, PurePosixPath(uri).parent) + (found[2] or "")
+        text, target, anchor = found.groups("")
+        path = Path(os.path.normpath(origin / target))
+        place = _page_of(path)
+        if place is not None:
+            return f"[{text}]({os.path.relpath(place, PurePosixPath(uri).parent)}{anchor})"
+        # A file of the repository that is no page: the site has its name alone.
+        return text if path.exists() else found[0]
 
     return _LINK.sub(link, markdown)
 
 
-def _page_of(origin: Path, target: str) -> str | None:
-    """Return the page of the site that a link of a file leads to; None if it leads elsewhere."""
-    path = Path(os.path.normpath(origin / target))
+def _page_of(path: Path) -> str | None:
+    """Return the page of the site that is made of a file; None if there is none."""
+    if path == ROOT / "README.md":
+        return "index.md"
     for uri, brought_in in BROUGHT_IN.items():
         if path == brought_in:
             return uri
-    if "://" not in target and path.is_relative_to(DOCS) and path.is_file():
-        return path.relative_to(DOCS).as_posix()
-    return None
+    return path.relative_to(DOCS).as_posix() if path.is_relative_to(DOCS) else None

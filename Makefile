@@ -58,10 +58,10 @@ lint: $(INSTALLED) ## Check style, format and types
 	$(BIN)/mypy
 
 docs: $(INSTALLED) ## Build the documents as a site, build/site/index.html
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 docs-serve: $(INSTALLED) ## Serve the documents on this machine, built again when they change
-	$(BIN)/mkdocs serve
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 clean: ## Remove caches and build output; data, runs and .venv stay
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,7 @@
 """The documents, their code blocks, and the package's commands in those."""
 
 import dataclasses
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -77,19 +78,14 @@ def commands(text):
     """Find `python -m` commands of the package in shell code, as module and arguments."""
     values = dict(re.findall(r"\bfor (\w+) in (\S+)", text))
     values |= dict(re.findall(r"(?m)^\s*(?:export )?(\w+)=(\S+)$", text))
-    lines = re.sub(r"\\\n", " ", text).splitlines()
-    for line in (each for each in lines if "python" in each):
-        line = re.sub(r"\d?[<>]{1,2}(?:&\d|\s*\S+)", "", line)  # redirections
-        line = re.sub(r"\$\{?(\w+)\}?", lambda name: values.get(name[1], "1"), line)
-        words = shlex.shlex(line, posix=True, punctuation_chars=True)
+    text = re.sub(r"\\\n", " ", text)
+    text = re.sub(r"\d?[<>]{1,2}(?:&\d|[ \t]*\S+)", "", text)  # redirections
+    text = re.sub(r"\$\{?(\w+)\}?", lambda name: values.get(name[1], "1"), text)
+    for found in re.finditer(rf"\bpython3? -m ((?:{'|'.join(PACKAGES)})\b[\w.]*)(.*)", text):
+        words = shlex.shlex(found[2], posix=True, punctuation_chars=True)
         words.whitespace_split = True
-        command = []
-        for word in [*words, ";"]:
-            if word and not set(word) <= set(";&|()"):
-                command.append(word)
-                continue
-            if "-m" in command and command[command.index("-m") - 1].startswith("python"):
-                module, *arguments = command[command.index("-m") + 1 :]
-                if module.partition(".")[0] in PACKAGES:
-                    yield module, arguments
-            command = []
+        yield found[1], list(itertools.takewhile(_is_argument, words))
+
+
+def _is_argument(word):
+    return not re.fullmatch("[;&|()]+", word)

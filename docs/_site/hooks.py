@@ -19,8 +19,8 @@ BROUGHT_IN = {
     "changelog.md": ROOT / "CHANGELOG.md",
     **{f"tutorials/{path.stem}.md": path for path in notebooks.NOTEBOOKS},
 }
-# Text, path and anchor of a link to a file.
-_LINK = re.compile(r"(?<!!)\[([^\[\]]+)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
+# Whether it is a picture, text, path and anchor of a link to a file.
+_LINK = re.compile(r"(!?)\[([^\[\]]+)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 _SOURCE = re.compile(r"^<!-- source: ([\w.]+) -->$", re.MULTILINE)
 
 
@@ -45,11 +45,11 @@ def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: File
     origin = BROUGHT_IN.get(uri, DOCS / uri).parent
 
     def link(found: re.Match[str]) -> str:
-        text, target, anchor = found.groups("")
+        picture, text, target, anchor = found.groups("")
         path = Path(os.path.normpath(origin / target))
         place = _page_of(path)
         if place is not None:
-            return f"[{text}]({os.path.relpath(place, PurePosixPath(uri).parent)}{anchor})"
+            return f"{picture}[{text}]({os.path.relpath(place, PurePosixPath(uri).parent)}{anchor})"
         # A file of the repository that is no page: the site has its name alone.
         return text if path.exists() else found[0]
 

@@ -22,7 +22,7 @@ def shells(pages):
 
 def check(module, arguments):
     """Parse a command's arguments by its own parser; "..." are those that a page leaves out."""
-    given = [each for each in arguments if each != "..."]
+    given = [each for each in arguments if each != "..." and not each.startswith("--help")]
     # A file of --config is not there, so its model and its data set are unknown.
     parser = parser_of(module, [] if "--config" in given else given)
     if len(given) < len(arguments) or "--config" in given:

@@ -25,8 +25,9 @@ class Docstrings(griffe.Extension):
         if isinstance(obj, griffe.Class) and any(
             str(decorator.value) == "documented" for decorator in obj.decorators
         ):
-            text = inspect.getdoc(getattr(importlib.import_module(obj.module.path), obj.name))
-        obj.docstring = griffe.Docstring(rewritten(text), parent=obj)
+            documented = getattr(importlib.import_module(obj.module.path), obj.name)
+            text = inspect.getdoc(documented) or text
+        obj.docstring.value = rewritten(text)
 
 
 def rewritten(text: str) -> str:

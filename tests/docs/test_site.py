@@ -103,6 +103,22 @@ def test_notebooks_show_their_outputs(pages, site):
     assert "<table>" in text and "group 1" in text
 
 
+def test_docstrings_are_divided_into_their_sections(pages):
+    for path in pages:
+        if "api" in path.parts:
+            text = path.read_text("utf-8")
+            assert not re.findall(
+                r"<p>(?:Args|Returns|Raises|Attributes):.*|&gt;&gt;&gt;.*<p>", text
+            )
+
+
+def test_equations_are_mathml(site):
+    for place in ("explanation/hln", "reference/metrics"):
+        text = (site / place / "index.html").read_text("utf-8")
+        assert text.count("<math") > 10
+        assert "klzzwxh" not in text and "$$" not in text and "\\mathrm" not in text
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_pages_fit_a_desk_and_a_phone_and_load_nothing_else(site, width):
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=site)

@@ -57,7 +57,7 @@ lint: $(INSTALLED) ## Check style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(INSTALLED) ## Build the documents as a site, build/site/index.html
+docs: $(INSTALLED) ## Build the documents as a site, build/site/index.html (search needs docs-serve)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 docs-serve: $(INSTALLED) ## Serve the documents on this machine, built again when they change

@@ -48,7 +48,7 @@ def run(found, directory):
             start_new_session=True,
         )
         try:
-            process.communicate(json.dumps(values), timeout=600)
+            process.communicate(json.dumps(values), timeout=1800)
         finally:
             with contextlib.suppress(ProcessLookupError):  # else a page left a server running
                 os.killpg(process.pid, signal.SIGKILL)

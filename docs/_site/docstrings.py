@@ -1,5 +1,6 @@
-"""An extension of griffe: docstrings as the reference shows them."""
+"""An extension of griffe: docstrings and defaults as the reference shows them."""
 
+import dataclasses
 import importlib
 import inspect
 import re
@@ -15,7 +16,13 @@ _ITEM = re.compile(r"^  (\w+): ", re.MULTILINE)
 
 
 class Docstrings(griffe.Extension):
-    """Completes and rewrites the docstrings of the packages."""
+    """Completes and rewrites the docstrings of the packages, and the defaults of settings."""
+
+    def on_attribute_instance(self, *, attr: griffe.Attribute, **arguments: Any) -> None:
+        """Replace the declaration of a setting, `setting(...)`, by its default."""
+        if re.match(r"(setting|redeclared)\(", str(attr.value)) and attr.parent.is_class:
+            fields = dataclasses.fields(_of_runtime(attr.parent))
+            attr.value = next(repr(each.default) for each in fields if each.name == attr.name)
 
     def on_object(self, *, obj: griffe.Object, **arguments: Any) -> None:
         """Rewrite the docstring of an object, of settings after `documented` has completed it."""
@@ -25,9 +32,13 @@ class Docstrings(griffe.Extension):
         if isinstance(obj, griffe.Class) and any(
             str(decorator.value) == "documented" for decorator in obj.decorators
         ):
-            documented = getattr(importlib.import_module(obj.module.path), obj.name)
-            text = inspect.getdoc(documented) or text
+            text = inspect.getdoc(_of_runtime(obj)) or text
         obj.docstring.value = rewritten(text)
+
+
+def _of_runtime(cls: griffe.Class) -> Any:
+    """Import a class."""
+    return getattr(importlib.import_module(cls.module.path), cls.name)
 
 
 def rewritten(text: str) -> str:

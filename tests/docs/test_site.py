@@ -112,6 +112,13 @@ def test_docstrings_are_divided_into_their_sections(pages):
             )
 
 
+def test_settings_have_their_defaults(site):
+    text = (site / "reference" / "api" / "models.html").read_text("utf-8")
+    assert "setting(" not in re.sub("<[^>]+>", "", text)
+    assert re.search(r"embedding_dim=\s*100", re.sub("<[^>]+>", "", text))
+    assert "Size d of the item embeddings; at least 1" in text
+
+
 def test_equations_are_mathml(site):
     for place in ("explanation/hln", "reference/metrics"):
         text = (site / f"{place}.html").read_text("utf-8")

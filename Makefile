@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 SESSION ?= 214502411 214502421 214501717 214501137
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-slow test-engines lint clean
+.PHONY: help setup demo check test test-slow test-engines lint docs docs-serve clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -56,6 +56,12 @@ lint: $(INSTALLED) ## Check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(INSTALLED) ## Build the documents as a site, build/site/index.html (search needs docs-serve)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: $(INSTALLED) ## Serve the documents on this machine, built again when they change
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 clean: ## Remove caches and build output; data, runs and .venv stay
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

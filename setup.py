@@ -30,10 +30,12 @@ EXTRAS = {
     "plots": ["jinja2>=3.1", "matplotlib>=3.10"],
     "s3": ["apache-beam[aws]>=2.77,<2.78", "s3fs>=2025.2"],
     "docs": [
+        "ipykernel>=6.29",
         "l2m4m>=1.0.4",
-        "mkdocs-jupyter>=0.25",
         "mkdocs-material>=9.6",
         "mkdocstrings[python]>=0.28",
+        "nbclient>=0.10",
+        "nbconvert>=7.16",
     ],
     # With its own demand on TensorFlow: built for another one, it fails to load.
     "scann": ["scann[tf]>=1.4.2"],
@@ -80,7 +82,7 @@ setup(
         "serving": ["page/*", "*.proto"],
     },
     # Lower bounds have wheels for each Python; CI tests them. Upper bounds are those of packages
-    # whose private parts are used: see docs/dependencies.md.
+    # whose private parts are used, which docs/reference/dependencies.md lists.
     install_requires=[
         "apache-beam>=2.77,<2.78",
         "fsspec>=2025.2",

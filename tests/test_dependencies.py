@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LIST = ROOT / "docs" / "dependencies.md"
+LIST = ROOT / "docs" / "reference" / "dependencies.md"
 ROWS = [
     re.findall(r"`([^`]+)`|\| ([\w-]+) \|", line)
     for line in LIST.read_text("utf-8").splitlines()

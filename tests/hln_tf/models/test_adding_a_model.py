@@ -1,4 +1,4 @@
-"""The README's example of a model of one's own: one class and one entry in the registry."""
+"""The guide's example of a model of one's own: one class and one entry in the registry."""
 
 import importlib
 import json
@@ -11,29 +11,28 @@ import pytest
 import tf_keras as keras
 from commands import run
 
-from hln_tf.models.entry import ModelEntry
 from hln_tf.models.registry import MODELS
-from hln_tf.models.settings import EncoderSettings
 
-README = Path(__file__).parents[3] / "README.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "models.md"
 
 
 @pytest.fixture(scope="module")
 def added(tmp_path_factory):
-    """Do what the README's example shows; the name of the new model."""
-    section = README.read_text("utf-8").split("### A model of your own", 1)[1]
-    source, line = re.findall(r"```python\n(.*?)```", section, re.S)[:2]
-    name = re.search(r'^"(\w+)"', line)[1]
+    """Do what the guide's example shows; the name of the new model."""
+    section = GUIDE.read_text("utf-8").split("## A model of your own", 1)[1]
+    source, entry = re.findall(r"```python\n(.*?)```", section, re.S)[:2]
     directory = tmp_path_factory.mktemp("added")
-    (directory / f"{name}.py").write_text(source)
-    names = {"ModelEntry": ModelEntry, "EncoderSettings": EncoderSettings}
+    package = directory / "my_package"
+    package.mkdir()
+    (package / "bag.py").write_text(source)
+    (package / "registry.py").write_text(entry)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(directory)
-        line = line.replace("hln_tf.models.", "")
-        for key, entry in eval(f"{{{line}}}", names).items():
-            patch.setitem(MODELS, key, entry)
-        yield name
-    sys.modules.pop(name, None)
+        patch.setitem(MODELS, "bag", importlib.import_module("my_package.registry").BAG)
+        yield "bag"
+    for module in ("bag", "registry"):
+        sys.modules.pop(f"my_package.{module}", None)
+    sys.modules.pop("my_package", None)
 
 
 def test_one_class_and_one_entry_make_a_model(added, data, tmp_path):
@@ -49,7 +48,8 @@ def test_one_class_and_one_entry_make_a_model(added, data, tmp_path):
 
 
 def test_it_is_a_keras_model(added, tmp_path):
-    model = importlib.import_module(added).Bag(num_items=50, embedding_dim=8, loss="sampled")
+    bag = importlib.import_module(f"my_package.{added}").Bag
+    model = bag(num_items=50, embedding_dim=8, loss="sampled")
     model.compile(keras.optimizers.Adam(0.01))
     items, target = np.array([[3, 7, 0], [9, 1, 4]], np.int32), np.array([4, 2])
     losses = model.fit(items, target, epochs=3, verbose=0).history["loss"]

@@ -28,7 +28,7 @@ class SessionParallelSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """What each of the sessions side by side reads at each step.
+    """The clicks that the sessions side by side read at each step.
 
     Attributes:
       items: int32 [steps, batch], the click that is read.

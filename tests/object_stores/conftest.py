@@ -1,94 +1,15 @@
-"""A server of the S3 protocol on the loopback address, which may refuse or break off."""
-
-import socket
-import threading
-
-import boto3
 import pytest
-from fsspec import get_filesystem_class
-from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import WSGIRequestHandler, make_server
-
-BUCKET = "clicks"
-DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
-
-
-class Store:
-    """The server, as a WSGI application around moto's.
-
-    Attributes:
-      refuses: Called with method, path and query of each request and whether it copies an
-        object; a true value refuses it.
-      breaks: Likewise; a true value closes the connection without an answer.
-    """
-
-    def __init__(self):
-        self._app = DomainDispatcherApplication(create_backend_app)
-        self.reset()
-
-    def reset(self):
-        self.refuses = self.breaks = lambda method, path, query, copies: False
-
-    def __call__(self, environ, start_response):
-        copies = "HTTP_X_AMZ_COPY_SOURCE" in environ
-        request = environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"], copies
-        if self.breaks(*request):
-            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-        elif self.refuses(*request):
-            start_response("403 Forbidden", [("Content-Type", "application/xml")])
-            return [b"" if request[0] == "HEAD" else DENIED]
-        return self._app(environ, start_response)
-
-    def put(self, name, content):
-        boto3.client("s3").put_object(Bucket=BUCKET, Key=name, Body=content)
-
-    def put_directory(self, name, directory):
-        for path in directory.rglob("*"):
-            if path.is_file():
-                self.put(f"{name}/{path.relative_to(directory)}", path.read_bytes())
-
-    def objects(self, below=""):
-        """Return the content of the objects by name relative to a directory."""
-        client, start = boto3.client("s3"), f"{below}/" if below else ""
-        found = client.list_objects_v2(Bucket=BUCKET, Prefix=start).get("Contents", [])
-        return {
-            each["Key"].removeprefix(start): client.get_object(Bucket=BUCKET, Key=each["Key"])[
-                "Body"
-            ].read()
-            for each in found
-        }
-
-
-class Handler(WSGIRequestHandler):
-    def log(self, *arguments):
-        pass
+from object_store import bucket, running
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    store = Store()
-    server = make_server("127.0.0.1", 0, store, threaded=True, request_handler=Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "key")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        patch.setenv("AWS_MAX_ATTEMPTS", "1")
-        patch.setenv("HLN_TF_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield store
-    server.shutdown()
+    with running(tmp_path_factory.mktemp("cache")) as server:
+        yield server
 
 
 @pytest.fixture
 def store(server):
     """An empty bucket on the server."""
-    server.reset()
-    boto3.client("s3").create_bucket(Bucket=BUCKET)
-    yield server
-    server.reset()
-    bucket = boto3.resource("s3").Bucket(BUCKET)
-    bucket.objects.all().delete()
-    bucket.delete()
-    get_filesystem_class("s3").clear_instance_cache()  # with the credentials of a test
+    with bucket(server):
+        yield server

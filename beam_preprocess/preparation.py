@@ -172,7 +172,7 @@ def _check_output(output: Location, overwrite: bool) -> None:
     if isinstance(output, Path):
         if output.exists() and not output.is_dir():
             raise HlnError(f"{output} is not a directory: choose another `output`")
-        found = [str(path.relative_to(output)) for path in output.rglob("*") if path.is_file()]
+        found = _names(output)
     else:
         from beam_preprocess import storage
 
@@ -181,7 +181,7 @@ def _check_output(output: Location, overwrite: bool) -> None:
         found = [path.removeprefix(f"{output}/") for path in storage.list_files(output)]
     if not found or MANIFEST in found:
         return
-    if not all(is_of_data_set(name) for name in found):
+    if not all(map(is_of_data_set, found)):
         raise HlnError(
             f"{output} holds other files and no finished data set: choose another `output`"
         )
@@ -190,6 +190,11 @@ def _check_output(output: Location, overwrite: bool) -> None:
             f"{output} holds an unfinished data set, without {MANIFEST}, which is written last: "
             "pass `overwrite` to replace it, or choose another `output`"
         )
+
+
+def _names(directory: Path) -> list[str]:
+    """List the files in a directory and those below it, by name relative to it."""
+    return [str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()]
 
 
 def _has_manifest(output: Location) -> bool:
@@ -250,7 +255,8 @@ def _written(output: Location) -> Iterator[str]:
     replaced = output.with_name(f".{output.name}.replaced")
     with atomic_directory(output) as temporary:
         yield os.path.abspath(temporary)
-        if output.exists():
+        found = _names(output)
+        if output.exists() and (MANIFEST in found or all(map(is_of_data_set, found))):
             shutil.rmtree(replaced, ignore_errors=True)
             os.rename(output, replaced)
     shutil.rmtree(replaced, ignore_errors=True)

@@ -30,7 +30,7 @@ MILLION, GIGABYTE = 1e6, 1e9
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """What a log of some clicks costs.
+    """The cost of a log of some clicks.
 
     Attributes:
       clicks: Clicks of the log.
@@ -116,7 +116,7 @@ def costs_table(sizes: Sequence[Size]) -> str:
 
 
 def plan_table(size: Size, clicks: Sequence[int], hours: float, core_price: float) -> str:
-    """Format what larger logs would cost, in proportion to a measured one.
+    """Format the costs of larger logs, in proportion to a measured one.
 
     Args:
       size: The measured log.

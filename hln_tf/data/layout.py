@@ -119,8 +119,8 @@ class Manifest:
             raise HlnError(f"there is no data set in {directory}: {remedy}")
         if not (copy / MANIFEST).exists():
             raise HlnError(
-                f"{path} does not exist, which is written last: {directory} is an unfinished data "
-                f"set or none, {remedy}"
+                f"{path} does not exist, and is written last: {directory} is an unfinished data "
+                f"set, or none; {remedy}"
             )
         content = files.read_json(copy / MANIFEST, remedy)
         try:

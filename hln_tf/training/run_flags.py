@@ -150,7 +150,7 @@ def parse(
     add(
         "--workdir",
         type=new_run,
-        help="directory of the run (default: below runs/DATASET, or runs/custom-LOG)",
+        help="local directory of the run (default: below runs/DATASET, or runs/custom-LOG)",
     )
     add("--init_from", type=as_location, help="run directory of an older model to start from")
     text = "JSON file of settings that other flags override: a run's config.json, or a search's "

@@ -82,7 +82,10 @@ def test_what_is_no_finished_data_set(there, data):
     with pytest.raises(HlnError, match="there is no data set in s3://clicks/data/none: run"):
         hln_tf.SessionDataset.from_directory("s3://clicks/data/none")
     there.put("half/stats.json", b"{}")
-    with pytest.raises(HlnError, match=r"half/manifest.json does not exist, .* is an unfinished"):
+    with pytest.raises(
+        HlnError,
+        match=r"half/manifest.json does not exist, .*: .* is an unfinished",
+    ):
         hln_tf.SessionDataset.from_directory("s3://clicks/half")
     there.put("data/walks/train/00001-of-00003.tfrecord", b"no records" * 9)
     with pytest.raises(HlnError, match=f"{DATA}/train/00001-of-00003.tfrecord is corrupt"):

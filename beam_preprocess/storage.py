@@ -28,6 +28,9 @@ from hln_tf.common.periodic import periodic
 
 UNFINISHED = ".unfinished"  # directory of files that are being written
 _CHUNK = 1 << 20
+# Beam gives the workers of an external pool no options: a store's are in their environment.
+if FileSystems._pipeline_options is None:
+    FileSystems.set_options(PipelineOptions([]))
 _PATIENCE = 30.0  # seconds without an answer of a store, after which a message says so
 
 

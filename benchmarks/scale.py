@@ -137,7 +137,7 @@ def plan_table(size: Size, clicks: Sequence[int], hours: float, core_price: floa
             f"{each:,}",
             f"{core_hours:.1f}",
             f"{max(1, -(-core_hours // hours)):.0f}",
-            *(f"{volume * times / GIGABYTE:,.0f} GB" for volume in volumes),
+            *(_gigabytes(volume * times) for volume in volumes),
             f"{core_hours * core_price:.2f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -152,6 +152,11 @@ def plan_table(size: Size, clicks: Sequence[int], hours: float, core_price: floa
 
 def _megabytes(cost: ProcessCost) -> str:
     return f"{cost.peak_bytes / MILLION:,.0f} MB"
+
+
+def _gigabytes(count: float) -> str:
+    number = count / GIGABYTE
+    return f"{number:,.0f} GB" if number >= 1 else f"{number:.1f} GB"
 
 
 def main(arguments: Sequence[str]) -> None:

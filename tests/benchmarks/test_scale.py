@@ -28,8 +28,9 @@ def test_costs_are_per_click():
 
 
 def test_larger_logs_cost_in_proportion():
-    table = plan_table(SIZE, [10**9, 10**11], hours=2, core_price=0.1)
-    small, large = table.splitlines()[2:4]
+    table = plan_table(SIZE, [10**8, 10**9, 10**11], hours=2, core_price=0.1)
+    tiny, small, large = table.splitlines()[2:5]
+    assert tiny == "| 100,000,000 | 0.2 | 1 | 4 GB | 10 GB | 0.3 GB | 0.02 |"
     assert small == "| 1,000,000,000 | 2.0 | 1 | 45 GB | 100 GB | 3 GB | 0.20 |"
     assert large == "| 100,000,000,000 | 200.0 | 100 | 4,500 GB | 10,000 GB | 320 GB | 20.00 |"
     assert "18 bytes an item" in table and "18 MB for a million items" in table
@@ -46,5 +47,5 @@ def test_a_small_log_is_measured(tmp_path):
     size = measure_size(3_000, tmp_path, flags, [])
     assert size.raw_bytes == (tmp_path / "log").stat().st_size
     assert size.exchanged_bytes > size.raw_bytes / 2 and size.written_bytes > 3_000
-    assert size.counts["trained_examples"] == 16 and size.counts["examples"] > 1_000
+    assert size.counts["trained_examples"] == 16 and size.counts["examples"] > 500
     assert min(size.generating.peak_bytes, size.streaming.peak_bytes) > 10e6

@@ -70,7 +70,7 @@ def test_a_store_that_refuses_to_be_written(store, raw):
     assert names(store) == {"raw/log.csv"}
 
 
-def test_a_shard_that_is_refused_leaves_nothing(store, raw):
+def test_a_shard_that_is_refused_leaves_no_data_set(store, raw):
     uploads = []
 
     def refuses(method, path, query, copies):
@@ -82,7 +82,8 @@ def test_a_shard_that_is_refused_leaves_nothing(store, raw):
     sentence = prepare("--input", raw, "--output", URL, *FLAGS).sentence()
     assert "cannot be written" in sentence and "while running" not in sentence
     store.reset()
-    assert names(store) == {"raw/log.csv"}
+    # Beam may yet complete the upload that failed, under its temporary name.
+    assert {name for name in names(store) if ".tmp/.unfinished/" not in name} == {"raw/log.csv"}
 
 
 def broken_run(store, raw, breaks):

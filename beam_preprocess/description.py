@@ -2,11 +2,11 @@
 
 import dataclasses
 import datetime
-from pathlib import Path
 
 import numpy as np
 
-from hln_tf.common.files import read_json
+from hln_tf.common.files import Location, as_location, read_json
+from hln_tf.data import stores
 from hln_tf.data.layout import SPLITS, STATS, Manifest, read_vocabulary
 from hln_tf.data.sessions import Sessions, count_unseen, read_split
 
@@ -119,14 +119,15 @@ class Description:
         return rows
 
 
-def describe(directory: str | Path) -> Description:
+def describe(directory: Location) -> Description:
     """Read a data set and compute the numbers of its report.
 
     Raises:
       HlnError: There is no valid data set in `directory`.
     """
     manifest = Manifest.read(directory)
-    stats = read_json(Path(directory) / STATS, "write the data set again")
+    copy = stores.local_copy(as_location(directory), [STATS])
+    stats = read_json(copy / STATS, "write the data set again")
     splits = {split: read_split(directory, split) for split in SPLITS}
     popularity = sum(
         np.bincount(splits[split].items, minlength=manifest.items + 1)

@@ -20,9 +20,10 @@ from beam_preprocess.inputs import describe_files
 from beam_preprocess.settings import Settings
 from hln_tf.common.cli import Parser, add_settings, as_arguments
 from hln_tf.common.errors import HlnError, ReportedError, UsageError
+from hln_tf.common.files import Location, as_location, name_of
 from hln_tf.common.settings import declared_fields, flag_name
 from hln_tf.common.text import read_separator
-from hln_tf.data.layout import MANIFEST, Manifest
+from hln_tf.data.layout import Manifest, find_data_sets
 from hln_tf.data.sources import CUSTOM, SOURCES
 
 _FORMAT = tuple(field.name for field in declared_fields(LogFormat))
@@ -46,7 +47,7 @@ class Preparation:
 
     Attributes:
       dataset: A name in `SOURCES`, or `CUSTOM`.
-      data_dir: The data set directory.
+      data_dir: The data set directory, or its URL.
       is_explicit: Whether the user named `data_dir`; then a finished data set
         there is used whatever its name and fraction.
       raw_dir: Directory that is searched for raw files.
@@ -58,10 +59,10 @@ class Preparation:
     """
 
     dataset: str
-    data_dir: Path
+    data_dir: Location
     is_explicit: bool
     raw_dir: Path
-    inputs: Mapping[str, Sequence[Path]] = dataclasses.field(default_factory=dict)
+    inputs: Mapping[str, Sequence[Location]] = dataclasses.field(default_factory=dict)
     spec: Path | None = None
     given: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     overwrite: bool = False
@@ -106,7 +107,7 @@ class Preparation:
     @property
     def name(self) -> str:
         """The name below `runs` for the data set: a custom log's is that of its directory."""
-        return self.data_dir.resolve().name if self.dataset == CUSTOM else self.dataset
+        return name_of(self.data_dir) if self.dataset == CUSTOM else self.dataset
 
     def ensure(self) -> Manifest:
         """Read the manifest of the data set; preprocess its raw log first if need be.
@@ -120,7 +121,7 @@ class Preparation:
             raise self._several(found)
         return next(iter(found.values()))
 
-    def ensure_all(self) -> dict[Path, Manifest]:
+    def ensure_all(self) -> dict[Location, Manifest]:
         """Read the manifest of the data set, or those of several cut dates, by directory.
 
         The raw log is preprocessed first if need be; that of the sample is generated where
@@ -140,11 +141,12 @@ class Preparation:
                     f"the directory of another data set with --data_dir"
                 )
         again = self.overwrite and self.given and self.dataset != CUSTOM
-        if self.inputs or not self._directories() or again:
+        if self.inputs or again or not find_data_sets(self.data_dir):
             self._preprocess()
-        found = {path: Manifest.read(path) for path in self._directories() or [self.data_dir]}
+        directories = find_data_sets(self.data_dir) or [self.data_dir]
+        found = {path: Manifest.read(path) for path in directories}
         cuts = [manifest.settings.get("test_from") for manifest in found.values()]
-        if self.data_dir not in found and cuts != [path.name for path in found]:
+        if self.data_dir not in found and cuts != [name_of(path) for path in found]:
             raise self._several(found)
         for path, manifest in found.items():
             if not self.is_explicit:
@@ -152,19 +154,13 @@ class Preparation:
             self._check_given(manifest, path, several=len(found) > 1)
         return found
 
-    def _directories(self) -> list[Path]:
-        """Return the data set's directory, or those of several below it; none if there is none."""
-        if (self.data_dir / MANIFEST).is_file():
-            return [self.data_dir]
-        return sorted(path.parent for path in self.data_dir.glob(f"*/{MANIFEST}"))
-
-    def _several(self, found: Mapping[Path, Manifest]) -> HlnError:
+    def _several(self, found: Mapping[Location, Manifest]) -> HlnError:
         return HlnError(
             f"{self.data_dir} holds several data sets: name one of them, such as --data_dir "
             f"{next(iter(found))}, without --spec and --input"
         )
 
-    def _check_dataset(self, manifest: Manifest, directory: Path) -> None:
+    def _check_dataset(self, manifest: Manifest, directory: Location) -> None:
         """Raise an error where a default directory holds another data set than its name says."""
         remedy = "remove it, or name the directory to use with --data_dir"
         if manifest.dataset != self.dataset:
@@ -181,7 +177,7 @@ class Preparation:
                 f"{directory} holds the last {fraction} of train, expected {expected}: {remedy}"
             )
 
-    def _check_given(self, manifest: Manifest, directory: Path, several: bool) -> None:
+    def _check_given(self, manifest: Manifest, directory: Location, several: bool) -> None:
         """Raise an error where the data set was prepared with other settings than are given."""
         recorded = {"separator": manifest.separator, **(manifest.settings.get("log") or {})}
         recorded |= {
@@ -241,7 +237,7 @@ def add_flags(parser: Parser) -> None:
     Those of the command's own that have the same names, such as a model's, come first.
     """
     for name, help_text in PART_INPUTS.items():
-        parser.add_argument(f"--{name}", nargs="+", type=Path, metavar="RAW", help=help_text)
+        parser.add_argument(f"--{name}", nargs="+", type=as_location, metavar="RAW", help=help_text)
     title = f"format of a log of your own (--dataset {CUSTOM})"
     of_format = add_settings(parser, LogFormat, title, unless_taken=True)
     title = "protocol, where a data set is prepared (defaults: those of the data set)"
@@ -249,11 +245,11 @@ def add_flags(parser: Parser) -> None:
     parser.set_defaults(preparation_settings=[*of_format, *of_protocol])
 
 
-def default_name(dataset: str, inputs: Sequence[Path]) -> str:
+def default_name(dataset: str, inputs: Sequence[Location]) -> str:
     """Return the name of the default directory of a data set: that of the log if it is custom."""
     if dataset != CUSTOM or not inputs:
         return dataset
-    first = min(inputs, key=lambda path: path.name)
+    first = Path(str(min(inputs, key=name_of)).rpartition("://")[2])
     for part in (first.name.partition(".")[0], first.resolve().parent.name):
         if stem := re.sub(r"[^\w-]+", "-", part).strip("-"):
             return f"{CUSTOM}-{stem}"

@@ -9,22 +9,27 @@ import os
 import shutil
 import sys
 import tempfile
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from beam_preprocess.inputs import expand_inputs
 from beam_preprocess.settings import Settings, Work
 from hln_tf.common.errors import HlnError, UsageError
-from hln_tf.common.files import atomic_directory
+from hln_tf.common.files import Location, as_location, atomic_directory, join
 from hln_tf.common.settings import rename_aliases, without_added
-from hln_tf.data.layout import MANIFEST, SPLITS, STATS, VOCABULARY, Manifest, Split
+from hln_tf.data.layout import (
+    MANIFEST,
+    SPLITS,
+    STATS,
+    VOCABULARY,
+    Manifest,
+    Split,
+    is_of_data_set,
+)
 
 if TYPE_CHECKING:
     from beam_preprocess.read import RawFile
-
-Output: TypeAlias = Path | str  # a local directory, or a URL such as gs://bucket/directory
 
 
 def prepare(
@@ -61,16 +66,13 @@ def prepare(
     Raises:
       HlnError: The input or the output cannot be used.
     """
-    targets = {as_output(output): settings}
+    targets = {as_location(output): settings}
     return prepare_all(inputs, targets, work, beam_flags, overwrite, part_inputs)[0]
 
 
-def as_output(output: str | os.PathLike[str]) -> Output:
-    """Return a directory as a path, or a URL as it is."""
-    return str(output).rstrip("/") if "://" in str(output) else Path(output)
-
-
-def outputs(output: str | os.PathLike[str], settings: Sequence[Settings]) -> dict[Output, Settings]:
+def outputs(
+    output: str | os.PathLike[str], settings: Sequence[Settings]
+) -> dict[Location, Settings]:
     """Choose a directory for each of settings that differ in `train_fraction` or `test_from`.
 
     One is `output` itself; of several, that of 1/64 is `output`/1-64.
@@ -78,7 +80,7 @@ def outputs(output: str | os.PathLike[str], settings: Sequence[Settings]) -> dic
     Raises:
       HlnError: `output` is a data set, which cannot contain others.
     """
-    whole = as_output(output)
+    whole = as_location(output)
     if len(settings) == 1:
         return {whole: settings[0]}
     if isinstance(whole, Path) and (whole / MANIFEST).exists():
@@ -88,15 +90,12 @@ def outputs(output: str | os.PathLike[str], settings: Sequence[Settings]) -> dic
         )
     differ = len({one.test_from for one in settings}) > 1
     names = [one.test_from if differ else one.train_fraction.replace("/", "-") for one in settings]
-    return {
-        whole / name if isinstance(whole, Path) else f"{whole}/{name}": one
-        for name, one in zip(names, settings, strict=True)
-    }
+    return {join(whole, name): one for name, one in zip(names, settings, strict=True)}
 
 
 def prepare_all(
     inputs: Sequence[str | os.PathLike[str]],
-    targets: Mapping[Output, Settings],
+    targets: Mapping[Location, Settings],
     work: Work | None = None,
     beam_flags: Sequence[str] = (),
     overwrite: bool = False,
@@ -125,9 +124,9 @@ def prepare_all(
     if beam_flags:
         check_beam_flags(beam_flags)
     storage.set_options(beam_flags)
-    files = _find_files(inputs_of)
     for output in targets:
-        _check_output(output)
+        _check_output(output, overwrite)
+    files = _find_files(inputs_of)
     descriptions = [
         {**file.description(), **({"part": SPLITS[file.part]} if file.part else {})}
         for file in files
@@ -168,32 +167,43 @@ def _find_files(inputs_of: Mapping[str, Sequence[str]]) -> list["RawFile"]:
     return found
 
 
-def _check_output(output: Output) -> None:
-    if not isinstance(output, Path):
+def _check_output(output: Location, overwrite: bool) -> None:
+    """Check that a directory can be written: it is missing, empty, or a data set."""
+    if isinstance(output, Path):
+        if output.exists() and not output.is_dir():
+            raise HlnError(f"{output} is not a directory: choose another `output`")
+        found = _names(output)
+    else:
         from beam_preprocess import storage
 
         storage.check_scheme(output)
-        found = storage.list_files(output)
-        if found and f"{output}/{MANIFEST}" not in found:
-            raise HlnError(
-                f"{output} holds other files and no finished data set: choose another `output`"
-            )
+        storage.check_writable(output)
+        found = [path.removeprefix(f"{output}/") for path in storage.list_files(output)]
+    if not found or MANIFEST in found:
         return
-    if output.exists() and not output.is_dir():
-        raise HlnError(f"{output} is not a directory: choose another `output`")
-    if output.is_dir() and any(output.iterdir()) and not (output / MANIFEST).exists():
+    if not all(map(is_of_data_set, found)):
         raise HlnError(
             f"{output} holds other files and no finished data set: choose another `output`"
         )
+    if not overwrite:
+        raise HlnError(
+            f"{output} holds an unfinished data set, without {MANIFEST}, which is written last: "
+            "pass `overwrite` to replace it, or choose another `output`"
+        )
 
 
-def _has_manifest(output: Output) -> bool:
+def _names(directory: Path) -> list[str]:
+    """List the files in a directory and those below it, by name relative to it."""
+    return [str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()]
+
+
+def _has_manifest(output: Location) -> bool:
     from beam_preprocess import storage
 
     return storage.exists(f"{output}/{MANIFEST}")
 
 
-def _read_manifest(output: Output) -> Manifest:
+def _read_manifest(output: Location) -> Manifest:
     if isinstance(output, Path):
         return Manifest.read(output)
     from beam_preprocess import storage
@@ -205,7 +215,7 @@ def _read_manifest(output: Output) -> Manifest:
 
 
 def _is_finished(
-    output: Output, settings: Settings, descriptions: list[dict[str, str | int]], overwrite: bool
+    output: Location, settings: Settings, descriptions: list[dict[str, str | int]], overwrite: bool
 ) -> bool:
     if not _has_manifest(output):
         return False
@@ -220,7 +230,9 @@ def _is_finished(
     return False
 
 
-def _is_same(output: Output, settings: Settings, descriptions: list[dict[str, str | int]]) -> bool:
+def _is_same(
+    output: Location, settings: Settings, descriptions: list[dict[str, str | int]]
+) -> bool:
     """Compare settings and content with those of a data set; the files' names do not matter."""
     manifest = _read_manifest(output)
     renamed = rename_aliases(Settings, manifest.settings, f"{output}/{MANIFEST}")
@@ -234,7 +246,7 @@ def _is_same(output: Output, settings: Settings, descriptions: list[dict[str, st
 
 
 @contextlib.contextmanager
-def _written(output: Output) -> Iterator[str]:
+def _written(output: Location) -> Iterator[str]:
     """Yield a temporary directory that becomes `output` when the block succeeds."""
     if not isinstance(output, Path):
         with _written_remotely(output) as staged:
@@ -243,7 +255,8 @@ def _written(output: Output) -> Iterator[str]:
     replaced = output.with_name(f".{output.name}.replaced")
     with atomic_directory(output) as temporary:
         yield os.path.abspath(temporary)
-        if (output / MANIFEST).exists():
+        found = _names(output)
+        if output.exists() and (MANIFEST in found or all(map(is_of_data_set, found))):
             shutil.rmtree(replaced, ignore_errors=True)
             os.rename(output, replaced)
     shutil.rmtree(replaced, ignore_errors=True)
@@ -254,16 +267,20 @@ def _written_remotely(output: str) -> Iterator[str]:
     """Yield the URL of a temporary directory whose files move to `output`, the manifest last."""
     from beam_preprocess import storage
 
-    staged = f"{output}.{uuid.uuid4().hex}.tmp"
+    staged = storage.temporary_directory(output)
     try:
         yield staged
-        storage.delete([f"{output}/{MANIFEST}"])
-        names = [path.removeprefix(f"{staged}/") for path in storage.list_files(staged)]
-        storage.delete(set(storage.list_files(output)) - {f"{output}/{name}" for name in names})
-        for name in sorted(names, key=lambda name: name == MANIFEST):
-            storage.move(f"{staged}/{name}", f"{output}/{name}")
-    finally:
+        storage.replace_directory(staged, output, MANIFEST)
+    except storage.StoreError as error:
+        try:
+            storage.check_writable(output)
+        except storage.StoreError:
+            raise HlnError(f"{error}; the unfinished files below {staged} are to remove") from None
         storage.delete(storage.list_files(staged))
+        raise
+    except BaseException:
+        storage.delete(storage.list_files(staged))
+        raise
 
 
 def _finish(directory: str, settings: Settings, descriptions: list[dict[str, str | int]]) -> None:

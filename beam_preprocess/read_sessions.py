@@ -16,7 +16,9 @@ from beam_preprocess.settings import Settings, Work
 from beam_preprocess.spec import read_spec
 from hln_tf.common.cli import Parser, add_settings, settings_from, with_flags
 from hln_tf.common.errors import HlnError
+from hln_tf.common.files import as_location, join
 from hln_tf.common.settings import declared_fields
+from hln_tf.data import stores
 from hln_tf.data.layout import MANIFEST, Manifest
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ LOG_FLAGS = ("spec", *_FORMAT, *_PROTOCOL)
 def add_log_flags(parser: Parser) -> None:
     """Add the flags of a log that is read and not prepared; their names are `LOG_FLAGS`."""
     text = "raw logs, directories of them or patterns, to evaluate on instead of a data set"
-    parser.add_argument("--input", nargs="+", type=Path, metavar="RAW", help=text)
+    parser.add_argument("--input", nargs="+", type=as_location, metavar="RAW", help=text)
     text = "format of the logs of --input"
     parser.add_argument("--spec", type=Path, metavar="YAML", default=argparse.SUPPRESS, help=text)
     add_settings(parser, LogFormat, "format of the logs of --input")
@@ -75,7 +77,7 @@ def _recorded(flags: argparse.Namespace, dataset: str, data_dir: str) -> Mapping
     if dataset in DATASETS:
         known = DATASETS[dataset]
         return {**known.defaults, "log": dataclasses.asdict(known.log)}
-    if data_dir and (Path(data_dir) / MANIFEST).is_file():
+    if data_dir and stores.is_file(join(as_location(data_dir), MANIFEST)):
         return Manifest.read(data_dir).settings
     return {}
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hln_tf.common.cli import Parser, import_tensorflow, require_extra, run
-from hln_tf.common.files import atomic_write
+from hln_tf.common.errors import UsageError
+from hln_tf.common.files import as_location, atomic_write
 
 PNG = "report.png"
 HTML = "report.html"
@@ -33,12 +34,16 @@ caption { text-align: left; font-weight: bold; padding: 0.4em 0 }
 def main(arguments: Sequence[str]) -> None:
     """Read a data set and write its report."""
     parser = Parser(prog="python -m beam_preprocess.report", description=_DESCRIPTION)
-    parser.add_argument("directory", metavar="DIR", type=Path, help="data set directory")
+    parser.add_argument(
+        "directory", metavar="DIR", type=as_location, help="data set directory, or its URL"
+    )
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="where the report goes (default: the data set)"
     )
     flags = parser.parse_args(arguments)
     output = flags.output or flags.directory
+    if not isinstance(output, Path):
+        raise UsageError(f"{output} is a URL: name a directory for the report with --output")
     require_extra("plots", ["matplotlib"])
     import_tensorflow()
     from beam_preprocess.description import describe

@@ -108,7 +108,10 @@ def run(
                     f"the data set cannot be written ({os.strerror(number)}): "
                     "free some space and run the same command again"
                 ) from None
-        if not name or isinstance(error, HlnError):
+        if isinstance(error, HlnError):  # a worker's, to which Beam adds the step
+            error.args = (str(error).partition(" [while running ")[0],)
+            raise
+        if not name:
             raise
         raise HlnError(
             f"{name} could not run the pipeline ({_shorten(error)}): see its log "

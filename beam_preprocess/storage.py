@@ -1,12 +1,17 @@
-"""Reading and writing of files in any file system that Beam knows, such as a local one or `gs://`."""
+"""Reading and writing of files in any file system that Beam knows, such as a local one or `gs://`.
+
+Beam tries again where a store does not answer, some things for ten minutes.
+"""
 
 import contextlib
 import glob
 import gzip
 import hashlib
+import io
 import json
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
@@ -16,10 +21,93 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_preprocess.inputs import HIDDEN
+from hln_tf.common.cli import require_extra
 from hln_tf.common.errors import HlnError
+from hln_tf.common.files import is_url
+from hln_tf.common.periodic import periodic
 
 UNFINISHED = ".unfinished"  # directory of files that are being written
 _CHUNK = 1 << 20
+# Beam gives the workers of an external pool no options: a store's are in their environment.
+if FileSystems._pipeline_options is None:
+    FileSystems.set_options(PipelineOptions([]))
+_PATIENCE = 30.0  # seconds without an answer of a store, after which a message says so
+
+
+class StoreError(HlnError):
+    """An object store refuses to read or write, or does not answer."""
+
+
+class _StoreFile(io.RawIOBase):
+    """A file of a store, whose errors name it."""
+
+    def __init__(self, path: str, file: BinaryIO, done: str) -> None:
+        super().__init__()
+        self._path, self._file, self._done = path, file, done
+
+    def readable(self) -> bool:
+        return self._file.readable()
+
+    def writable(self) -> bool:
+        return self._file.writable()
+
+    def seekable(self) -> bool:
+        return self._file.seekable()
+
+    def readinto(self, buffer: Any) -> int:
+        with _reported(self._path, self._done):
+            return self._file.readinto(buffer)  # type: ignore[attr-defined]
+
+    def write(self, data: Any) -> int:
+        with _reported(self._path, self._done):
+            return self._file.write(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            with _reported(self._path, self._done):
+                self._file.close()
+
+
+@contextlib.contextmanager
+def _reported(path: str, done: str) -> Iterator[None]:
+    """Turn the errors of a store into one sentence.
+
+    Args:
+      path: What is read or written; nothing happens to errors of local files.
+      done: What cannot be done with it.
+
+    Raises:
+      StoreError: It cannot be done.
+    """
+    try:
+        yield
+    except HlnError:
+        raise
+    except Exception as error:  # each store has errors of its own
+        if is_local(path):
+            raise
+        raise StoreError(
+            f"{path} cannot be {done} ({_reason(error)}): check the URL, and the credentials and "
+            f"the endpoint of the store"
+        ) from None
+
+
+@contextlib.contextmanager
+def _asked(path: str, done: str) -> Iterator[None]:
+    """As `_reported`, with messages while a store does not answer."""
+    if is_local(path):
+        yield
+        return
+
+    def note() -> None:
+        print(f"waiting for {path}: Beam tries for ten minutes, Ctrl-C stops it", file=sys.stderr)
+
+    with periodic(note, _PATIENCE), _reported(path, done):
+        yield
 
 
 def set_options(flags: Sequence[str]) -> None:
@@ -29,7 +117,7 @@ def set_options(flags: Sequence[str]) -> None:
 
 def is_local(path: str | os.PathLike[str]) -> bool:
     """Return whether a path is one of this machine's file system, not a URL."""
-    return "://" not in str(path)
+    return not is_url(path)
 
 
 def _is_hidden(path: str) -> bool:
@@ -59,6 +147,29 @@ def check_scheme(path: str) -> None:
             f"{path} is in no file system that Beam can use here ({_reason(error)}): "
             "install Beam's support for it, such as apache-beam[gcp] or apache-beam[aws]"
         ) from None
+    if path.startswith("s3:"):
+        require_extra("s3", ["boto3"])
+
+
+def check_writable(directory: str) -> None:
+    """Check that files can be written and deleted next to a directory, with no second try.
+
+    Args:
+      directory: Its URL.
+
+    Raises:
+      StoreError: They cannot, or the store does not answer.
+    """
+    probe = temporary_directory(directory)
+    with _reported(directory, "written"):
+        with FileSystems.create(probe, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            file.write(b"x")  # Beam cannot write an empty file to S3
+        FileSystems.delete([probe])
+
+
+def temporary_directory(directory: str) -> str:
+    """Return the URL of a directory that is not used, for what is going to be another one."""
+    return f"{directory}.{uuid.uuid4().hex}.tmp"
 
 
 def open_file(path: str) -> BinaryIO:
@@ -66,8 +177,21 @@ def open_file(path: str) -> BinaryIO:
 
     Raises:
       OSError: It cannot be opened.
+      StoreError: It cannot be opened, and is in a store; the file itself raises it too.
     """
-    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    with _asked(path, "read"):
+        file = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    if is_local(path):
+        return file
+    return io.BufferedReader(_StoreFile(path, file, "read"), _CHUNK)
+
+
+def _create(path: str) -> BinaryIO:
+    with _reported(path, "written"):
+        file = FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    if is_local(path):
+        return file
+    return io.BufferedWriter(_StoreFile(path, file, "written"), _CHUNK)
 
 
 @contextlib.contextmanager
@@ -82,30 +206,53 @@ def create_file(path: str, directory: str, compressed: bool = False) -> Iterator
       compressed: Whether to compress with gzip; equal contents give equal files.
     """
     temporary = join(directory, UNFINISHED, uuid.uuid4().hex)
-    with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+    with _create(temporary) as file:
         if compressed:
             with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as stream:
                 yield stream  # type: ignore[misc]
         else:
             yield file
-    move(temporary, path)
+    move([temporary], [path])
 
 
-def move(source: str, target: str) -> None:
-    """Rename a file, also where the target's directory or the target is missing or there."""
-    with contextlib.suppress(OSError):  # it exists
-        FileSystems.mkdirs(target.rpartition("/")[0])
-    FileSystems.rename([source], [target])
+def move(sources: Sequence[str], targets: Sequence[str]) -> None:
+    """Rename files, also where a target's directory or the target is missing or there."""
+    for parent in dict.fromkeys(target.rpartition("/")[0] for target in targets):
+        with contextlib.suppress(OSError):  # it exists
+            FileSystems.mkdirs(parent)
+    if sources:
+        with _reported(targets[0], "written"):
+            FileSystems.rename(list(sources), list(targets))
+
+
+def replace_directory(source: str, target: str, mark: str) -> None:
+    """Move a store's directory to where another one may be, which stores cannot do at once.
+
+    Meanwhile the file `mark` is missing in the target.
+
+    Args:
+      source: The directory to move.
+      target: Its new URL.
+      mark: Name of the file that is removed first and moved last.
+    """
+    names = sorted(path.removeprefix(f"{source}/") for path in list_files(source))
+    replaced = list_files(target)
+    delete([path for path in replaced if path == join(target, mark)])
+    delete(set(replaced) - {join(target, name) for name in [*names, mark]})
+    for moved in ([name for name in names if name != mark], [mark]):
+        move([join(source, name) for name in moved], [join(target, name) for name in moved])
 
 
 def exists(path: str | os.PathLike[str]) -> bool:
     """Return whether there is a file or directory."""
-    return FileSystems.exists(str(path))
+    with _asked(str(path), "read"):
+        return FileSystems.exists(str(path))
 
 
 def size(path: str) -> int:
     """Return a file's size in bytes."""
-    return FileSystems.get_filesystem(path).size(path)
+    with _asked(path, "read"):
+        return FileSystems.get_filesystem(path).size(path)
 
 
 def list_files(directory: str) -> list[str]:
@@ -115,7 +262,8 @@ def list_files(directory: str) -> list[str]:
 
 def match(pattern: str) -> list[str]:
     """List the paths of all files that match a pattern such as `gs://bucket/clicks/*.csv`."""
-    return [found.path for found in FileSystems.match([pattern])[0].metadata_list]
+    with _asked(pattern, "listed"):
+        return [found.path for found in FileSystems.match([pattern])[0].metadata_list]
 
 
 def expand(path: str) -> list[str]:
@@ -137,10 +285,10 @@ def expand(path: str) -> list[str]:
 
 
 def delete(paths: Iterable[str]) -> None:
-    """Delete files and directories; those that are missing are ignored."""
-    present = [path for path in paths if exists(path)]
-    if present:
-        FileSystems.delete(present)
+    """Delete files."""
+    if deleted := list(paths):
+        with _reported(deleted[0], "deleted"):
+            FileSystems.delete(deleted)
 
 
 def delete_unfinished(directory: str) -> None:
@@ -186,4 +334,8 @@ def sha256(path: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".")
+    details = getattr(error, "exception_details", None)  # those of Beam's errors, by file
+    if details:
+        error = next(iter(details.values()))
+    text = str(getattr(error, "message", None) or error).strip()
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from hln_tf.analysis import markdown
 from hln_tf.common import cli
+from hln_tf.common.files import Location
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions, read_sessions
 from hln_tf.metrics.of_ranks import means_of_ranks
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def ranks_by_denominator(
-    run: RunDirectory, data_dir: Path
+    run: RunDirectory, data_dir: Location
 ) -> dict[tuple[str, str], npt.NDArray[np.int32]]:
     """Rank a run's test targets.
 

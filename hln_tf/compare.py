@@ -6,8 +6,9 @@ from pathlib import Path
 
 from hln_tf.common import cli
 from hln_tf.common.errors import UsageError
+from hln_tf.common.files import as_location
 from hln_tf.data.layout import SPLITS
-from hln_tf.training.run_directory import RunDirectory
+from hln_tf.training.run_directory import RunDirectory, existing_run
 
 _DESCRIPTION = """\
 Compares runs with the first one, example by example: the difference of each metric with its
@@ -26,10 +27,10 @@ def main(arguments: Sequence[str]) -> None:
     add(
         "runs",
         nargs="+",
-        type=Path,
+        type=existing_run,
         help="workdirs of finished runs, first the one to compare with",
     )
-    add("--data_dir", type=Path, help="prepared data set (default: the one of the training)")
+    add("--data_dir", type=as_location, help="prepared data set (default: the one of the training)")
     add("--split", choices=SPLITS, default="test", help="part to rank (default: %(default)s)")
     text = "also write the comparisons as PATH.csv and a picture of them as PATH.png and PATH.svg"
     add("--output", type=Path, metavar="PATH", help=text)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from beam_preprocess.read_sessions import LOG_FLAGS, add_log_flags, log_settings, read_sessions
 from hln_tf.common import cli
 from hln_tf.common.errors import SettingError, UsageError
+from hln_tf.common.files import Location, as_location
 from hln_tf.data.layout import SPLITS, Manifest, read_vocabulary
 from hln_tf.training.run_directory import RunDirectory
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError(f"--inference_gate does not apply to {config.model}: it has no leap gate")
     if flags.slices_picture:
         cli.require_extra("plots", ["matplotlib"])
-    data, settings, data_dir = config.data, None, Path()
+    data, settings, data_dir = config.data, None, None
     if flags.input:
         settings = log_settings(flags, data.dataset, data.directory, data.separator)
     else:
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str]) -> None:
     if settings:
         whole = read_sessions(flags.input, settings, vocabulary)
     else:
+        assert data_dir is not None
         whole = read_part(data_dir, flags.split, vocabulary)
     sessions = whole.known()
     max_length, batch_size = config.training.max_length, config.training.evaluation_batch_size
@@ -110,9 +112,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """
     parser = cli.Parser(prog="python -m hln_tf.evaluate", description=__doc__, epilog=EXAMPLES)
     add = parser.add_argument
-    add("--workdir", required=True, type=Path, help="directory of a finished run")
+    add("--workdir", required=True, type=as_location, help="directory or URL of a finished run")
     text = "prepared data set; its items are matched by their ids (default: that of the training)"
-    add("--data_dir", type=Path, help=text)
+    add("--data_dir", type=as_location, help=text)
     add("--split", choices=SPLITS, help="part of the data set to rank (default: test)")
     text = "leap gate of HLN instead of the one it was trained with"
     add("--inference_gate", choices=("hard", "expected", "sampled"), help=text)
@@ -144,7 +146,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return flags
 
 
-def read_part(data_dir: Path, split: str, vocabulary: Sequence[str]) -> "Sessions":
+def read_part(data_dir: Location, split: str, vocabulary: Sequence[str]) -> "Sessions":
     """Read a part of a data set with the item indices of a model, 0 for unknown items."""
     import numpy as np
 

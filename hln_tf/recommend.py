@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hln_tf.common import cli, files
 from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.files import as_location
 from hln_tf.common.progress import progress_bar
 from hln_tf.common.text import is_utf_8, split_session
 from hln_tf.training.run_directory import RunDirectory
@@ -132,7 +133,7 @@ def main(arguments: Sequence[str]) -> None:
     """Recommend items for the sessions of a flag or a file."""
     parser = cli.Parser(prog="python -m hln_tf.recommend", description=__doc__, epilog=EXAMPLES)
     add = parser.add_argument
-    add("--workdir", required=True, type=Path, help="directory of a finished run")
+    add("--workdir", required=True, type=as_location, help="directory or URL of a finished run")
     add("-k", type=int, default=20, help="items to recommend (default: %(default)s)")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--session", help="item ids, oldest first, joined by the separator")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from hln_tf.analysis.comparison import mean_table, table
 from hln_tf.common import cli, files
 from hln_tf.common.errors import UsageError
-from hln_tf.training.run_directory import RunDirectory
+from hln_tf.common.files import Location, as_location
+from hln_tf.training.run_directory import RunDirectory, existing_run
 
 if TYPE_CHECKING:
     from hln_tf.analysis.page import Section
@@ -23,13 +24,13 @@ def main(arguments: Sequence[str]) -> None:
     """Print a table of the given runs' results."""
     parser = cli.Parser(prog="python -m hln_tf.report", description=__doc__)
     add = parser.add_argument
-    add("runs", nargs="+", type=Path, help="workdirs of finished runs")
+    add("runs", nargs="+", type=existing_run, help="workdirs of finished runs")
     text = "one row for runs that differ in the seed alone: mean and standard deviation"
     add("--mean", action="store_true", help=text)
     text = "also write a page with data, settings, curves, intervals, slices, groups and cost"
     add("--html", type=Path, metavar="FILE", help=text)
     text = "prepared data set, for --html (default: the one of the training)"
-    add("--data_dir", type=Path, help=text)
+    add("--data_dir", type=as_location, help=text)
     flags = parser.parse_args(arguments)
     if flags.data_dir and not flags.html:
         raise UsageError("--data_dir goes with --html: the table needs no data set")
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
         print(f"wrote {flags.html}")
 
 
-def _page(runs: Sequence[Path], directories: Mapping[Path, Path]) -> str:
+def _page(runs: Sequence[Path], directories: Mapping[Path, Location]) -> str:
     """Render the page of some runs.
 
     Args:

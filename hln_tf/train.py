@@ -10,6 +10,8 @@ from beam_preprocess.on_demand import Preparation
 from hln_tf.analysis.comparison import mean_table, table
 from hln_tf.common import cli
 from hln_tf.common.errors import HlnError
+from hln_tf.common.files import Location, as_location, join, name_of
+from hln_tf.data import stores
 from hln_tf.data.layout import MANIFEST, SPLITS, VOCABULARY
 from hln_tf.training.cluster import Cluster
 from hln_tf.training.run_directory import RunDirectory
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
         cli.require_extra("plots", ["matplotlib"])
     cluster = Cluster.from_environment()
     preparation = Preparation.from_flags(flags)
-    if cluster.is_several and not (preparation.data_dir / MANIFEST).is_file():
+    if cluster.is_several and not stores.is_file(join(preparation.data_dir, MANIFEST)):
         raise HlnError(
             f"{preparation.data_dir} is not a prepared data set: workers that train together "
             f"do not prepare one, write it first with python -m beam_preprocess"
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
             data=DataDescription.from_manifest(manifest, data_dir),
             init_from=str(flags.init_from) if flags.init_from else None,
         )
-        directory = RunDirectory(workdir / data_dir.name if len(found) > 1 else workdir)
+        directory = RunDirectory(workdir / name_of(data_dir) if len(found) > 1 else workdir)
         directories.append(directory.path)
         if not cluster.is_chief:
             train(config, directory, data_dir, cluster, tensorboard)
@@ -88,9 +90,10 @@ def train_and_export(
       overwrite: Whether to replace another run in the directory.
       is_default_refit: Whether there is a refit that the command line does not name.
     """
-    data_dir = Path(config.data.directory)
+    data_dir = as_location(config.data.directory)
     with directory.locked():
-        config = directory.begin(config, data_dir / VOCABULARY, overwrite)
+        vocabulary = stores.local_copy(data_dir, [VOCABULARY]) / VOCABULARY
+        config = directory.begin(config, vocabulary, overwrite)
         if is_default_refit and directory.metrics() is None:
             print(
                 "the final model is trained on train and validation, as it is to know the newest "
@@ -115,7 +118,7 @@ def add_flags(parser: cli.Parser) -> None:
 def train(
     config: RunConfig,
     directory: RunDirectory,
-    data_dir: Path,
+    data_dir: Location,
     cluster: Cluster,
     tensorboard: TensorBoardSettings,
 ) -> bool:

@@ -12,9 +12,10 @@ import numpy as np
 from hln_tf.analysis.learning_curves import read_curves
 from hln_tf.common import cli
 from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.files import as_location, join
 from hln_tf.common.text import is_utf_8, split_session
 from hln_tf.data.layout import SPLITS
-from hln_tf.training.run_directory import RunDirectory
+from hln_tf.training.run_directory import RunDirectory, existing_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +54,7 @@ def retention(flags: argparse.Namespace) -> Picture:
     sessions = read_split(data_dir, flags.split)
     chosen = sessions.where(sessions.lengths == flags.length)
     if not len(chosen):
-        where = data_dir / flags.split
+        where = join(data_dir, flags.split)
         raise HlnError(f"{where} has no session of {flags.length} clicks; {_lengths(sessions)}")
     of_clicks = retention_of_clicks(compiled_retention(model), chosen, max_length)
     rates = mean_by_position(of_clicks, chosen, flags.length)
@@ -170,22 +171,28 @@ def main(arguments: Sequence[str]) -> None:
         text = "write PATH.png, PATH.svg and PATH.csv (default: below pictures/ in the workdir)"
         added.add_argument("--output", type=Path, metavar="PATH", help=text)
         if draw is not learning:
-            text = "directory of a finished run"
-            added.add_argument("--workdir", required=True, type=Path, help=text)
+            text = "directory or URL of a finished run"
+            added.add_argument("--workdir", required=True, type=existing_run, help=text)
         return added
 
     add = add_picture(retention).add_argument
     text = "clicks of the sessions of which the mean is plotted (default: %(default)s, the paper's)"
     add("--length", type=int, default=6, help=text)
     add("--split", choices=SPLITS, default="test", help="their part (default: %(default)s)")
-    add("--data_dir", type=Path, help="prepared data set (default: the one of the training)")
+    add("--data_dir", type=as_location, help="prepared data set (default: the one of the training)")
     text = "colour scale from the least to the largest value; such pictures are not comparable"
     add("--stretch", action="store_true", help=text)
     add = add_picture(session).add_argument
     add("--session", required=True, help="item ids, oldest first, joined by the separator")
     add("-k", type=int, default=5, help="items shown for each group (default: %(default)s)")
     add = add_picture(learning).add_argument
-    add("runs", nargs="+", type=Path, metavar="RUN", help="workdirs of runs, finished or not")
+    add(
+        "runs",
+        nargs="+",
+        type=existing_run,
+        metavar="RUN",
+        help="workdirs of runs, finished or not",
+    )
     add = add_picture(embeddings).add_argument
     add("--items", type=int, default=10_000, help="most popular items shown (default: %(default)s)")
 

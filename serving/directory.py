@@ -1,11 +1,15 @@
-"""The directory of a model: `NUMBER/saved_model.pb` for each version, on any file system of TF."""
+"""The directory of a model: `NUMBER/saved_model.pb` for each version, here or in a store."""
 
 import dataclasses
 import os
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from hln_tf.common.errors import HlnError
+from hln_tf.common.files import is_url
 from hln_tf.common.text import is_version
+from hln_tf.data import stores
 from serving.settings import ModelSettings
 
 
@@ -31,10 +35,11 @@ def find_versions(base: str) -> dict[int, VersionDirectory]:
     Raises:
       OSError: The directory cannot be read.
     """
-    files = _RemoteFiles() if is_remote(base) else _LocalFiles()
+    base = base.rstrip("/")
+    files = _files_of(base)
     found = {}
     for name in sorted(files.names(base), key=len, reverse=True):
-        path = f"{base.rstrip('/')}/{name}"
+        path = f"{base}/{name}"
         if is_version(name) and files.is_directory(path):
             paths = [path]
             for folder, prefix in (
@@ -48,9 +53,24 @@ def find_versions(base: str) -> dict[int, VersionDirectory]:
     return found
 
 
-def is_remote(base: str) -> bool:
-    """Return whether a path names a file system, such as `gs://`, rather than a local file."""
-    return "://" in base
+def is_copied(path: str) -> bool:
+    """Return whether a path is the URL of a store that TensorFlow cannot read, such as `s3://`."""
+    if not is_url(path):
+        return False
+    import tensorflow as tf
+
+    return path.partition("://")[0] not in tf.io.gfile.get_registered_schemes()
+
+
+def copy_version(url: str) -> tempfile.TemporaryDirectory[str]:
+    """Copy a version from a store to a temporary directory of this machine.
+
+    Raises:
+      HlnError: The store cannot be read.
+    """
+    copy = tempfile.TemporaryDirectory(prefix="hln-tf-version-", ignore_cleanup_errors=True)
+    stores.fetch(url, Path(copy.name), stores.list_files(url))
+    return copy
 
 
 def check_versions(settings: ModelSettings) -> None:
@@ -81,6 +101,12 @@ def check_versions(settings: ModelSettings) -> None:
 _EXPECTED = (
     "name a directory with NUMBER/saved_model.pb in it, as python -m serving.export writes it"
 )
+
+
+def _files_of(base: str) -> "_LocalFiles | _RemoteFiles | _StoreFiles":
+    if is_copied(base):
+        return _StoreFiles(base)
+    return _RemoteFiles() if is_url(base) else _LocalFiles()
 
 
 class _LocalFiles:
@@ -130,3 +156,27 @@ class _RemoteFiles:
         except self._tf.errors.OpError:
             return ()
         return status.length, status.mtime_nsec
+
+
+class _StoreFiles:
+    """Files of a store that fsspec knows, as one listing has them."""
+
+    def __init__(self, base: str) -> None:
+        try:
+            found = stores.list_files(base)
+        except HlnError as error:
+            raise OSError(str(error)) from None
+        if not found:
+            raise FileNotFoundError(base)
+        self._files = {f"{base}/{name}": file for name, file in found.items()}
+
+    def names(self, path: str) -> set[str]:
+        start = f"{path}/"
+        inside = (each.removeprefix(start) for each in self._files if each.startswith(start))
+        return {name.partition("/")[0] for name in inside}
+
+    def is_directory(self, path: str) -> bool:
+        return bool(self.names(path))
+
+    def fingerprint(self, path: str) -> tuple[str, ...]:
+        return (repr(self._files.get(path)),)

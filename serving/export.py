@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hln_tf.common import cli
 from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.files import as_location
 from hln_tf.retrieval import ServingSettings
 from hln_tf.training import RunDirectory
 from serving.candidates import choose_candidates
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str]) -> None:
     """Write the run's model as a new version into the model directory."""
     parser = cli.Parser(prog="python -m serving.export", description=__doc__, epilog=EXAMPLES)
     add = parser.add_argument
-    add("--workdir", required=True, type=Path, help="directory of a finished run")
+    add("--workdir", required=True, type=as_location, help="directory or URL of a finished run")
     add("--output", required=True, type=Path, help="model directory, such as models/hln")
     add("--version", type=int, help="version to write (default: one more than the largest)")
     text = "file of item ids, one per line: recommend {}; unknown ids are reported and skipped"

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from hln_tf.common import cli
 from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.files import is_url
 from hln_tf.common.settings import declared_fields, value_type
-from serving.directory import check_versions, is_remote
+from serving.directory import check_versions
 from serving.listening import Address
 from serving.security import SecuritySettings, is_loopback, read_token, server_context
 from serving.settings import (
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str]) -> None:
             if not model.model_base_path
             else "--model_base_path and --model_config_file exclude each other: give one of them"
         )
-    if model.model_base_path and not is_remote(model.model_base_path):
+    if model.model_base_path and not is_url(model.model_base_path):
         check_versions(model)
     read_token("token_file", security.token_file)
     if security.has_tls:
@@ -135,7 +136,7 @@ def _boolean(name: str, value: str) -> bool:
 
 def _check_log_prefix(prefix: str) -> None:
     directory = os.path.dirname(os.path.abspath(prefix))
-    if prefix and not is_remote(prefix) and not os.access(directory, os.W_OK):
+    if prefix and not is_url(prefix) and not os.access(directory, os.W_OK):
         raise HlnError(
             f"--request_log_prefix {prefix} cannot be written: {directory} is no directory that "
             "this user may write to"

@@ -7,6 +7,7 @@ import math
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,7 +20,10 @@ from grpc_reflection.v1alpha import reflection
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+from hln_tf.common.errors import HlnError
 from serving.batching import Batcher
+from serving.directory import copy_version, is_copied
+from serving.errors import Code, ServingError
 from serving.gateway import Call, Gateway
 from serving.grpc_methods import TokenInterceptor
 from serving.grpc_service import SERVICES, add_services
@@ -181,7 +185,15 @@ class Server:
             inter_op_parallelism_threads=self._settings.tensorflow_inter_op_parallelism,
             use_per_session_threads=True,
         )
-        return Servable(path, name, version, config)
+        if not is_copied(path):
+            return Servable(path, name, version, config)
+        try:
+            copy = copy_version(path)
+        except HlnError as error:
+            raise ServingError(Code.UNAVAILABLE, str(error)) from None
+        servable = Servable(copy.name, name, version, config)
+        weakref.finalize(servable, copy.cleanup)
+        return servable
 
     def _application(self, predictor: Predictor) -> ASGIApp:
         timeout = self._settings.request_timeout

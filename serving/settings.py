@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from hln_tf.common.errors import UsageError
+from hln_tf.common.files import is_url
 from hln_tf.common.settings import checked, setting
 from hln_tf.common.text import is_version
 
@@ -34,8 +35,7 @@ class ModelSettings:
 
     model_base_path: str = setting(
         "",
-        "directory that holds the versions, such as models/hln, or on a file system that "
-        "TensorFlow has, such as gs://bucket/hln",
+        "directory that holds the versions, such as models/hln, or its URL, such as s3://bucket/hln",
     )
     model_name: str = setting("", "the model's name in requests")
     served_versions: str = setting(
@@ -57,9 +57,9 @@ class ModelSettings:
     def name(self) -> str:
         """Name of the model in requests; the directory's own name, of a symbolic link too."""
         last = self.model_base_path.rstrip("/").rpartition("/")[2]
-        is_local = "://" not in self.model_base_path
+        is_remote = is_url(self.model_base_path)
         return self.model_name or (
-            Path(os.path.abspath(self.model_base_path)).name if is_local else last
+            last if is_remote else Path(os.path.abspath(self.model_base_path)).name
         )
 
     def num_versions(self) -> int | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hln_tf.common.errors import UsageError
+from hln_tf.common.files import as_location
 from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.common.settings import from_dict
 from hln_tf.data.dataset import SessionDataset
@@ -142,7 +143,7 @@ def _dataset(data: Any) -> SessionDataset:
     if isinstance(data, SessionDataset):
         return data
     if isinstance(data, str | os.PathLike):
-        return SessionDataset.from_directory(Path(data))
+        return SessionDataset.from_directory(as_location(data))
     raise UsageError(
         f"`data` is {type(data).__name__}, expected a SessionDataset or the directory of one: make "
         f"one of a table by hln_tf.SessionDataset.from_clicks"

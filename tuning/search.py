@@ -19,8 +19,10 @@ from beam_preprocess import on_demand
 from beam_preprocess.on_demand import Preparation
 from hln_tf.common import cli
 from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.files import as_location, join
 from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.common.settings import declared_fields
+from hln_tf.data import stores
 from hln_tf.data.dataset import SessionDataset
 from hln_tf.data.layout import MANIFEST
 from hln_tf.training import Cluster, DataDescription, RunConfig, TensorBoardSettings, parse
@@ -57,7 +59,7 @@ def add_flags(parser: cli.Parser) -> None:
     domains = "NAME=LOW:HIGH|LOW:HIGH:log|VALUE,VALUE"
     add("--range", action="append", default=[], metavar=domains, help=text)
     text = "more prepared data sets: the score is the geometric mean of the validation MRR@20"
-    add("--more_data_dirs", nargs="+", type=Path, metavar="DIR", default=[], help=text)
+    add("--more_data_dirs", nargs="+", type=as_location, metavar="DIR", default=[], help=text)
     text = "timeout in seconds of a worker's heartbeats and of the chief's answers "
     add("--worker_timeout", type=float, default=300.0, help=f"{text}(default: %(default)g)")
     cli.add_settings(parser, TensorBoardSettings, "TensorBoard, for each trial")
@@ -108,7 +110,7 @@ def main(arguments: Sequence[str]) -> None:
     role = Role.from_environment()
     preparation = Preparation.from_flags(flags)
     data_dir = preparation.data_dir
-    if role.is_worker and not (data_dir / MANIFEST).is_file():
+    if role.is_worker and not stores.is_file(join(data_dir, MANIFEST)):
         raise HlnError(
             f"{data_dir} is not a prepared data set: the workers of a search do not prepare one, "
             f"start the chief first, or write it with python -m beam_preprocess"

@@ -22,6 +22,7 @@ from hln_tf.analysis.run_comparison import (
 )
 from hln_tf.analysis.runs import read_config, read_results, read_settings
 from hln_tf.analysis.slices import slice_values, slices_table
+from hln_tf.common.files import Location
 from hln_tf.data.layout import SPLITS, Manifest
 from hln_tf.metrics.of_ranks import metric_names
 
@@ -30,7 +31,7 @@ METRICS = ("recall@20", "mrr@20")
 _SETTINGS = ComparisonSettings(metrics=METRICS, resamples=2_000)
 
 
-def data_section(directories: Sequence[Path]) -> Section:
+def data_section(directories: Sequence[Location]) -> Section:
     """Describe the data sets: parts with their counts, and items."""
     parts = []
     for directory in dict.fromkeys(directories):

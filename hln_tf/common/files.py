@@ -10,9 +10,33 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from hln_tf.common.errors import HlnError
+
+Location: TypeAlias = Path | str  # a path of this machine, or a URL such as s3://bucket/directory
+
+
+def is_url(path: str | os.PathLike[str]) -> bool:
+    """Return whether a path is a URL of an object store, such as `s3://bucket/directory`."""
+    return "://" in str(path)
+
+
+def as_location(path: str | os.PathLike[str]) -> Location:
+    """Return a path of this machine as a `Path`, or a URL as it is but for a slash at its end."""
+    return str(path).rstrip("/") if is_url(path) else Path(path)
+
+
+def join(directory: Location, name: str) -> Location:
+    """Join a name to a directory."""
+    return directory / name if isinstance(directory, Path) else f"{directory}/{name}"
+
+
+def name_of(location: Location) -> str:
+    """Return the last name of a path or URL, of `.` that of the working directory."""
+    if isinstance(location, Path):
+        return location.resolve().name
+    return location.rpartition("/")[2]
 
 
 @contextlib.contextmanager

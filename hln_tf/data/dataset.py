@@ -7,13 +7,14 @@ import hashlib
 import itertools
 import numbers
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hln_tf.common.errors import HlnError, SettingError, UsageError
+from hln_tf.common.files import Location, as_location
 from hln_tf.common.settings import from_dict
+from hln_tf.data import stores
 from hln_tf.data.layout import SPLITS, Manifest, read_vocabulary, record_compression
 from hln_tf.data.prefixes import BATCHES_PER_POOL, Prefixes
 from hln_tf.data.protocol_settings import PART_FILES, ProtocolSettings
@@ -36,7 +37,7 @@ class SessionDataset:
       separator: Joins the item ids of a session that is written as one string.
       fingerprint: Checksum of its sessions or, in a directory, of its input and
         settings.
-      directory: The data set directory, or None.
+      directory: The data set directory or its URL, or None.
       in_memory: The parts that are in memory.
       clicks_left: Clicks that were read and that each filter left, in the order of
         the filters; empty for a directory, whose `stats.json` has them.
@@ -61,7 +62,7 @@ class SessionDataset:
     item_ids: Sequence[str]
     separator: str
     fingerprint: str
-    directory: Path | None = None
+    directory: Location | None = None
     in_memory: dict[str, Sessions] = dataclasses.field(default_factory=dict)
     clicks_left: Mapping[str, int] = dataclasses.field(default_factory=dict)
     warnings: Sequence[str] = ()
@@ -72,13 +73,16 @@ class SessionDataset:
         return f"SessionDataset({self.name!r}, {self.num_items:,} items, {where})"
 
     @classmethod
-    def from_directory(cls, directory: str | Path) -> "SessionDataset":
+    def from_directory(cls, directory: Location) -> "SessionDataset":
         """Open a data set directory that `python -m beam_preprocess` wrote.
+
+        Args:
+          directory: The directory, or its URL: see `hln_tf.data.stores`.
 
         Raises:
           HlnError: The directory is missing, unfinished or damaged.
         """
-        directory = Path(directory)
+        directory = as_location(directory)
         manifest = Manifest.read(directory)
         item_ids = read_vocabulary(directory, manifest)
         fingerprint = manifest.fingerprint()
@@ -237,7 +241,8 @@ class SessionDataset:
             train alone.
           seed: Fixes the orders.
           streamed: Whether to read the directory's files while iterating, so that
-            memory does not grow with the data; orders then differ.
+            memory does not grow with the data; orders then differ. Those of a URL are
+            copied to this machine first.
 
         Returns:
           Batches of `{"items": int32 [batch, time], "target": int32 [batch]}`.
@@ -286,7 +291,9 @@ class SessionDataset:
 
         assert self.directory is not None
         manifest = Manifest.read(self.directory)
-        files = [str(self.directory / name) for name in manifest.splits[part].files]
+        names_of_part = manifest.splits[part].files
+        copy = stores.local_copy(self.directory, names_of_part)
+        files = [str(copy / name) for name in names_of_part]
         if not files:
             return
         compression = record_compression(files[0])

@@ -28,7 +28,9 @@ from typing import Any
 
 from hln_tf.common import files
 from hln_tf.common.errors import HlnError
+from hln_tf.common.files import Location, as_location, join
 from hln_tf.common.settings import rename_aliases, without_added
+from hln_tf.data import stores
 from hln_tf.data.protocol_settings import ProtocolSettings
 
 FORMAT_VERSION = 1
@@ -99,24 +101,33 @@ class Manifest:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @classmethod
-    def read(cls, directory: str | Path) -> "Manifest":
+    def read(cls, directory: Location) -> "Manifest":
         """Read the manifest of a finished directory.
+
+        Args:
+          directory: The directory, or its URL.
 
         Raises:
           HlnError: The directory is missing, unfinished, of another format
             version or damaged.
         """
-        directory = Path(directory)
+        directory = as_location(directory)
+        path = join(directory, MANIFEST)
         remedy = f"run python -m beam_preprocess --output {directory} to write the data set"
-        if not directory.is_dir():
+        copy = stores.local_copy(directory, [MANIFEST])
+        if not copy.is_dir():
             raise HlnError(f"there is no data set in {directory}: {remedy}")
-        content = files.read_json(directory / MANIFEST, remedy)
+        if not (copy / MANIFEST).exists():
+            raise HlnError(
+                f"{path} does not exist, and is written last: {directory} is an unfinished data "
+                f"set, or none; {remedy}"
+            )
+        content = files.read_json(copy / MANIFEST, remedy)
         try:
             version = content.pop("format_version")
             if version != FORMAT_VERSION:
                 raise HlnError(
-                    f"{directory / MANIFEST} has format version {version}, "
-                    f"expected {FORMAT_VERSION}: {remedy}"
+                    f"{path} has format version {version}, expected {FORMAT_VERSION}: {remedy}"
                 )
             content["splits"] = {
                 name: Split(**{**split, "files": tuple(split["files"])})
@@ -124,9 +135,7 @@ class Manifest:
             }
             return cls(**content)
         except (AttributeError, KeyError, TypeError) as error:
-            raise HlnError(
-                f"{directory / MANIFEST} is not a data set manifest ({error}): {remedy}"
-            ) from None
+            raise HlnError(f"{path} is not a data set manifest ({error}): {remedy}") from None
 
 
 def record_compression(file: str) -> str:
@@ -134,10 +143,27 @@ def record_compression(file: str) -> str:
     return "GZIP" if file.endswith(COMPRESSED_SUFFIX) else ""
 
 
-def read_vocabulary(directory: str | Path, manifest: Manifest) -> list[str]:
+def is_of_data_set(name: str) -> bool:
+    """Return whether a file's name, relative to its directory, is one of a data set."""
+    return name in (MANIFEST, STATS, VOCABULARY) or name.partition("/")[0] in SPLITS
+
+
+def find_data_sets(directory: Location) -> list[Location]:
+    """Find the finished data sets in a directory: itself, or several just below it.
+
+    Raises:
+      HlnError: A store cannot be read.
+    """
+    if stores.is_file(join(directory, MANIFEST)):
+        return [directory]
+    return stores.directories_with(directory, MANIFEST)
+
+
+def read_vocabulary(directory: Location, manifest: Manifest) -> list[str]:
     """Read the vocabulary of a data set; see `read_item_ids`."""
     remedy = "write the data set again with python -m beam_preprocess"
-    return read_item_ids(Path(directory) / VOCABULARY, manifest.vocabulary_sha256, remedy)
+    copy = stores.local_copy(as_location(directory), [VOCABULARY])
+    return read_item_ids(copy / VOCABULARY, manifest.vocabulary_sha256, remedy)
 
 
 def read_item_ids(path: Path, sha256: str, remedy: str) -> list[str]:

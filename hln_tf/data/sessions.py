@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hln_tf.common.errors import HlnError
+from hln_tf.common.files import Location, as_location, join
+from hln_tf.data import stores
 from hln_tf.data.layout import Manifest, record_compression
 
 
@@ -99,11 +100,11 @@ class Sessions:
         )
 
 
-def read_split(directory: str | Path, split: str, unknown: bool = False) -> Sessions:
+def read_split(directory: Location, split: str, unknown: bool = False) -> Sessions:
     """Read one part of a finished data set into memory.
 
     Args:
-      directory: The data set directory.
+      directory: The data set directory, or its URL.
       split: `train`, `validation` or `test`.
       unknown: Whether to retain clicks without an item index, which a test part may
         have, as item 0; by default they are left out, see `Sessions.known`.
@@ -114,7 +115,7 @@ def read_split(directory: str | Path, split: str, unknown: bool = False) -> Sess
     """
     import tensorflow as tf
 
-    directory = Path(directory)
+    directory = as_location(directory)
     manifest = Manifest.read(directory)
     expected = manifest.splits[split]
     features = {
@@ -122,13 +123,14 @@ def read_split(directory: str | Path, split: str, unknown: bool = False) -> Sess
         for name in ("lengths", "items", "dates")
     }
     columns: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in features}
+    copy = stores.local_copy(directory, expected.files)
     for name in expected.files:
-        path = directory / name
+        path = join(directory, name)
         remedy = f"write the data set in {directory} again with python -m beam_preprocess"
-        if not path.is_file():
+        if not (copy / name).is_file():
             raise HlnError(f"{path} does not exist: {remedy}")
         try:
-            for record in tf.data.TFRecordDataset(str(path), record_compression(name)):
+            for record in tf.data.TFRecordDataset(str(copy / name), record_compression(name)):
                 for column, values in tf.io.parse_single_example(record, features).items():
                     columns[column].append(values.numpy())
         except tf.errors.OpError as error:
@@ -147,7 +149,7 @@ def read_split(directory: str | Path, split: str, unknown: bool = False) -> Sess
     found = (len(sessions), len(sessions.items), int(sessions.offsets[-1]))
     if found != (expected.sessions, expected.clicks, expected.clicks):
         raise HlnError(
-            f"{directory / split} contains {found[0]} sessions and {found[1]} clicks but the "
+            f"{join(directory, split)} contains {found[0]} sessions and {found[1]} clicks but the "
             f"manifest says {expected.sessions} and {expected.clicks}: "
             f"write the data set again with python -m beam_preprocess"
         )
@@ -155,7 +157,7 @@ def read_split(directory: str | Path, split: str, unknown: bool = False) -> Sess
     items = flat["items"]
     if len(items) and not lowest <= items.min() <= items.max() <= manifest.items:
         raise HlnError(
-            f"{directory / split} contains item indices outside {lowest} to {manifest.items}: "
+            f"{join(directory, split)} contains item indices outside {lowest} to {manifest.items}: "
             f"write the data set again with python -m beam_preprocess"
         )
     return sessions if unknown else sessions.known()
@@ -171,7 +173,7 @@ def count_unseen(targets: npt.NDArray[np.int32], seen: Sequence[Sessions]) -> in
     return int(np.sum(~np.isin(targets, np.concatenate([part.items for part in seen]))))
 
 
-def read_sessions(directory: Path, split: str, unknown: bool = False) -> Sessions:
+def read_sessions(directory: Location, split: str, unknown: bool = False) -> Sessions:
     """Read a split that has at least one example; see `read_split`.
 
     Raises:
@@ -180,7 +182,7 @@ def read_sessions(directory: Path, split: str, unknown: bool = False) -> Session
     sessions = read_split(directory, split, unknown)
     if sessions.prefixes < 1:
         raise HlnError(
-            f"{directory / split} has no session of two or more clicks: prepare a data set with "
-            f"more sessions, or with another `validation_fraction` or `test_seconds`"
+            f"{join(directory, split)} has no session of two or more clicks: prepare a data set "
+            f"with more sessions, or with another `validation_fraction` or `test_seconds`"
         )
     return sessions

@@ -15,6 +15,7 @@ from hln_tf.analysis.ranked_examples import (
     read_examples,
     write_examples,
 )
+from hln_tf.common.files import Location
 from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions, read_sessions
@@ -69,7 +70,7 @@ def rank_examples(
 
 
 def rank_runs(
-    directories: Mapping[Path, Path], split: str
+    directories: Mapping[Path, Location], split: str
 ) -> tuple[dict[Path, pa.Table], dict[Path, Sessions]]:
     """Read the tables of ranked examples of runs, or rank them and write them.
 

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 from hln_tf.analysis.runs import CONFIG, EVENTS, METRICS, find_results
 from hln_tf.common import files
 from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.files import Location, as_location, is_url, join
+from hln_tf.data import stores
 from hln_tf.data.layout import (
     MANIFEST,
     SPLITS,
@@ -42,22 +44,25 @@ if TYPE_CHECKING:
 WEIGHTS = "weights"
 # Directories of a run that are made of its final model.
 LEFT_BY_RUNS = ("pictures", "export")
+# What is copied of a run in an object store: all but its checkpoint and `LEFT_BY_RUNS`.
+_COPIED = (CONFIG, VOCABULARY, METRICS, "model/*", f"{EVENTS}/*", "ranks-*.parquet")
 
 
 class RunDirectory:
     """The directory of a run.
 
     Args:
-      path: Its path; `begin` creates it.
+      path: Its path; `begin` creates it. A finished run may be in an object store: its
+        URL is that of a copy then, which new files are written to.
 
     Attributes:
-      path: Its path.
+      path: Its path on this machine.
       checkpoints: The directory of the newest checkpoint.
       weights: The directory of the one copy of the model's weights.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = stores.local_copy(as_location(path), _COPIED)
         self.checkpoints = self.path / "checkpoint"
         self.weights = self.path / "model"
 
@@ -190,8 +195,8 @@ class RunDirectory:
         checksum = self.config().data.vocabulary_sha256
         return read_item_ids(self.path / VOCABULARY, checksum, remedy)
 
-    def data_dir(self, named: Path | None = None, has_same_items: bool = True) -> Path:
-        """Return the data set's directory: `named`, or else the one of the training.
+    def data_dir(self, named: Location | None = None, has_same_items: bool = True) -> Location:
+        """Return the data set's directory or URL: `named`, or else the one of the training.
 
         Args:
           named: Another directory.
@@ -201,8 +206,9 @@ class RunDirectory:
           HlnError: There is no data set, or it has other items than it must have.
         """
         data = self.config().data
-        directory = named or Path(data.directory)
-        if named is None and not (data.directory and (directory / MANIFEST).is_file()):
+        directory = named or as_location(data.directory)
+        there = data.directory and stores.is_file(join(directory, MANIFEST))
+        if named is None and not there:
             where = f"is no longer in {directory}" if data.directory else "was a table of clicks"
             raise HlnError(
                 f"the data set of {self.path} {where}: name the directory of the same data set "
@@ -284,6 +290,25 @@ class RunDirectory:
             )
         model.workdir = str(self.path)
         return model
+
+
+def existing_run(path: str) -> Path:
+    """Return the path of a run that is only read, of a URL that of its copy: a type of flags."""
+    return RunDirectory(path).path
+
+
+def new_run(path: str) -> Path:
+    """Return the path of a run that is written: a type of flags.
+
+    Raises:
+      UsageError: It is a URL.
+    """
+    if is_url(path):
+        raise UsageError(
+            f"`workdir` is {path}, expected a directory of this machine: a training renames and "
+            f"locks files, which object stores cannot; copy the finished run to the store"
+        )
+    return Path(path)
 
 
 def warm_start_run(config: RunConfig) -> RunDirectory:

@@ -8,10 +8,13 @@ from typing import Any
 
 from hln_tf.common import cli, files
 from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.files import Location, as_location, join
 from hln_tf.common.settings import check_names, declared_fields, flag_name, from_dict
+from hln_tf.data import stores
 from hln_tf.data.layout import MANIFEST
 from hln_tf.data.sources import CUSTOM, SOURCES
 from hln_tf.models.registry import model_entry, model_names, recorded_settings
+from hln_tf.training.run_directory import new_run
 from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
 
 # Training settings that apply to models that are fitted by counting only.
@@ -27,7 +30,7 @@ class StoredConfig:
       model_settings: Settings of the model by name.
       training: Settings of the training by name.
       dataset: Name of the data set, or None.
-      data_dir: Its directory if that still exists, or None.
+      data_dir: Its directory or URL if that still exists, or None.
       init_from: Directory of the run whose weights the run started from, or None.
     """
 
@@ -35,8 +38,8 @@ class StoredConfig:
     model_settings: Mapping[str, Any]
     training: Mapping[str, Any]
     dataset: str | None
-    data_dir: Path | None
-    init_from: Path | None
+    data_dir: Location | None
+    init_from: Location | None
 
     @classmethod
     def read(cls, path: Path) -> "StoredConfig":
@@ -58,14 +61,15 @@ class StoredConfig:
             known = [field.name for field in dataclasses.fields(DataDescription)]
             check_names(parts["data"], known, f"{path}, data,")
             directory, init_from = parts["data"].get("directory"), values.get("init_from")
-            data_dir = None if directory is None else Path(directory)
+            data_dir = None if directory is None else as_location(directory)
+            there = data_dir and stores.is_file(join(data_dir, MANIFEST))
             return cls(
                 model=model,
                 model_settings=parts["model_settings"],
                 training=parts["training"],
                 dataset=parts["data"].get("dataset"),
-                data_dir=data_dir if data_dir and (data_dir / MANIFEST).is_file() else None,
-                init_from=Path(init_from) if init_from else None,
+                data_dir=data_dir if there else None,
+                init_from=as_location(init_from) if init_from else None,
             )
         except UsageError as error:
             named = str(error).replace("`", "")  # the settings of a file are no flags
@@ -133,22 +137,22 @@ def parse(
     add("--dataset", required=dataset is None, choices=names, help=text)
     add(
         "--data_dir",
-        type=Path,
-        help="prepared data set (default: data/DATASET, or data/custom-LOG)",
+        type=as_location,
+        help="prepared data set, or its URL (default: data/DATASET, or data/custom-LOG)",
     )
     add("--raw_dir", type=Path, default=Path("data/raw"), help="raw logs (default: %(default)s)")
     text = "replace another data set in --data_dir and, in training, another run in --workdir"
     add("--overwrite", action="store_true", help=text)
     text = "raw logs, directories of them or patterns, instead of those in --raw_dir"
-    add("--input", nargs="+", type=Path, metavar="RAW", default=[], help=text)
+    add("--input", nargs="+", type=as_location, metavar="RAW", default=[], help=text)
     text = "format of a log of your own; see python -m beam_preprocess --help"
     add("--spec", type=Path, metavar="YAML", help=text)
     add(
         "--workdir",
-        type=Path,
-        help="directory of the run (default: below runs/DATASET, or runs/custom-LOG)",
+        type=new_run,
+        help="local directory of the run (default: below runs/DATASET, or runs/custom-LOG)",
     )
-    add("--init_from", type=Path, help="run directory of an older model to start from")
+    add("--init_from", type=as_location, help="run directory of an older model to start from")
     text = "JSON file of settings that other flags override: a run's config.json, or a search's "
     text += "best_config.json; names the data set too"
     add("--config", type=Path, metavar="FILE", help=text)

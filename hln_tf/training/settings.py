@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hln_tf.common import __version__
 from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.files import Location
 from hln_tf.common.settings import Range, checked, documented, from_dict, setting
 from hln_tf.data.layout import Manifest, vocabulary_text
 from hln_tf.layers.choices import LOSSES, PRECISIONS, SCORE_MEGABYTES
@@ -213,7 +214,7 @@ class DataDescription:
 
     Attributes:
       dataset: Its name.
-      directory: Its directory at the time of the training.
+      directory: Its directory at the time of the training, or its URL.
       separator: Separator of item ids if a session is written as one string.
       items: Size of the catalogue.
       vocabulary_sha256: Checksum of the item vocabulary.
@@ -231,11 +232,11 @@ class DataDescription:
         checked(self)
 
     @classmethod
-    def from_manifest(cls, manifest: Manifest, directory: Path) -> "DataDescription":
+    def from_manifest(cls, manifest: Manifest, directory: Location) -> "DataDescription":
         """Create the description of a prepared data set directory."""
         return cls(
             dataset=manifest.dataset,
-            directory=str(directory.resolve()),
+            directory=str(directory.resolve() if isinstance(directory, Path) else directory),
             separator=manifest.separator,
             items=manifest.items,
             vocabulary_sha256=manifest.vocabulary_sha256,

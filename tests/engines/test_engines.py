@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from commands import digests
+from object_store import bucket, running
 
 from beam_preprocess.generate import LogSettings, generate
 
@@ -28,11 +29,11 @@ def command(log, output, *flags):
     return [sys.executable, "-m", "beam_preprocess", *map(str, arguments)]
 
 
-def prepare(log, output, *flags):
+def prepare(log, output, *flags, raw=None):
     """Run the command from elsewhere, and return its exit code and its last line."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        command(log, output, *flags),
+        command(raw or log, output, *flags),
         cwd=log.parent,
         env=environment,
         capture_output=True,
@@ -67,6 +68,19 @@ def test_same_bytes(log, engine, workers, request, tmp_path):
     code, error = prepare(path, tmp_path / "data", *flags, *engine, *worker_flags(workers, request))
     assert code == 0, error
     assert digests(tmp_path / "data") == expected
+
+
+@on_each_kind_of_workers
+@on_each_engine
+def test_same_bytes_in_an_object_store(log, engine, workers, request, tmp_path):
+    path, flags, expected = log
+    with running(tmp_path / "cache") as server, bucket(server) as store:
+        store.put("log", path.read_bytes())
+        output = "s3://clicks/data"
+        more = worker_flags(workers, request)
+        code, error = prepare(path, output, *flags, *engine, *more, raw="s3://clicks/log")
+        assert code == 0, error
+        assert store.digests("data") == expected
 
 
 @on_each_kind_of_workers

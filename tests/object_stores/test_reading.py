@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from commands import run
@@ -114,6 +115,12 @@ def test_errors_of_stores_are_one_sentence(there):
 def test_other_schemes_name_what_they_need(url, words):
     with pytest.raises(HlnError, match=words):
         hln_tf.SessionDataset.from_directory(url)
+
+
+def test_a_name_that_leaves_its_directory_is_refused():
+    fsspec.filesystem("memory").pipe("/odd/../manifest.json", b"{}")
+    with pytest.raises(HlnError, match=r"memory://odd/\.\./manifest.json has '\.\.' in its name"):
+        hln_tf.SessionDataset.from_directory("memory://odd")
 
 
 def test_a_run_is_evaluated_and_recommends(there, workdir, data):

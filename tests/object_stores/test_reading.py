@@ -138,6 +138,7 @@ def test_a_run_is_evaluated_and_recommends(there, workdir, data):
     assert "config.json does not exist" in sentence
 
 
+@pytest.mark.slow
 def test_a_training_reads_a_data_set_and_writes_here(there, workdir, tmp_path):
     outcome = train(DATA, tmp_path / "run")
     assert outcome.code == 0, outcome.err

@@ -4,6 +4,7 @@ import socket
 
 import pytest
 from commands import finish, run, start
+from served import free_ports
 
 
 @pytest.fixture
@@ -55,7 +56,8 @@ def test_a_port_in_use(model, flag):
 
 
 def test_a_version_that_cannot_be_loaded(model):
-    process = start("serving.serve", "--model_base_path", model, "--port", 0, "--log", "error")
-    outcome = finish(process)
+    (rest,) = free_ports(1)
+    ports = ("--rest_api_port", rest, "--port", 0)
+    outcome = finish(start("serving.serve", "--model_base_path", model, *ports, "--log", "error"))
     assert "no version in" in outcome.err and "version 3" in outcome.err
     assert outcome.code == 1 and "Traceback" not in outcome.err

@@ -249,7 +249,8 @@ def default_name(dataset: str, inputs: Sequence[Location]) -> str:
     """Return the name of the default directory of a data set: that of the log if it is custom."""
     if dataset != CUSTOM or not inputs:
         return dataset
-    first = Path(str(min(inputs, key=name_of)).rpartition("://")[2])
+    paths = [Path(str(path).rpartition("://")[2]) for path in inputs]
+    first = min(paths, key=lambda path: path.name)
     for part in (first.name.partition(".")[0], first.resolve().parent.name):
         if stem := re.sub(r"[^\w-]+", "-", part).strip("-"):
             return f"{CUSTOM}-{stem}"

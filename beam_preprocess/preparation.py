@@ -178,7 +178,8 @@ def _check_output(output: Location, overwrite: bool) -> None:
 
         storage.check_scheme(output)
         storage.check_writable(output)
-        found = [path.removeprefix(f"{output}/") for path in storage.list_files(output)]
+        listed = [path for path in storage.list_files(output) if not path.endswith("/")]
+        found = [path.removeprefix(f"{output}/") for path in listed]
     if not found or MANIFEST in found:
         return
     if not all(map(is_of_data_set, found)):
@@ -193,8 +194,12 @@ def _check_output(output: Location, overwrite: bool) -> None:
 
 
 def _names(directory: Path) -> list[str]:
-    """List the files in a directory and those below it, by name relative to it."""
-    return [str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()]
+    """List what is in a directory and those below it, but directories that are not empty."""
+    return [
+        str(path.relative_to(directory))
+        for path in directory.rglob("*")
+        if path.is_symlink() or not path.is_dir() or not any(path.iterdir())
+    ]
 
 
 def _has_manifest(output: Location) -> bool:
@@ -256,7 +261,7 @@ def _written(output: Location) -> Iterator[str]:
     with atomic_directory(output) as temporary:
         yield os.path.abspath(temporary)
         found = _names(output)
-        if output.exists() and (MANIFEST in found or all(map(is_of_data_set, found))):
+        if found and (MANIFEST in found or all(map(is_of_data_set, found))):
             shutil.rmtree(replaced, ignore_errors=True)
             os.rename(output, replaced)
     shutil.rmtree(replaced, ignore_errors=True)

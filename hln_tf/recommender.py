@@ -10,6 +10,7 @@ import numpy as np
 
 from hln_tf.analysis.explanation import Explanation
 from hln_tf.common.errors import HlnError, SettingError, UsageError
+from hln_tf.common.files import written_here
 from hln_tf.data.dataset import SessionDataset
 from hln_tf.data.tables import Columns, dataset_of_clicks, is_table, sessions_of_clicks
 from hln_tf.export.model_card import describe_run
@@ -137,7 +138,7 @@ class Recommender(SessionRecommender):
         if workdir is None:
             temporary = tempfile.TemporaryDirectory(prefix="hln_tf-")
             workdir = Path(temporary.name) / "run"
-        run = RunDirectory(workdir)
+        run = RunDirectory(written_here(workdir, "workdir"))
         fit_dataset(dataset, config, run)
         recommender = cls.load(run)
         recommender._temporary = temporary
@@ -209,7 +210,7 @@ class Recommender(SessionRecommender):
         """
         if self.run is None:
             raise HlnError("there is no run to save: this recommender was made from a model")
-        self.run = self.run.copy_to(Path(path))
+        self.run = self.run.copy_to(written_here(path, "path"))
 
     def export(
         self,
@@ -243,7 +244,7 @@ class Recommender(SessionRecommender):
         """
         if run is None:
             run = describe_run(self.run.config(), self.metrics) if self.run else {}
-        return export(self.graph, Path(base), run, version)
+        return export(self.graph, written_here(base, "base"), run, version)
 
     def evaluate(
         self,

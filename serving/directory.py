@@ -38,7 +38,7 @@ def find_versions(base: str) -> dict[int, VersionDirectory]:
     base = base.rstrip("/")
     files = _files_of(base)
     found = {}
-    for name in sorted(files.names(base), key=len, reverse=True):
+    for name in sorted(files.names(base or "/"), key=len, reverse=True):
         path = f"{base}/{name}"
         if is_version(name) and files.is_directory(path):
             paths = [path]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hln_tf.common import cli
 from hln_tf.common.errors import HlnError, UsageError
-from hln_tf.common.files import as_location
+from hln_tf.common.files import as_location, written_here
 from hln_tf.retrieval import ServingSettings
 from hln_tf.training import RunDirectory
 from serving.candidates import choose_candidates
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = cli.Parser(prog="python -m serving.export", description=__doc__, epilog=EXAMPLES)
     add = parser.add_argument
     add("--workdir", required=True, type=as_location, help="directory or URL of a finished run")
-    add("--output", required=True, type=Path, help="model directory, such as models/hln")
+    add("--output", required=True, help="model directory, such as models/hln")
     add("--version", type=int, help="version to write (default: one more than the largest)")
     text = "file of item ids, one per line: recommend {}; unknown ids are reported and skipped"
     add("--allow_items", type=Path, metavar="FILE", help=text.format("only these items"))
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError(
             f"--version is {flags.version}, expected at least 1 and at most {MAX_VERSION}"
         )
-    workdir = RunDirectory(flags.workdir)
+    output, workdir = written_here(flags.output, "output"), RunDirectory(flags.workdir)
     config, results = workdir.config(), workdir.metrics()
     if results is None:
         raise HlnError(
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
     from hln_tf.export import describe_run
 
     recommender = Recommender.load(workdir, candidates=candidates, settings=settings)
-    print(recommender.export(flags.output, describe_run(config, results), flags.version))
+    print(recommender.export(output, describe_run(config, results), flags.version))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hln_tf.common.errors import UsageError
-from hln_tf.common.files import as_location
+from hln_tf.common.files import as_location, written_here
 from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.common.settings import from_dict
 from hln_tf.data.dataset import SessionDataset
@@ -131,7 +131,7 @@ def make_plan(
     searched = check_searchable(model, model_settings, training, algorithm)
     description = DataDescription.from_dataset(datasets[0])
     return Plan(
-        workdir=Path(workdir or "."),
+        workdir=written_here(workdir or ".", "workdir"),
         datasets=datasets,
         base=RunConfig(model, model_settings, training, description),
         space=choose_space(searched, search, ranges, fixed_settings(algorithm)),

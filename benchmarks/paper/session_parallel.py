@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from hln_tf.common.errors import HlnError
 from hln_tf.common.settings import checked, setting
 from hln_tf.data.sessions import Sessions
 
@@ -45,6 +46,9 @@ class Schedule:
         """Lay sessions out in their order; a place takes the next one when its own ends.
 
         As in the authors' code, the epoch ends when no session is left to take.
+
+        Raises:
+          HlnError: There are too few sessions for all places.
         """
         lengths = sessions.lengths - 1  # steps of each session
         free = np.zeros(batch_size, np.int64)  # the step at which each place is free
@@ -54,6 +58,11 @@ class Schedule:
             columns[place].append(session)
             free[place] += steps
         steps = int(free.min())
+        if not steps:
+            raise HlnError(
+                f"{len(sessions):,} sessions are too few for a `batch_size` of {batch_size}: each "
+                f"place needs one of two or more clicks"
+            )
         items = np.empty([steps, batch_size], np.int32)
         targets = np.empty_like(items)
         is_first = np.zeros(items.shape, bool)

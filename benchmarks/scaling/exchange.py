@@ -11,6 +11,7 @@ import pyarrow as pa
 from beam_preprocess.__main__ import main as preprocess
 from beam_preprocess.batches import ArrowBatchCoder
 from hln_tf.common import cli
+from hln_tf.common.errors import HlnError
 
 
 class Exchange:
@@ -33,7 +34,11 @@ class Exchange:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Preprocess with the flags after the first argument, the JSON file for the counts."""
+    """Preprocess with the flags after the first argument, the JSON file for the counts.
+
+    Raises:
+      HlnError: The workers are other processes, whose batches are not counted.
+    """
     exchange, encode = Exchange(), ArrowBatchCoder.encode
 
     def counting(self: ArrowBatchCoder, value: pa.RecordBatch) -> bytes:
@@ -42,6 +47,11 @@ def main(arguments: Sequence[str]) -> None:
 
     ArrowBatchCoder.encode = counting  # type: ignore[method-assign]
     preprocess(arguments[1:])
+    if not exchange.batches:
+        raise HlnError(
+            "no batch was handed over in this process, so none was counted: let the workers be "
+            "this process, such as by --environment_type LOOPBACK"
+        )
     counts = {"bytes": exchange.bytes, "batches": exchange.batches}
     Path(arguments[0]).write_text(json.dumps(counts), "utf-8")
 

@@ -14,6 +14,8 @@ from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
 from traitlets.config import Config
 
+from hln_tf.common.files import atomic_write
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 # Executed notebooks, by a digest of them and of what they run.
@@ -58,10 +60,10 @@ def _executed(path: Path) -> str:
         for cell in notebook.cells:
             if cell.cell_type == "code":  # what goes to standard error is progress
                 cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
-        CACHE.mkdir(parents=True, exist_ok=True)
         for older in CACHE.glob(f"{path.stem}-*.ipynb"):
-            older.unlink()
-        nbformat.write(notebook, cached)
+            older.unlink(missing_ok=True)
+        with atomic_write(cached) as temporary:
+            nbformat.write(notebook, temporary)
     return cached.read_text("utf-8")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from hln_tf.common.errors import HlnError
+from hln_tf.common.errors import HlnError, UsageError
 
 Location: TypeAlias = Path | str  # a path of this machine, or a URL such as s3://bucket/directory
 
@@ -25,6 +25,24 @@ def is_url(path: str | os.PathLike[str]) -> bool:
 def as_location(path: str | os.PathLike[str]) -> Location:
     """Return a path of this machine as a `Path`, or a URL as it is but for a slash at its end."""
     return str(path).rstrip("/") if is_url(path) else Path(path)
+
+
+def written_here(path: str | os.PathLike[str], name: str) -> Path:
+    """Return the path of a directory that only this machine's file system can hold.
+
+    Args:
+      path: The path.
+      name: Name of the argument, for the error.
+
+    Raises:
+      UsageError: It is a URL.
+    """
+    if is_url(path):
+        raise UsageError(
+            f"`{name}` is {path}, expected a directory of this machine: files are renamed and "
+            f"locked in it, which object stores cannot; copy what is finished to the store"
+        )
+    return Path(path)
 
 
 def join(directory: Location, name: str) -> Location:

@@ -22,6 +22,7 @@ This module imports neither TensorFlow nor Beam, so both sides can use it.
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ MANIFEST = "manifest.json"
 STATS = "stats.json"
 VOCABULARY = "vocabulary.txt"
 COMPRESSED_SUFFIX = ".gz"
+_SHARD = re.compile(rf"({'|'.join(SPLITS)})/\d+-of-\d+\.tfrecord({re.escape(COMPRESSED_SUFFIX)})?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +147,7 @@ def record_compression(file: str) -> str:
 
 def is_of_data_set(name: str) -> bool:
     """Return whether a file's name, relative to its directory, is one of a data set."""
-    return name in (MANIFEST, STATS, VOCABULARY) or name.partition("/")[0] in SPLITS
+    return name in (MANIFEST, STATS, VOCABULARY) or bool(_SHARD.fullmatch(name))
 
 
 def find_data_sets(directory: Location) -> list[Location]:

@@ -101,10 +101,19 @@ def list_files(directory: str) -> dict[str, dict[str, Any]]:
         system, root = _file_system(directory)
         found = system.find(root, detail=True)
     below = f"{root.rstrip('/')}/"
-    files = {path.removeprefix(below): f for path, f in found.items() if path.startswith(below)}
-    for name in files:
-        if ".." in name.split("/"):  # a copy of it would not be below the copy's directory
-            raise HlnError(f"{directory}/{name} has '..' in its name: rename or remove it")
+    files = {}
+    for path, file in found.items():
+        if not path.startswith(below) or path.endswith("/"):  # the latter marks a directory
+            continue
+        name = path.removeprefix(below)
+        if {"", ".."} & {*name.split("/")}:  # a copy might not be below the copy's directory
+            raise HlnError(f"{directory}/{name} has '..' or '//' in its name: rename or remove it")
+        if file.get("size") is None:
+            raise HlnError(
+                f"{directory} is in a store that lists no sizes, by which copies are checked: copy "
+                f"the directory to this machine and name the copy"
+            )
+        files[name] = file
     return files
 
 
@@ -118,7 +127,10 @@ def is_file(path: Location) -> bool:
         return path.is_file()
     with reading(path):
         system, root = _file_system(path)
-        return bool(system.isfile(root))
+        try:
+            return bool(system.info(root)["type"] == "file")
+        except FileNotFoundError:
+            return False
 
 
 def directories_with(directory: Location, name: str) -> list[Location]:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from hln_tf.common import cli
+
 AUTO = "auto"
 PROCESSOR = Path("/proc/cpuinfo")
 # NVIDIA's GPUs multiply bfloat16 in units of their own since this compute capability.
@@ -21,6 +23,7 @@ def fastest_precision(processor: Path = PROCESSOR) -> str:
       `bfloat16` where all GPUs, or the processor of a machine without one, have
       matrix units for it, else `float32`.
     """
+    cli.import_tensorflow()
     import tensorflow as tf
 
     details = tf.config.experimental.get_device_details

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from hln_tf.analysis.runs import CONFIG, EVENTS, METRICS, find_results
 from hln_tf.common import files
 from hln_tf.common.errors import HlnError, UsageError
-from hln_tf.common.files import Location, as_location, is_url, join
+from hln_tf.common.files import Location, as_location, join
 from hln_tf.data import stores
 from hln_tf.data.layout import (
     MANIFEST,
@@ -207,8 +207,7 @@ class RunDirectory:
         """
         data = self.config().data
         directory = named or as_location(data.directory)
-        there = data.directory and stores.is_file(join(directory, MANIFEST))
-        if named is None and not there:
+        if named is None and not (data.directory and stores.is_file(join(directory, MANIFEST))):
             where = f"is no longer in {directory}" if data.directory else "was a table of clicks"
             raise HlnError(
                 f"the data set of {self.path} {where}: name the directory of the same data set "
@@ -303,12 +302,7 @@ def new_run(path: str) -> Path:
     Raises:
       UsageError: It is a URL.
     """
-    if is_url(path):
-        raise UsageError(
-            f"`workdir` is {path}, expected a directory of this machine: a training renames and "
-            f"locks files, which object stores cannot; copy the finished run to the store"
-        )
-    return Path(path)
+    return files.written_here(path, "workdir")
 
 
 def warm_start_run(config: RunConfig) -> RunDirectory:

@@ -30,7 +30,7 @@ class StoredConfig:
       model_settings: Settings of the model by name.
       training: Settings of the training by name.
       dataset: Name of the data set, or None.
-      data_dir: Its directory or URL if that still exists, or None.
+      data_dir: Its directory or URL, which may be gone, or None.
       init_from: Directory of the run whose weights the run started from, or None.
     """
 
@@ -61,14 +61,12 @@ class StoredConfig:
             known = [field.name for field in dataclasses.fields(DataDescription)]
             check_names(parts["data"], known, f"{path}, data,")
             directory, init_from = parts["data"].get("directory"), values.get("init_from")
-            data_dir = None if directory is None else as_location(directory)
-            there = data_dir and stores.is_file(join(data_dir, MANIFEST))
             return cls(
                 model=model,
                 model_settings=parts["model_settings"],
                 training=parts["training"],
                 dataset=parts["data"].get("dataset"),
-                data_dir=data_dir if there else None,
+                data_dir=None if directory is None else as_location(directory),
                 init_from=as_location(init_from) if init_from else None,
             )
         except UsageError as error:
@@ -185,7 +183,9 @@ def parse(
             named = f"{chosen.config} names the unknown data set {dataset!r}"
             raise HlnError(f"{named}: give --dataset")
         flags.dataset = dataset
-        flags.data_dir = flags.data_dir or stored.data_dir
+        there = stored.data_dir
+        if not flags.data_dir and there and stores.is_file(join(there, MANIFEST)):
+            flags.data_dir = there
     if stored:
         flags.init_from = flags.init_from or stored.init_from
     model_settings: Any = cli.settings_from(entry.settings, flags, of_model)

@@ -91,6 +91,22 @@ def test_a_directory_with_other_files_is_not_changed(tmp_path):
     refused(tmp_path, 1, ["out holds other files"], *arguments)
 
 
+@pytest.mark.parametrize("kind", ["picture", "link", "directory"])
+def test_what_a_data_set_has_not_is_another_file(tmp_path, kind):
+    (tmp_path / "raw").write_text(GOOD)
+    other = tmp_path / "out" / "train" / "other"
+    other.parent.mkdir(parents=True)
+    if kind == "picture":
+        other.write_text("")
+    elif kind == "link":
+        other.symlink_to(tmp_path)
+    else:
+        other.mkdir()
+    arguments = ["--dataset", "sample", "--input", "raw", "--output", "out", "--overwrite"]
+    refused(tmp_path, 1, ["out holds other files"], *arguments)
+    assert other.exists()
+
+
 @pytest.mark.parametrize(
     ("module", "flags", "code"),
     [

@@ -41,6 +41,13 @@ def test_numbers_are_checked():
     assert "are positive numbers" in outcome.sentence(2)
 
 
+def test_what_is_not_counted_is_not_zero(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.scaling.exchange.preprocess", lambda arguments: None)
+    sentence = run("benchmarks.scaling.exchange", tmp_path / "counts").sentence()
+    assert "no batch was handed over in this process" in sentence
+    assert not (tmp_path / "counts").exists()
+
+
 @pytest.mark.slow
 def test_a_small_log_is_measured(tmp_path):
     flags = argparse.Namespace(clicks_per_part=1_000_000, steps=2, batch_size=8)

@@ -10,6 +10,7 @@ from toy import write_dataset
 
 from benchmarks.paper.session_parallel import Schedule, SessionParallelSettings
 from benchmarks.paper.session_parallel_gru import SessionParallelGRU
+from hln_tf.common.errors import HlnError
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions
 
@@ -47,6 +48,12 @@ def test_a_place_takes_the_next_session_when_its_own_ends():
     np.testing.assert_array_equal(plan.items, [[1, 4], [2, 6], [1, 2]])
     np.testing.assert_array_equal(plan.targets, [[2, 5], [3, 7], [3, 4]])
     np.testing.assert_array_equal(plan.is_first, [[1, 1], [0, 1], [1, 1]])
+
+
+def test_too_few_sessions_are_named():
+    for sessions in ([[1, 2, 3]], [[1, 2, 3], [4]]):
+        with pytest.raises(HlnError, match="too few for a `batch_size` of 2"):
+            Schedule.of(Sessions.from_lists(sessions), 2)
 
 
 def test_the_loss_is_top1_against_the_other_targets(model):

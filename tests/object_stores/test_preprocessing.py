@@ -94,6 +94,11 @@ def broken_run(store, raw, breaks):
     return sentence
 
 
+def test_a_directory_that_is_marked_is_empty(store, raw):
+    store.put("data/small/", b"")
+    assert prepare("--input", raw, "--output", URL, *FLAGS).code == 0
+
+
 @pytest.mark.slow
 def test_a_store_that_breaks_off_while_shards_are_written(store, raw, log, tmp_path):
     broken = []

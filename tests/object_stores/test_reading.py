@@ -1,15 +1,17 @@
 """Data sets, runs and models in an object store, read as those on this machine are."""
 
 from pathlib import Path
+from unittest import mock
 
 import fsspec
 import numpy as np
 import pytest
-from commands import run
+from commands import digests, run
 from toy import raw_id, write_dataset
 
 import hln_tf
 from hln_tf.common.errors import HlnError
+from hln_tf.data import stores
 from serving.directory import copy_version, find_versions
 
 ITEMS = 12
@@ -117,10 +119,64 @@ def test_other_schemes_name_what_they_need(url, words):
         hln_tf.SessionDataset.from_directory(url)
 
 
-def test_a_name_that_leaves_its_directory_is_refused():
+def test_a_name_that_leaves_its_directory_is_refused(store, tmp_path):
     fsspec.filesystem("memory").pipe("/odd/../manifest.json", b"{}")
-    with pytest.raises(HlnError, match=r"memory://odd/\.\./manifest.json has '\.\.' in its name"):
+    with pytest.raises(HlnError, match=r"memory://odd/\.\./manifest.json has '\.\.' or '//' in"):
         hln_tf.SessionDataset.from_directory("memory://odd")
+    store.put("odd/1/saved_model.pb", b"")
+    store.put(f"odd/1/{tmp_path}/planted", b"")
+    with pytest.raises(HlnError, match=r"s3://clicks/odd/1//.*/planted has '\.\.' or '//' in"):
+        copy_version("s3://clicks/odd/1")
+    assert not (tmp_path / "planted").exists()
+
+
+def test_objects_that_mark_directories_are_left_out(there, data):
+    for name in ("", "train/", "test/"):
+        there.put(f"data/walks/{name}", b"")
+    assert batches(DATA) == batches(data)
+    copy = stores.local_copy(DATA)
+    assert digests(copy) == digests(data)
+
+
+def test_a_store_that_lists_no_sizes_is_refused():
+    listing = {"/d/file": {"name": "/d/file", "size": None, "type": "file"}}
+    with (
+        mock.patch("fsspec.implementations.memory.MemoryFileSystem.find", return_value=listing),
+        pytest.raises(HlnError, match="memory://d is in a store that lists no sizes"),
+    ):
+        stores.local_copy("memory://d")
+
+
+def test_a_store_that_refuses_is_no_store_without_the_file(there, workdir, data, tmp_path):
+    there.refuses = lambda method, path, query, copies: True
+    with pytest.raises(HlnError, match=r"walks/manifest.json cannot be read \(Forbidden\)"):
+        stores.is_file(f"{DATA}/manifest.json")
+    there.reset()
+    assert not stores.is_file(f"{DATA}/none.json") and stores.is_file(f"{DATA}/manifest.json")
+    outcome = train(DATA, tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    there.refuses = lambda method, path, query, copies: True
+    sentence = run("hln_tf.evaluate", "--workdir", tmp_path / "run").sentence()
+    assert f"{DATA}/manifest.json cannot be read" in sentence
+    # Another directory that is named is enough, for the training's settings too.
+    outcome = run("hln_tf.evaluate", "--workdir", tmp_path / "run", "--data_dir", data)
+    assert outcome.code == 0, outcome.err
+    config = tmp_path / "run" / "config.json"
+    given = ("--config", config, "--data_dir", data, "--workdir", tmp_path / "again")
+    outcome = run("hln_tf.train", *given)
+    assert outcome.code == 0, outcome.err
+
+
+def test_what_is_written_here_is_not_named_by_a_url(workdir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recommender = hln_tf.load(workdir)
+    with pytest.raises(HlnError, match="`path` is s3://clicks/x, expected a directory of this"):
+        recommender.save("s3://clicks/x")
+    with pytest.raises(HlnError, match="`base` is s3://clicks/x, expected a directory of this"):
+        recommender.export("s3://clicks/x")
+    sentence = run("serving.export", "--workdir", workdir, "--output", "s3://clicks/x").sentence(2)
+    assert "--output is s3://clicks/x, expected a directory of this machine" in sentence
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_is_evaluated_and_recommends(there, workdir, data):

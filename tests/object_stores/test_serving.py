@@ -1,8 +1,15 @@
 """A server of a model in an object store."""
 
+import errno
+from types import SimpleNamespace
+
 import pytest
 from commands import run
 from served import Models, free_ports, serve, wait_for
+
+from serving.errors import Code, ServingError
+from serving.server import Server
+from serving.settings import ServerSettings
 
 BASE = "s3://clicks/models/half_plus_two"
 
@@ -25,6 +32,17 @@ def test_versions_are_served_as_they_arrive(store, tmp_path):
         assert server.predict({"instances": [2.0]}) == (200, {"predictions": [4.0]})
     finally:
         assert server.stop() == 0
+
+
+def test_a_disk_that_is_full_is_an_error_of_the_version(monkeypatch):
+    def copy_version(url):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("serving.server.copy_version", copy_version)
+    server = SimpleNamespace(_settings=ServerSettings())
+    with pytest.raises(ServingError, match="No space left on device") as caught:
+        Server._load(server, f"{BASE}/1", "half_plus_two", 1)
+    assert caught.value.code is Code.UNAVAILABLE
 
 
 def test_a_model_that_is_not_there(store):

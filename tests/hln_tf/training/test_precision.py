@@ -1,6 +1,9 @@
 """The precision that a machine is made for, chosen once for a run."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import pytest
 import tensorflow as tf
@@ -45,6 +48,15 @@ def test_gpus_decide_where_there_are_any(tmp_path, monkeypatch, capabilities, ex
         tf.config.experimental, "get_device_details", lambda gpu: {"compute_capability": gpu}
     )
     assert fastest_precision(tmp_path / "cpuinfo") == expected
+
+
+@pytest.mark.process
+def test_the_choice_prints_nothing():
+    environment = {n: v for n, v in os.environ.items() if n != "TF_CPP_MIN_LOG_LEVEL"}
+    program = "from hln_tf.training.precision import fastest_precision; fastest_precision()"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def local_copy(directory: Location, names: Sequence[str] = ALL) -> Path:
       The directory, which is missing if `directory` is or has no files.
 
     Raises:
-      HlnError: The store cannot be read.
+      HlnError: The store cannot be read, or one of the files was replaced meanwhile.
     """
     if isinstance(directory, Path):
         return directory
@@ -63,7 +63,7 @@ def fetch(
       names: As for `local_copy`.
 
     Raises:
-      HlnError: The store cannot be read.
+      HlnError: The store cannot be read, or one of the files was replaced meanwhile.
     """
     if found:
         target.mkdir(parents=True, exist_ok=True)
@@ -85,6 +85,12 @@ def fetch(
                     raise OSError(f"{size:,} of {file['size']:,} bytes arrived")
             if bar:
                 bar.update(file["size"])
+    there = list_files(directory) if missing else {}
+    if changed := [name for name, file in missing.items() if there.get(name) != file]:
+        raise HlnError(
+            f"{directory}/{changed[0]} was replaced while {directory} was copied: wait until it "
+            f"is written, and run the same command again"
+        )
 
 
 def list_files(directory: str) -> dict[str, dict[str, Any]]:

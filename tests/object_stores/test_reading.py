@@ -81,6 +81,22 @@ def test_another_data_set_at_the_same_url_is_read_anew(there, data, tmp_path):
     assert np.any(before != after)
 
 
+def test_a_file_that_is_replaced_while_it_is_copied(there, data):
+    content = (data / "vocabulary.txt").read_bytes()
+    replaced = []
+
+    def replaces(method, path, query, copies):
+        if method == "GET" and path.endswith("/vocabulary.txt") and not replaced:
+            replaced.append(path)
+            there.put("data/walks/vocabulary.txt", content[::-1])
+
+    there.breaks = replaces
+    with pytest.raises(HlnError, match=r"walks/vocabulary.txt was replaced while s3://.* copied"):
+        hln_tf.SessionDataset.from_directory(DATA)
+    there.put("data/walks/vocabulary.txt", content)
+    assert len(hln_tf.SessionDataset.from_directory(DATA).item_ids) == ITEMS
+
+
 def test_what_is_no_finished_data_set(there, data):
     with pytest.raises(HlnError, match="there is no data set in s3://clicks/data/none: run"):
         hln_tf.SessionDataset.from_directory("s3://clicks/data/none")

@@ -22,6 +22,8 @@ BROUGHT_IN = {
 # Whether it is a picture, text, path and anchor of a link to a file.
 _LINK = re.compile(r"(!?)\[([^\[\]]+)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 _SOURCE = re.compile(r"^<!-- source: ([\w.]+) -->$", re.MULTILINE)
+_CODE = re.compile(r"<code>[^<]*</code>")
+_FLAG = re.compile(r"--?\w+")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -54,6 +56,11 @@ def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: File
         return text if path.exists() else found[0]
 
     return _LINK.sub(link, markdown)
+
+
+def on_page_content(html: str, page: Any, config: MkDocsConfig, files: Files) -> str:
+    """Keep flags in sentences in one piece: browsers break lines after their dashes."""
+    return _CODE.sub(lambda code: _FLAG.sub(r'<span class="flag">\g<0></span>', code[0]), html)
 
 
 def _page_of(path: Path) -> str | None:

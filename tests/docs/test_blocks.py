@@ -21,7 +21,13 @@ def shells(pages):
 
 
 def check(module, arguments):
-    """Parse a command's arguments by its own parser; "..." are those that a page leaves out."""
+    """Parse a command's arguments by its own parser; "..." are those that a page leaves out.
+
+    What follows "--" is Beam's.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    check_beam_flags(arguments[end + 1 :])
+    arguments = arguments[:end]
     given = [each for each in arguments if each != "..." and not each.startswith("--help")]
     # A file of --config is not there, so its model and its data set are unknown.
     parser = parser_of(module, [] if "--config" in given else given)

@@ -56,8 +56,6 @@ def test_python_compiles(page):
 @shells([*PAGES, *MEASUREMENTS])
 def test_flags_of_commands_exist(block):
     for module, arguments in commands(block.text):
-        if "--" in arguments:  # what follows is passed on
-            arguments = arguments[: arguments.index("--")]
         try:
             check(module, arguments)
         except UsageError as error:

@@ -114,7 +114,7 @@ def run_config(
         model_settings=from_dict(entry.settings, of_model, model),
         training=from_dict(TrainingSettings, of_training, model),
         data=DataDescription.from_dataset(dataset),
-        init_from=None if init_from is None else str(init_from.path),
+        init_from=None if init_from is None else str(init_from.location),
     )
 
 

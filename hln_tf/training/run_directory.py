@@ -56,13 +56,15 @@ class RunDirectory:
         URL is that of a copy then, which new files are written to.
 
     Attributes:
+      location: Its path or URL as it was named, by which others find it too.
       path: Its path on this machine.
       checkpoints: The directory of the newest checkpoint.
       weights: The directory of the one copy of the model's weights.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = stores.local_copy(as_location(path), _COPIED)
+        self.location = as_location(path)
+        self.path = stores.local_copy(self.location, _COPIED)
         self.checkpoints = self.path / "checkpoint"
         self.weights = self.path / "model"
 

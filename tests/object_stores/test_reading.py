@@ -12,6 +12,8 @@ from toy import raw_id, write_dataset
 import hln_tf
 from hln_tf.common.errors import HlnError
 from hln_tf.data import stores
+from hln_tf.training.fitting import run_config
+from hln_tf.training.run_directory import RunDirectory
 from serving.directory import copy_version, find_versions
 
 ITEMS = 12
@@ -208,6 +210,12 @@ def test_a_run_is_evaluated_and_recommends(there, workdir, data):
     assert reports[0].split("|")[2:] == reports[1].split("|")[2:]
     sentence = run("hln_tf.evaluate", "--workdir", "s3://clicks/runs/none").sentence()
     assert "config.json does not exist" in sentence
+
+
+def test_a_run_that_starts_from_another_names_its_url(there, workdir, data):
+    there.put_directory("runs/markov", workdir)
+    dataset = hln_tf.SessionDataset.from_directory(data)
+    assert run_config(dataset, "hln", None, {}, RunDirectory(RUN)).init_from == RUN
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from benchmarks.denominators import ranks_by_denominator
 from hln_tf.training.run_directory import RunDirectory
 
 
-@pytest.mark.process
+@pytest.mark.slow
 def test_popularity_by_each_denominator(tmp_path):
     # Items 1 to 4 have 6, 4, 3 and 1 clicks in train and validation, 5 and 6 have none.
     train = [[1, 2], [1, 2], [1, 2], [1, 3], [1, 3]]
@@ -34,7 +34,7 @@ def test_popularity_by_each_denominator(tmp_path):
     assert [line.split("|")[5].strip() for line in lines] == ["100.00", "100.00"]
 
 
-@pytest.mark.process
+@pytest.mark.slow
 def test_candidates_are_the_items_of_train(tmp_path):
     # Neighbours hold 3 and 4; all other items tie, and count as ranked before the target.
     sessions = {"train": [[3, 4], [4, 3], [5, 4]], "validation": [[3, 4]], "test": [[3, 5]]}

@@ -102,7 +102,7 @@ def test_a_step_starts_new_sessions_from_zero_and_goes_on_with_others(model):
     np.testing.assert_allclose(state[1], next_state(model, 5, np.zeros(4)), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.process
+@pytest.mark.slow
 def test_the_command_learns_a_log_in_which_items_follow_each_other(tmp_path):
     rows = [[1 + (start + step) % 5 for step in range(4)] for start in range(60)]
     write_dataset(tmp_path, {"train": rows[:40], "validation": rows[40:50], "test": rows[50:]}, 9)

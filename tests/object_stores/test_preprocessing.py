@@ -70,6 +70,7 @@ def test_a_store_that_refuses_to_be_written(store, raw):
     assert names(store) == {"raw/log.csv"}
 
 
+@pytest.mark.slow
 def test_a_shard_that_is_refused_leaves_no_data_set(store, raw):
     uploads = []
 

@@ -165,6 +165,7 @@ def test_a_store_that_lists_no_sizes_is_refused():
         stores.local_copy("memory://d")
 
 
+@pytest.mark.slow
 def test_a_store_that_refuses_is_no_store_without_the_file(there, workdir, data, tmp_path):
     there.refuses = lambda method, path, query, copies: True
     with pytest.raises(HlnError, match=r"walks/manifest.json cannot be read \(Forbidden\)"):
@@ -197,6 +198,7 @@ def test_what_is_written_here_is_not_named_by_a_url(workdir, tmp_path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated_and_recommends(there, workdir, data):
     there.put_directory("runs/markov", workdir)
     for command, here, remote in (

@@ -66,10 +66,17 @@ def copy_version(url: str) -> tempfile.TemporaryDirectory[str]:
     """Copy a version from a store to a temporary directory of this machine.
 
     Raises:
-      HlnError: The store cannot be read.
+      HlnError: The store cannot be read, or the copy cannot be written.
     """
     copy = tempfile.TemporaryDirectory(prefix="hln-tf-version-", ignore_cleanup_errors=True)
-    stores.fetch(url, Path(copy.name), stores.list_files(url))
+    try:
+        stores.fetch(url, Path(copy.name), stores.list_files(url))
+    except OSError as error:
+        copy.cleanup()
+        raise HlnError(
+            f"{url} cannot be copied to {copy.name} ({error.strerror}): make room there, or name "
+            f"another directory by the environment variable TMPDIR"
+        ) from None
     return copy
 
 

@@ -189,7 +189,7 @@ class Server:
             return Servable(path, name, version, config)
         try:
             copy = copy_version(path)
-        except (HlnError, OSError) as error:  # of the store, or of the disk
+        except HlnError as error:
             raise ServingError(Code.UNAVAILABLE, str(error)) from None
         servable = Servable(copy.name, name, version, config)
         weakref.finalize(servable, copy.cleanup)

@@ -1,15 +1,13 @@
 """A server of a model in an object store."""
 
 import errno
-from types import SimpleNamespace
 
 import pytest
 from commands import run
 from served import Models, free_ports, serve, wait_for
 
-from serving.errors import Code, ServingError
-from serving.server import Server
-from serving.settings import ServerSettings
+from hln_tf.common.errors import HlnError
+from serving.directory import copy_version
 
 BASE = "s3://clicks/models/half_plus_two"
 
@@ -34,15 +32,17 @@ def test_versions_are_served_as_they_arrive(store, tmp_path):
         assert server.stop() == 0
 
 
-def test_a_disk_that_is_full_is_an_error_of_the_version(monkeypatch):
-    def copy_version(url):
+def test_a_disk_that_is_full_is_named_and_leaves_nothing(store, monkeypatch, tmp_path):
+    store.put("models/half_plus_two/1/saved_model.pb", b"graph")
+
+    def get_file(*paths):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("serving.server.copy_version", copy_version)
-    server = SimpleNamespace(_settings=ServerSettings())
-    with pytest.raises(ServingError, match="No space left on device") as caught:
-        Server._load(server, f"{BASE}/1", "half_plus_two", 1)
-    assert caught.value.code is Code.UNAVAILABLE
+    monkeypatch.setattr("s3fs.S3FileSystem.get_file", get_file)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(HlnError, match=r"/1 cannot be copied to .* \(No space left on device\)"):
+        copy_version(f"{BASE}/1")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_model_that_is_not_there(store):

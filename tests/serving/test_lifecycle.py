@@ -159,11 +159,11 @@ def drain(server):
 
 @pytest.fixture(scope="module")
 def narrow(versions, tmp_path_factory):
-    """A server with a queue of one request and a timeout of one second."""
+    """A server with a queue of one request and a timeout that two requests meet together."""
     server = serve(
         versions,
         tmp_path_factory.mktemp("narrow") / "log",
-        *("--no-enable_batching", "--max_enqueued_batches", "1", "--request_timeout", "1"),
+        *("--no-enable_batching", "--max_enqueued_batches", "1", "--request_timeout", "6"),
         *("--max_batch_threads", "1"),
     )
     wait_for(server.is_ready, "server")
@@ -196,7 +196,7 @@ def test_a_full_queue_and_a_deadline(narrow):
     statuses = []
     waiting = []
     for count in (1, 2):
-        thread = threading.Thread(target=lambda: statuses.append(narrow.predict(slow(3000))[0]))
+        thread = threading.Thread(target=lambda: statuses.append(narrow.predict(slow(20_000))[0]))
         thread.start()
         waiting.append(thread)
         wait_for(lambda count=count: narrow.in_flight() == count, "request in flight")

@@ -30,7 +30,7 @@ def test_clicks_without_a_group_and_sessions_of_one_group_are_left_out():
     assert np.isnan(groups.mean_index(truth[1:], found[1:]))
 
 
-class Planted:
+class Planted(tf.Module):
     """A model that retains an item in the group of its item index modulo 3."""
 
     def preferences(self, items):

@@ -236,12 +236,12 @@ def compile_step(model: SessionEncoder, optimizer: Any, loss: Any) -> Callable[.
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return part_loss
 
-    def make_variables() -> None:
+    def replica_variables() -> None:
         weights = model.trainable_variables
-        strategy.run(
-            optimizer.apply_gradients,
-            args=([(tf.zeros_like(weight), weight) for weight in weights],),
-        )
+        optimizer.apply_gradients([(tf.zeros_like(weight), weight) for weight in weights])
+
+    def make_variables() -> None:
+        strategy.run(replica_variables)
 
     def train_step(items: tf.Tensor, target: tf.Tensor, seed: tf.Tensor) -> None:
         batch = {"items": items, "target": target, "seed": seed}

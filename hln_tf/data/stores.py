@@ -87,6 +87,8 @@ def fetch(
                 bar.update(file["size"])
     there = list_files(directory) if missing else {}
     if changed := [name for name, file in missing.items() if there.get(name) != file]:
+        for name in changed:  # the store may list the same again, should the content come back
+            (target / name).unlink(missing_ok=True)
         raise HlnError(
             f"{directory}/{changed[0]} was replaced while {directory} was copied: wait until it "
             f"is written, and run the same command again"

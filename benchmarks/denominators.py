@@ -12,7 +12,7 @@ from hln_tf.common import cli
 from hln_tf.common.files import Location
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions, read_sessions
-from hln_tf.metrics.of_ranks import means_of_ranks
+from hln_tf.metrics.of_ranks import means_of_ranks, metric_names
 from hln_tf.training.run_directory import RunDirectory
 
 _DESCRIPTION = """\
@@ -23,7 +23,7 @@ data lack the other items.
 
   python -m benchmarks.denominators runs/yoochoose64/stamp --data_dir data/yoochoose64
 """
-_KS = (5, 10, 20)
+_KS, _MEASURES = (5, 10, 20), ("recall", "mrr")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -37,13 +37,13 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="finished runs")
     parser.add_argument("--data_dir", type=Path, help="their data set; by default each run's own")
     flags = parser.parse_args(arguments)
-    names = [f"{measure}@{k}" for measure in ("recall", "mrr") for k in _KS]
+    names = metric_names(_KS, _MEASURES)
     rows: list[Sequence[str]] = [("run", "targets", "candidates", "examples", *names)]
     cli.import_tensorflow()
     for path in flags.runs:
         run = RunDirectory(path)
         for what, ranks in ranks_by_denominator(run, run.data_dir(flags.data_dir)).items():
-            means = means_of_ranks(ranks, _KS)
+            means = means_of_ranks(ranks, _KS, _MEASURES)
             values = [f"{100 * means[name]:.2f}" for name in names]
             rows.append((str(path), *what, f"{len(ranks):,}", *values))
     print(markdown(rows, texts=3))

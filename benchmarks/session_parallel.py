@@ -53,8 +53,7 @@ def main(arguments: Sequence[str]) -> None:
         ("targets", "examples", "R@5", "R@10", "R@20", "MRR@5", "MRR@10", "MRR@20")
     ]
     for name, some in (("all", ranks), ("on items of train", ranks[is_seen])):
-        found = means_of_ranks(some, [5, 10, 20])
-        values = [found[f"{measure}@{k}"] for measure in ("recall", "mrr") for k in (5, 10, 20)]
+        values = means_of_ranks(some, (5, 10, 20), ("recall", "mrr")).values()
         rows.append((name, f"{len(some):,}", *(f"{100 * value:.2f}" for value in values)))
     print(f"{dataclasses.asdict(settings)}; loss {losses[0]:.4f} to {losses[-1]:.4f}\n")
     print(markdown(rows, texts=1))

@@ -9,6 +9,7 @@ from hln_tf.common.progress import progress_bar
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions
 from hln_tf.layers.catalogue_scores import catalogue_ranks
+from hln_tf.training.evaluation import batches_by_length
 
 # Steps that one call of the graph takes.
 _STEPS = 500
@@ -127,8 +128,7 @@ class SessionParallelGRU(tf.Module):
 
     def ranks(self, prefixes: Prefixes, batch_size: int = 1024) -> Array:
         """Rank the target of each prefix among all items, int32 [examples]."""
-        ranks, order = np.empty(len(prefixes), np.int32), prefixes.by_length()
-        for step, batch in enumerate(prefixes.batches(order, batch_size)):
-            chosen = order[step * batch_size : (step + 1) * batch_size]
+        ranks = np.empty(len(prefixes), np.int32)
+        for chosen, batch in batches_by_length(prefixes, batch_size, "ranking"):
             ranks[chosen] = self._ranks(*map(tf.constant, (batch["items"], batch["target"])))
         return ranks

@@ -25,6 +25,7 @@ from hln_tf.common.cli import require_extra
 from hln_tf.common.errors import HlnError
 from hln_tf.common.files import is_url
 from hln_tf.common.periodic import periodic
+from hln_tf.data.stores import REMEDY
 
 UNFINISHED = ".unfinished"  # directory of files that are being written
 _CHUNK = 1 << 20
@@ -90,10 +91,7 @@ def _reported(path: str, done: str) -> Iterator[None]:
     except Exception as error:  # each store has errors of its own
         if is_local(path):
             raise
-        raise StoreError(
-            f"{path} cannot be {done} ({_reason(error)}): check the URL, and the credentials and "
-            f"the endpoint of the store"
-        ) from None
+        raise StoreError(f"{path} cannot be {done} ({_reason(error)}): {REMEDY}") from None
 
 
 @contextlib.contextmanager

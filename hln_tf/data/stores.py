@@ -20,6 +20,7 @@ from hln_tf.common.errors import HlnError
 from hln_tf.common.files import Location, atomic_write, join
 from hln_tf.common.progress import progress_bar
 
+REMEDY = "check the URL, and the credentials and the endpoint of the store"
 CACHE_VARIABLE = "HLN_TF_CACHE"
 ALL = ("*",)
 _LOCAL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -176,10 +177,7 @@ def reading(url: str) -> Iterator[None]:
     except Exception as error:  # each store's client has errors of its own
         if isinstance(error, OSError) and error.errno in _LOCAL_ERRORS:
             raise
-        raise HlnError(
-            f"{url} cannot be read ({_reason(error)}): check the URL, and the credentials and the "
-            f"endpoint of the store"
-        ) from None
+        raise HlnError(f"{url} cannot be read ({_reason(error)}): {REMEDY}") from None
 
 
 def _file_system(url: str) -> tuple[Any, str]:

@@ -252,6 +252,16 @@ def softmax_cross_entropy(scores, targets):
     return float(np.mean(losses))
 
 
+def smoothed_cross_entropy(scores, targets, smoothing):
+    """The mean over the batch of the cross-entropy of targets smoothed evenly over all N items."""
+    losses = []
+    for row, target in zip(scores, targets, strict=True):
+        mass = np.full(len(row), smoothing / len(row))
+        mass[target] += 1 - smoothing
+        losses.append(-mass @ log_softmax(row))
+    return float(np.mean(losses))
+
+
 def equation_8(scores, targets):
     """Equation 8 as printed: summed over the items, then the mean over the batch.
 

@@ -15,13 +15,23 @@ from hln_tf.tasks.loss import RetrievalLoss
 class FullSoftmax(RetrievalLoss):
     """The cross-entropy -log y_target of the softmax over every item (eq. 7).
 
+    With label smoothing e (Szegedy et al., CVPR 2016, section 7) it is that of a
+    target distribution with the mass 1 - e on the target and e / items on every item:
+
+        (1 - e) (-log y_target) + e mean_i (-log y_i)
+            = -log y_target + e (r_target - mean_i r_i)
+
+    As scores r are linear in the items' embeddings, their mean is the score of the
+    mean embedding.
+
     Args:
       precision: `bfloat16` rounds the factors of the softmax's three products
         and the scores to it; sums, the item table and its gradient stay float32.
+      label_smoothing: e, from 0 for none to below 1.
       **kwargs: Of a Keras layer.
 
     Raises:
-      ValueError: `precision` is not allowed.
+      ValueError: `precision` or `label_smoothing` is not allowed.
 
     Example:
     >>> loss = FullSoftmax()
@@ -29,18 +39,25 @@ class FullSoftmax(RetrievalLoss):
     array([1.386], dtype=float32)
     """
 
-    def __init__(self, precision: str = "float32", **kwargs: Any) -> None:
+    def __init__(
+        self, precision: str = "float32", label_smoothing: float = 0.0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if precision not in PRECISIONS:
             raise ValueError(f"`precision` must be one of {PRECISIONS}, received {precision!r}")
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(
+                f"`label_smoothing` must be from 0 to below 1, received {label_smoothing!r}"
+            )
         self.precision = precision
+        self.label_smoothing = float(label_smoothing)
 
     def call(
         self, query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor, seed: Seed | None = None
     ) -> tf.Tensor:
         """Compute the losses; see `RetrievalLoss`."""
         rounded = tf.bfloat16 if self.precision == "bfloat16" else query.dtype
-        return cross_entropy(query, candidates, target, rounded)
+        return cross_entropy(query, candidates, target, rounded, self.label_smoothing)
 
     def evaluate(
         self,
@@ -50,11 +67,16 @@ class FullSoftmax(RetrievalLoss):
         statistics: CatalogueStatistics,
     ) -> tf.Tensor:
         """Compute the losses from the partition function, without scores of its own."""
-        return statistics.cross_entropy()
+        losses = statistics.cross_entropy()
+        if self.label_smoothing:
+            mean_scores = tf.linalg.matvec(query, tf.reduce_mean(candidates, axis=0))
+            losses += self.label_smoothing * (statistics.target_scores - mean_scores)
+        return losses
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make an equal loss."""
-        return {**super().get_config(), "precision": self.precision}
+        own = {"precision": self.precision, "label_smoothing": self.label_smoothing}
+        return {**super().get_config(), **own}
 
 
 @keras.utils.register_keras_serializable("hln_tf")
@@ -78,20 +100,25 @@ class Equation8(RetrievalLoss):
 
 
 def cross_entropy(
-    query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor, rounded: tf.DType
+    query: tf.Tensor,
+    candidates: tf.Tensor,
+    target: tf.Tensor,
+    rounded: tf.DType,
+    label_smoothing: float = 0.0,
 ) -> tf.Tensor:
-    """Compute the softmax cross-entropy -log y_target over the whole catalogue (eq. 7).
+    """Compute the softmax cross-entropy of the targets over the whole catalogue (eq. 7).
 
-    The gradient by the scores, y - onehot(target) times the example's weight, is
-    never formed: the weights scale the queries instead, and the targets are
-    subtracted from the two small gradients. So nothing of the size of the scores
-    is touched but by the three products and the softmax.
+    The gradient by the scores, y - (1 - e) onehot(target) - e / items times the
+    example's weight, is never formed: the weights scale the queries instead, and
+    the target distribution is subtracted from the two small gradients. So nothing of
+    the size of the scores is touched but by the three products and the softmax.
 
     Args:
       query: float [batch, d].
       candidates: float [items, d].
       target: int [batch].
       rounded: Type of the products' factors and of the scores.
+      label_smoothing: e, see `FullSoftmax`.
 
     Returns:
       The losses, [batch], in the type of the queries.
@@ -103,13 +130,22 @@ def cross_entropy(
         scores = tf.matmul(tf.cast(query, rounded), X, transpose_b=True)
         y = tf.nn.softmax(scores)
         loss = -log_softmax_at(target, scores, y, query.dtype)
+        x = tf.gather(candidates, target)
+        if label_smoothing:
+            smoothed = label_smoothing * (x - tf.reduce_mean(candidates, axis=0))
+            loss += tf.reduce_sum(query * smoothed, axis=1)
+            x -= smoothed  # the mean embedding under the target distribution
 
         def gradient(weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             expected = tf.cast(tf.matmul(y, X), query.dtype)
-            d_query = weight[:, None] * (expected - tf.gather(candidates, target))
+            d_query = weight[:, None] * (expected - x)
             weighted = weight[:, None] * query
             d_candidates = tf.matmul(y, tf.cast(weighted, rounded), transpose_a=True)
             d_candidates = tf.cast(d_candidates, candidates.dtype)
+            if label_smoothing:
+                items = tf.cast(tf.shape(candidates)[0], query.dtype)
+                d_candidates -= label_smoothing / items * tf.reduce_sum(weighted, axis=0)
+                weighted *= 1 - label_smoothing
             return d_query, tf.tensor_scatter_nd_sub(d_candidates, target[:, None], weighted)
 
         return loss, gradient

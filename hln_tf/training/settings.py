@@ -127,6 +127,15 @@ class TrainingSettings:
         choices=(*PRECISIONS, AUTO),
         applies={"loss": ("softmax",)},
     )
+    label_smoothing: float = setting(
+        0.0,
+        "part of the target's mass that the loss spreads evenly over all items",
+        minimum=0.0,
+        below=1.0,
+        search=Range(0.0, 0.3),
+        searched=False,
+        applies={"loss": ("softmax",)},
+    )
     clip_norm: float = setting(
         0.0,
         "largest global norm of the gradients, 0 for none",

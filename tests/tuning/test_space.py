@@ -112,7 +112,7 @@ def test_a_setting_has_a_value_only_where_it_has_an_effect():
 
 def test_the_declared_losses_of_a_setting_are_those_whose_constructor_has_it():
     settings = {"num_negatives": 8, "sampling_power": 0.5, "score_penalty": 1.0}
-    settings["precision"] = "bfloat16"
+    settings |= {"precision": "bfloat16", "label_smoothing": 0.1}
     for name in settings:
         field = next(f for f in dataclasses.fields(TrainingSettings) if f.name == name)
         losses = [type(registry.get(loss)) for loss in LOSSES]

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import reference
@@ -6,14 +8,28 @@ import tensorflow as tf
 from hln_tf.layers.catalogue_scores import catalogue_statistics
 from hln_tf.tasks import Equation8, FullSoftmax
 
-LOSSES = {"softmax": FullSoftmax, "equation_8": Equation8}
-REFERENCE = {"softmax": reference.softmax_cross_entropy, "equation_8": reference.equation_8}
+SMOOTHING = 0.3
+LOSSES = {
+    "softmax": FullSoftmax,
+    "smoothed": functools.partial(FullSoftmax, label_smoothing=SMOOTHING),
+    "equation_8": Equation8,
+}
+REFERENCE = {
+    "softmax": reference.softmax_cross_entropy,
+    "smoothed": functools.partial(reference.smoothed_cross_entropy, smoothing=SMOOTHING),
+    "equation_8": reference.equation_8,
+}
 
 # The softmax of these rows is [1/8, 2/8, 5/8] and [1/4, 1/4, 1/2].
 SCORES = np.log([[1.0, 2.0, 5.0], [4.0, 4.0, 8.0]])
 TARGET = np.array([1, 2])
 BY_HAND = {
     "softmax": [-np.log(2 / 8), -np.log(1 / 2)],
+    # 0.7 + 0.1 of the mass on the target, 0.1 on each of the others.
+    "smoothed": [
+        -0.1 * np.log(1 / 8) - 0.8 * np.log(2 / 8) - 0.1 * np.log(5 / 8),
+        -0.2 * np.log(1 / 4) - 0.8 * np.log(1 / 2),
+    ],
     "equation_8": [
         -np.log(2 / 8) - np.log(7 / 8) - np.log(3 / 8),
         -np.log(1 / 2) - np.log(3 / 4) - np.log(3 / 4),
@@ -31,6 +47,17 @@ def losses_of(scores, target, name, dtype="float32"):
 def test_unknown_precision_is_refused():
     with pytest.raises(ValueError, match=r"`precision` must be one of .*, received 'float8'"):
         FullSoftmax("float8")
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
+def test_label_smoothing_outside_of_its_range_is_refused(smoothing):
+    with pytest.raises(ValueError, match=r"`label_smoothing` must be from 0 to below 1, received"):
+        FullSoftmax(label_smoothing=smoothing)
+
+
+def test_label_smoothing_is_in_the_config():
+    loss = FullSoftmax(label_smoothing=0.25)
+    assert FullSoftmax.from_config(loss.get_config()).label_smoothing == 0.25
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -71,7 +98,10 @@ def test_saturated_scores(scores, target, name):
     variable = tf.Variable([scores])
     with tf.GradientTape() as tape:
         loss = losses_of(variable, [target], name)
-    np.testing.assert_allclose(loss, [REFERENCE[name]([scores], [target])], rtol=1e-5)
+    # The mean score of smoothed targets rounds as scores of 1e4 do.
+    rounding = 1e-3 if name == "smoothed" else 0.0
+    expected = [REFERENCE[name]([scores], [target])]
+    np.testing.assert_allclose(loss, expected, rtol=1e-5, atol=rounding)
     gradient = tape.gradient(loss, variable).numpy()
     assert np.all(np.isfinite(gradient))
     # A common shift of all scores changes nothing.
@@ -127,7 +157,8 @@ def test_a_catalogue_of_one_item_has_nothing_to_learn(name):
     assert tape.gradient(loss, variable) == 0
 
 
-def test_bfloat16_rounds_the_products_alone():
+@pytest.mark.parametrize("smoothing", [0.0, SMOOTHING])
+def test_bfloat16_rounds_the_products_alone(smoothing):
     random = np.random.default_rng(4)
     query = tf.Variable(random.normal(size=(30, 8)), dtype=tf.float32)
     candidates = tf.Variable(random.normal(size=(50, 8)), dtype=tf.float32)
@@ -135,7 +166,7 @@ def test_bfloat16_rounds_the_products_alone():
     found = []
     for precision in ("float32", "bfloat16"):
         with tf.GradientTape() as tape:
-            losses = FullSoftmax(precision)(query, candidates, target)
+            losses = FullSoftmax(precision, smoothing)(query, candidates, target)
         found.append([losses, *tape.gradient(losses, [query, candidates])])
     for exact, rounded in zip(*found, strict=True):
         assert rounded.dtype == tf.float32
@@ -143,11 +174,12 @@ def test_bfloat16_rounds_the_products_alone():
         np.testing.assert_allclose(rounded, exact, atol=0.05 * np.abs(exact).max())
 
 
-def test_evaluation_takes_the_loss_from_the_statistics_of_the_scores():
+@pytest.mark.parametrize("smoothing", [0.0, SMOOTHING])
+def test_evaluation_takes_the_loss_from_the_statistics_of_the_scores(smoothing):
     random = np.random.default_rng(5)
     query, candidates = (random.normal(size=(rows, 4)).astype("f") for rows in (6, 9))
     target = tf.constant(random.integers(0, 9, 6))
     arguments = (tf.constant(query), tf.constant(candidates), target)
-    loss = FullSoftmax("bfloat16")
+    loss = FullSoftmax("bfloat16", smoothing)
     found = loss.evaluate(*arguments, catalogue_statistics(*arguments))
-    np.testing.assert_allclose(found, FullSoftmax()(*arguments), rtol=1e-5)
+    np.testing.assert_allclose(found, FullSoftmax(label_smoothing=smoothing)(*arguments), rtol=1e-5)

@@ -15,6 +15,9 @@ GATES = ("both", "leap", "none")
 LEAP_GATES = ("additive", "predictive", "combined")
 AGGREGATIONS = ("sum", "max", "attention", "recency")
 
+# The last click's own path into the query: none, each entry by a weight, or all by a matrix.
+LAST_CLICKS = ("none", "scaled", "projected")
+
 # Of clicks by their distance: alike, or less the farther they are.
 WEIGHTINGS = ("same", "linear", "div", "log", "quadratic")
 

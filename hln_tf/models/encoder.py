@@ -11,6 +11,7 @@ import tf_keras as keras
 
 from hln_tf.data.sessions import Sessions
 from hln_tf.layers.choices import SCORE_MEGABYTES, SHORTEST
+from hln_tf.layers.clicks import last_click
 from hln_tf.layers.item_table import gather_with_shared_gradient, item_rows, mask_padding
 from hln_tf.layers.seeds import SeedGenerator
 from hln_tf.layers.sharding import Seed, sample_rows, weigh_part
@@ -29,8 +30,9 @@ class SessionEncoder(SessionScorer):
     """A trained model: encodes a session as a query embedding in item space.
 
     The score of an item is the dot product of its embedding with the query
-    (eq. 7). Subclasses define `encode_embeddings` alone; the item table, the task
-    with its loss and its metrics, and Keras' verbs are here.
+    (eq. 7). Subclasses define `encode_embeddings` alone; the item table, the last
+    click's own path into the query, the task with its loss and its metrics, and
+    Keras' verbs are here.
 
     Attributes:
       X: The item table, float32 [items, d].
@@ -75,6 +77,10 @@ class SessionEncoder(SessionScorer):
                 shape=(),
                 initializer=keras.initializers.Constant(self.settings.scale),
             )
+        if self.settings.last_click != "none":
+            d = self.settings.embedding_dim
+            shape = (d,) if self.settings.last_click == "scaled" else (d, d)
+            self.W_last = self.add_weight(name="W_last", shape=shape, initializer="zeros")
         self.retrieval_loss = get(loss)
         if self.retrieval_loss.weights:  # a table of item counts
             name = type(self.retrieval_loss).__name__
@@ -176,7 +182,30 @@ class SessionEncoder(SessionScorer):
             seed = self._seeds.next()
         embeddings = self.encode_embeddings(items, x, training, seed)
         check_returned(embeddings, x.shape[2], f"`encode_embeddings` of {type(self).__name__}")
-        return self.to_query(embeddings)
+        return self.to_query(self.add_last_click(embeddings, items, x))
+
+    def add_last_click(self, embeddings: tf.Tensor, items: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """Add what the last click's embedding x_t has to the query by itself.
+
+        That is w * x_t with `last_click="scaled"` and W x_t with `projected`, where
+        W makes the scores of items after x_t those of a factorised Markov chain. Both
+        are 0 at first, so that a model starts as it would without them.
+
+        Args:
+          embeddings: What `encode_embeddings` returned, float32 [batch, d].
+          items: int32 [batch, time], padded with 0.
+          x: float32 [batch, time, d], the items' embeddings, 0 at padding.
+
+        Returns:
+          float32 [batch, d].
+        """
+        kind = self.settings.last_click
+        if kind == "none":
+            return embeddings
+        x_t = last_click(x, items)
+        if kind == "scaled":
+            return embeddings + self.W_last * x_t
+        return embeddings + tf.matmul(x_t, self.W_last, transpose_b=True)
 
     def item_embeddings(self) -> tf.Variable | tf.Tensor:
         """Return the item embeddings that queries are scored with, float32 [items, d]."""
@@ -244,7 +273,8 @@ class SessionEncoder(SessionScorer):
             x = self.lookup(candidates, items)
         if training:
             x = self.drop(x, self.settings.dropout, seed, ITEM_DROPOUT)
-        query = self.to_query(self.encode_embeddings(items, x, training, seed))
+        embeddings = self.encode_embeddings(items, x, training, seed)
+        query = self.to_query(self.add_last_click(embeddings, items, x))
         loss = self.task(
             query,
             candidates,

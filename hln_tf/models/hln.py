@@ -114,7 +114,8 @@ class HLN(SessionEncoder):
         """
         x = self.lookup(self.item_embeddings(), items)
         passes = self._run_passes(items, x, training, seed)
-        return self.to_query(self._to_item_space(passes.aggregate)), passes.leaps
+        x_ideal = self.add_last_click(self._to_item_space(passes.aggregate), items, x)
+        return self.to_query(x_ideal), passes.leaps
 
     def _run_passes(
         self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
@@ -174,6 +175,7 @@ class HLN(SessionEncoder):
         nearest to x_l are the group's own. With aggregation `sum` (eq. 5) x_ideal
         is the sum of the x_l, so an item's score (eq. 7) is the sum of its scores
         in the groups; with `recency` x_l is weighted as in the aggregate, so it is too.
+        What `last_click` adds to x_ideal is in no group.
 
         Args:
           items: int32 [batch, time], padded with 0.

@@ -8,6 +8,7 @@ from hln_tf.layers.choices import (
     AGGREGATIONS,
     GATES,
     INFERENCE_GATES,
+    LAST_CLICKS,
     LEAP_GATES,
 )
 
@@ -53,6 +54,14 @@ class EncoderSettings:
         below=1.0,
         search=Range(0.0, 0.5),
         weights=False,
+    )
+    last_click: str = setting(
+        "none",
+        "what the last click's item embedding adds to the query: it times learnt weights (scaled) "
+        "or a learnt matrix (projected), which are 0 at first",
+        choices=LAST_CLICKS,
+        search=LAST_CLICKS,
+        searched=False,
     )
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The contract of all registered models: scores, counts, exports, recommendations."""
+"""The contract of all models and of options of encoders: scores, counts, exports, answers."""
 
 import dataclasses
 import json
@@ -42,13 +42,26 @@ SESSIONS_OF_IDS = [
 SMALL = {"embedding_dim": 4, "hidden_dim": 3, "num_groups": 2, "leap_bias": -2.0}
 SMALL |= {"memory_size": 7, "neighbors": 3}
 
-# The models that find preference groups in a session.
-WITH_GROUPS = {"hln"}
+# Each model, and options of encoders with one of them: the model's name and the settings.
+CASES = {name: (name, {}) for name in MODELS}
+CASES |= {
+    "hln and the last click": ("hln", {"last_click": "projected"}),
+    "stamp and the last click": ("stamp", {"last_click": "scaled", "normalize": True}),
+}
+
+# Those that find preference groups in a session.
+WITH_GROUPS = {name for name, (model, _) in CASES.items() if model == "hln"}
 
 
-def small_settings(entry):
+def entry_of(name):
+    return MODELS[CASES[name][0]]
+
+
+def small_settings(name):
+    entry, changes = entry_of(name), CASES[name][1]
     names = {field.name for field in dataclasses.fields(entry.settings)}
-    return entry.settings(**{name: value for name, value in SMALL.items() if name in names})
+    sizes = {name: value for name, value in SMALL.items() if name in names}
+    return entry.settings(**sizes | changes)
 
 
 def padded(sessions, width=None):
@@ -82,10 +95,10 @@ def data_dir(tmp_path_factory):
 def workdirs(data_dir, tmp_path_factory):
     """By model name: a workdir with a saved model, and the model that was saved."""
     result = {}
-    for name, entry in MODELS.items():
+    for name, (model_name, _) in CASES.items():
         config = RunConfig(
-            model=name,
-            model_settings=small_settings(entry),
+            model=model_name,
+            model_settings=small_settings(name),
             training=TrainingSettings(max_length=MAX_LENGTH),
             data=DataDescription.from_manifest(Manifest.read(data_dir), data_dir),
         )
@@ -98,7 +111,7 @@ def workdirs(data_dir, tmp_path_factory):
     return result
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=CASES)
 def name(request):
     return request.param
 
@@ -202,8 +215,8 @@ def test_damaged_weights_are_an_error(data_dir, workdir, model, tmp_path):
 
 
 def test_encoders_learn_by_gradients_and_others_have_nothing_to_train(model, name):
-    assert isinstance(model, SessionEncoder) == MODELS[name].is_encoder
-    if not MODELS[name].is_encoder:
+    assert isinstance(model, SessionEncoder) == entry_of(name).is_encoder
+    if not entry_of(name).is_encoder:
         assert model.trainable_variables == []
         return
     batch = {
@@ -280,14 +293,14 @@ def served(workdirs, exports):
 
 
 def version_of(name):
-    return list(MODELS).index(name) + 1
+    return list(CASES).index(name) + 1
 
 
 @pytest.fixture(scope="module")
 def server(served, exports):
     """The embedded server with every model's export."""
     process = serve(exports, exports.with_suffix(".log"), "--served_versions", "all", name="all")
-    all_loaded = {str(version_of(name)): ("AVAILABLE", "OK") for name in MODELS}
+    all_loaded = {str(version_of(name)): ("AVAILABLE", "OK") for name in CASES}
     wait_for(lambda: process.is_ready() and process.states() == all_loaded, "models")
     yield process
     process.stop()
@@ -321,7 +334,7 @@ def test_export_runs_in_a_process_without_this_package(served, name):
 def test_models_embed_where_they_encode_and_explain_where_they_have_groups(served, model, name):
     recommender, answers = served[name]
     expected = {"serving_default", "sessions", "sessions_k"}
-    if MODELS[name].is_encoder:
+    if entry_of(name).is_encoder:
         expected.add("embed")
         scores = (
             recommender.embed([["i3"], ["i2", "i3"]]) @ recommender.graph.item_embeddings.numpy().T

@@ -76,11 +76,14 @@ class CatalogueStatistics(NamedTuple):
       ranks: int32 [batch], the target's rank from 1, see `target_ranks`.
       target_scores: float [batch], the target's score.
       log_partition: float [batch], log-sum-exp over all scores.
+      mean_scores: float [batch], the mean of all scores, where these are no dot
+        products, of which it is that with the mean embedding; else None.
     """
 
     ranks: tf.Tensor
     target_scores: tf.Tensor
     log_partition: tf.Tensor
+    mean_scores: tf.Tensor | None = None
 
     def cross_entropy(self) -> tf.Tensor:
         """Compute the full softmax's cross-entropy of each target, float [batch]."""

@@ -13,6 +13,7 @@ from hln_tf.layers.catalogue_scores import (
     catalogue_statistics,
 )
 from hln_tf.layers.choices import SCORE_MEGABYTES, checked_count
+from hln_tf.layers.repeat_head import Repeats, mixture_statistics
 
 KS = (5, 10, 20)
 
@@ -194,9 +195,18 @@ class FullCatalogueRanking(tfrs.metrics.Factorized):
         return catalogue_ranks(query, candidates, target, self.megabytes)
 
     def statistics(
-        self, query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor
+        self,
+        query: tf.Tensor,
+        candidates: tf.Tensor,
+        target: tf.Tensor,
+        repeats: Repeats | None = None,
     ) -> CatalogueStatistics:
-        """Compute ranks and partition functions in one pass, see `catalogue_statistics`."""
+        """Compute ranks and partition functions in one pass, see `catalogue_statistics`.
+
+        With `repeats` the scores are the log-probabilities of `mixture_statistics`.
+        """
+        if repeats is not None:
+            return mixture_statistics(query, candidates, target, repeats, self.megabytes)
         return catalogue_statistics(query, candidates, target, self.megabytes)
 
     def update_from_ranks(

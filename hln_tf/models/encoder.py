@@ -9,10 +9,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from hln_tf.common.errors import SettingError
 from hln_tf.data.sessions import Sessions
 from hln_tf.layers.choices import SCORE_MEGABYTES, SHORTEST
 from hln_tf.layers.clicks import last_click
 from hln_tf.layers.item_table import gather_with_shared_gradient, item_rows, mask_padding
+from hln_tf.layers.repeat_head import RepeatHead, Repeats, log_probabilities
 from hln_tf.layers.seeds import SeedGenerator
 from hln_tf.layers.sharding import Seed, sample_rows, weigh_part
 from hln_tf.metrics.ranking import FullCatalogueRanking
@@ -30,8 +32,10 @@ class SessionEncoder(SessionScorer):
     """A trained model: encodes a session as a query embedding in item space.
 
     The score of an item is the dot product of its embedding with the query
-    (eq. 7). Subclasses define `encode_embeddings` alone; the item table, the last
-    click's own path into the query, the task with its loss and its metrics, and
+    (eq. 7). With `repeat_head` it is the item's log-probability under two softmaxes,
+    see `hln_tf.layers.repeat_head`, so that such a model declares no `encode`.
+    Subclasses define `encode_embeddings` alone; the item table, the last click's own
+    path into the query, the repeat head, the task with its loss and its metrics, and
     Keras' verbs are here.
 
     Attributes:
@@ -89,6 +93,16 @@ class SessionEncoder(SessionScorer):
                 f"its name"
             )
         self.retrieval_loss.prepare(self.num_items)
+        if self.settings.repeat_head:
+            if not self.retrieval_loss.takes_repeats:
+                raise SettingError(
+                    "repeat_head",
+                    True,
+                    f"False with {type(self.retrieval_loss).__name__}: the two softmaxes are "
+                    f"trained by FullSoftmax, the loss softmax",
+                )
+            self.repeat_head = RepeatHead(self.num_items)
+            self.encode = None  # type: ignore[method-assign, assignment]
         ranking = FullCatalogueRanking(
             megabytes=int(score_megabytes), candidates=self.item_embeddings
         )
@@ -180,9 +194,28 @@ class SessionEncoder(SessionScorer):
         x = self.lookup(self.item_embeddings(), items)
         if training and seed is None:
             seed = self._seeds.next()
+        return self._query(items, x, training, seed)
+
+    def _query(
+        self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
+    ) -> tf.Tensor:
+        """Compute query embeddings from item embeddings; see `encode_embeddings`."""
         embeddings = self.encode_embeddings(items, x, training, seed)
         check_returned(embeddings, x.shape[2], f"`encode_embeddings` of {type(self).__name__}")
         return self.to_query(self.add_last_click(embeddings, items, x))
+
+    def _at_inference(self, items: tf.Tensor) -> tuple[tf.Tensor, Repeats | None]:
+        """Compute queries, and what the repeat head knows."""
+        x = self.lookup(self.item_embeddings(), items)
+        query = self._query(items, x, False, None)
+        return query, self._repeats(items, x, query)
+
+    def _repeats(self, items: tf.Tensor, x: tf.Tensor, query: tf.Tensor) -> Repeats | None:
+        """Compute what the repeat head knows of sessions; None for a model without one."""
+        if not self.settings.repeat_head:
+            return None
+        of_length_1 = query / self.scale if self.settings.normalize else query
+        return self.repeat_head(x, query=of_length_1, items=items)
 
     def add_last_click(self, embeddings: tf.Tensor, items: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         """Add what the last click's embedding x_t has to the query by itself.
@@ -250,7 +283,9 @@ class SessionEncoder(SessionScorer):
 
     def scores(self, items: tf.Tensor) -> tf.Tensor:
         """See `SessionScorer`."""
-        return tf.matmul(self.encode(items), self.item_embeddings(), transpose_b=True)
+        query, repeats = self._at_inference(items)
+        scores = tf.matmul(query, self.item_embeddings(), transpose_b=True)
+        return scores if repeats is None else log_probabilities(scores, repeats)
 
     def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
         """Compute the task's loss for a batch of examples.
@@ -273,8 +308,7 @@ class SessionEncoder(SessionScorer):
             x = self.lookup(candidates, items)
         if training:
             x = self.drop(x, self.settings.dropout, seed, ITEM_DROPOUT)
-        embeddings = self.encode_embeddings(items, x, training, seed)
-        query = self.to_query(self.add_last_click(embeddings, items, x))
+        query = self._query(items, x, training, seed)
         loss = self.task(
             query,
             candidates,
@@ -282,6 +316,7 @@ class SessionEncoder(SessionScorer):
             sample_weight=inputs.get("weight"),
             compute_metrics=not training,
             seed=seed if training else None,
+            repeats=self._repeats(items, x, query),
         )
         return inputs["share"] * loss if "share" in inputs else loss
 
@@ -299,8 +334,11 @@ class SessionEncoder(SessionScorer):
 
     def target_ranks(self, batch: Batch) -> tf.Tensor:
         """See `SessionScorer`; a large catalogue is ranked in chunks."""
-        query = self.encode(batch["items"])
-        return self.ranking.ranks(query, self.item_embeddings(), batch["target"] - 1)
+        query, repeats = self._at_inference(batch["items"])
+        candidates, target = self.item_embeddings(), batch["target"] - 1
+        if repeats is None:
+            return self.ranking.ranks(query, candidates, target)
+        return self.ranking.statistics(query, candidates, target, repeats).ranks
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:

@@ -63,6 +63,14 @@ class EncoderSettings:
         search=LAST_CLICKS,
         searched=False,
     )
+    repeat_head: bool = setting(
+        False,
+        "score by log-probabilities of two softmaxes, over the session's items and over all "
+        "others, mixed by a learnt gate; for loss softmax",
+        search=(False, True),
+        searched=False,
+        applies={"loss": ("softmax",)},
+    )
 
     def __post_init__(self) -> None:
         checked(self)

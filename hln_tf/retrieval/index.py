@@ -46,7 +46,8 @@ class CandidateRanker(tf.Module):
     """Ranks the candidates for sessions of item indices.
 
     The query embeddings of a model search an index of the candidates'
-    embeddings; of a model without embeddings the scores of all items are ranked.
+    embeddings; of a model whose scores are no dot products of embeddings the scores of
+    all items are ranked. The queries of preference groups search the index too.
 
     Args:
       model: A trained model.
@@ -58,7 +59,7 @@ class CandidateRanker(tf.Module):
     Attributes:
       num_candidates: Number of candidates.
       encode: Function of item indices, int32 [batch, time], to query embeddings,
-        float32 [batch, d]; None if the model has no embeddings.
+        float32 [batch, d]; None if the model has none whose products are the scores.
       embeddings: The candidates' embeddings, float32 [candidates, d], or None.
 
     Raises:
@@ -83,7 +84,12 @@ class CandidateRanker(tf.Module):
         order = np.argsort(-popularity, kind="stable").astype(np.int32)
         self._popular = tf.Variable(order, trainable=False, name="popular")
         self._popularity = tf.Variable(popularity[order], trainable=False, name="popularity")
-        if self.encode is not None:
+        if self.encode is None and settings.index != "exact":
+            raise HlnError(
+                f"`index` {settings.index} searches by query embeddings, which "
+                f"{type(model).__name__} has not: use `index` exact"
+            )
+        if self.encode is not None or model.preferences is not None:
             self.embeddings = model.item_embeddings()
             if rows is not None:
                 self.embeddings = tf.gather(self.embeddings, rows)
@@ -95,11 +101,6 @@ class CandidateRanker(tf.Module):
                 ExactIndex(self.embeddings)
                 if settings.index == "exact"
                 else ScannIndex(self.embeddings, max(settings.k, settings.k_max))
-            )
-        elif settings.index != "exact":
-            raise HlnError(
-                f"`index` {settings.index} searches by query embeddings, which "
-                f"{type(model).__name__} has not: use `index` exact"
             )
 
     def rank(self, items: tf.Tensor, k: tf.Tensor) -> Ranked:

@@ -201,9 +201,11 @@ class SessionRecommender:
             raise SettingError("k", k, "a whole number of at least 1")
 
     def _unable(self, missing: str, ability: str) -> HlnError:
+        name = type(self.model).__name__
+        if getattr(self.model.settings, "repeat_head", False):
+            name += " with repeat_head"
         return HlnError(
-            f"{type(self.model).__name__} has no {missing}, so it cannot {ability}: use a model "
-            f"that has, such as HLN"
+            f"{name} has no {missing}, so it cannot {ability}: use a model that has, such as HLN"
         )
 
 

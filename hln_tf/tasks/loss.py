@@ -43,9 +43,11 @@ class RetrievalLoss(CheckedCall, keras.layers.Layer):
     Attributes:
       reads_all_items: Whether a step reads every candidate, so that the gradient
         by the item table is dense; else it is sparse.
+      takes_repeats: Whether `call` takes the `repeats` of a model with a repeat head.
     """
 
     reads_all_items: ClassVar[bool] = True
+    takes_repeats: ClassVar[bool] = False
 
     def __init__(self, negatives: NegativeSampler | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

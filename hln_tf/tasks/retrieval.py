@@ -6,6 +6,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras as keras
 
+from hln_tf.layers.repeat_head import Repeats
 from hln_tf.layers.sharding import Seed
 from hln_tf.metrics.ranking import FullCatalogueRanking
 from hln_tf.tasks.loss import RetrievalLoss
@@ -41,6 +42,7 @@ class FullCatalogueRetrieval(tfrs.tasks.Retrieval):
         sample_weight: tf.Tensor | None = None,
         compute_metrics: bool = True,
         seed: Seed | None = None,
+        repeats: Repeats | None = None,
     ) -> tf.Tensor:
         """Compute the loss, and update the metrics in evaluation.
 
@@ -51,19 +53,26 @@ class FullCatalogueRetrieval(tfrs.tasks.Retrieval):
           sample_weight: float [batch], or None for equal weights.
           compute_metrics: Whether it is an evaluation.
           seed: On which everything sampled depends, in training.
+          repeats: The probabilities of the sessions' own items, of a model with a
+            repeat head.
 
         Returns:
           The weighted mean of the examples' losses, float [].
         """
         target = tf.convert_to_tensor(target)
         if compute_metrics:
-            statistics = self.ranking.statistics(query_embeddings, candidate_embeddings, target)
+            statistics = self.ranking.statistics(
+                query_embeddings, candidate_embeddings, target, repeats
+            )
             self.ranking.update_from_ranks(statistics.ranks, sample_weight)
             losses = self.retrieval_loss.evaluate(
                 query_embeddings, candidate_embeddings, target, statistics
             )
         else:
-            losses = self.retrieval_loss(query_embeddings, candidate_embeddings, target, seed=seed)
+            mixed = {} if repeats is None else {"repeats": repeats}
+            losses = self.retrieval_loss(
+                query_embeddings, candidate_embeddings, target, seed=seed, **mixed
+            )
         if sample_weight is None:
             return tf.reduce_mean(losses)
         weight = tf.cast(sample_weight, losses.dtype)

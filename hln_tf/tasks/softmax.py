@@ -7,8 +7,10 @@ import tf_keras as keras
 
 from hln_tf.layers.catalogue_scores import CatalogueStatistics
 from hln_tf.layers.choices import PRECISIONS
+from hln_tf.layers.repeat_head import Repeats
 from hln_tf.layers.sharding import Seed
 from hln_tf.tasks.loss import RetrievalLoss
+from hln_tf.tasks.mixture import mixture_cross_entropy
 
 
 @keras.utils.register_keras_serializable("hln_tf")
@@ -23,6 +25,9 @@ class FullSoftmax(RetrievalLoss):
 
     As scores r are linear in the items' embeddings, their mean is the score of the
     mean embedding.
+
+    Of a model with a repeat head, y is its mixture of two softmaxes: `repeats`, another
+    argument of the call, has the probabilities of the sessions' own items.
 
     Args:
       precision: `bfloat16` rounds the factors of the softmax's three products
@@ -39,6 +44,8 @@ class FullSoftmax(RetrievalLoss):
     array([1.386], dtype=float32)
     """
 
+    takes_repeats = True
+
     def __init__(
         self, precision: str = "float32", label_smoothing: float = 0.0, **kwargs: Any
     ) -> None:
@@ -53,10 +60,19 @@ class FullSoftmax(RetrievalLoss):
         self.label_smoothing = float(label_smoothing)
 
     def call(
-        self, query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor, seed: Seed | None = None
+        self,
+        query: tf.Tensor,
+        candidates: tf.Tensor,
+        target: tf.Tensor,
+        seed: Seed | None = None,
+        repeats: Repeats | None = None,
     ) -> tf.Tensor:
         """Compute the losses; see `RetrievalLoss`."""
         rounded = tf.bfloat16 if self.precision == "bfloat16" else query.dtype
+        if repeats is not None:
+            return mixture_cross_entropy(
+                query, candidates, target, repeats, rounded, self.label_smoothing
+            )
         return cross_entropy(query, candidates, target, rounded, self.label_smoothing)
 
     def evaluate(
@@ -69,7 +85,9 @@ class FullSoftmax(RetrievalLoss):
         """Compute the losses from the partition function, without scores of its own."""
         losses = statistics.cross_entropy()
         if self.label_smoothing:
-            mean_scores = tf.linalg.matvec(query, tf.reduce_mean(candidates, axis=0))
+            mean_scores = statistics.mean_scores
+            if mean_scores is None:
+                mean_scores = tf.linalg.matvec(query, tf.reduce_mean(candidates, axis=0))
             losses += self.label_smoothing * (statistics.target_scores - mean_scores)
         return losses
 

@@ -140,5 +140,5 @@ def _compiled_step(model: SessionScorer, k: int) -> Step:
         scores = model.scores(items)
         return *rank_targets(scores, target - 1), top_k(scores, k)[1] + 1
 
-    function = by_embeddings if isinstance(model, SessionEncoder) else by_scores
+    function = by_scores if model.encode is None else by_embeddings
     return compiled(function, [ITEMS, TARGET], model)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hln_tf.common import __version__
-from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.errors import HlnError, SettingError, UsageError
 from hln_tf.common.files import Location
 from hln_tf.common.settings import Range, checked, documented, from_dict, setting
 from hln_tf.data.layout import Manifest, vocabulary_text
@@ -286,6 +286,15 @@ class RunConfig:
     data: DataDescription
     init_from: str | None = None
     version: str = __version__
+
+    def __post_init__(self) -> None:
+        loss = self.training.loss
+        if getattr(self.model_settings, "repeat_head", False) and loss != "softmax":
+            raise SettingError(
+                "repeat_head",
+                True,
+                f"False with the loss {loss}: its two softmaxes need the loss softmax",
+            )
 
     # Settings that may change when a run is resumed: they do not affect its result.
     RESUMABLE = (

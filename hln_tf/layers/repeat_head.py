@@ -96,8 +96,9 @@ class RepeatHead(CheckedCall, keras.layers.Layer):
     >>> repeats = RepeatHead(num_items=9)(
     ...     tf.zeros([1, 2, 4]), query=tf.zeros([1, 4]), items=tf.constant([[3, 3]])
     ... )
-    >>> float(tf.exp(repeats.log_probability(tf.constant([[3]]))))
-    0.5
+    >>> of_clicks, of_others = tf.exp(repeats.log_clicks), tf.exp(repeats.log_others)
+    >>> (tf.reduce_sum(of_clicks, axis=1) + of_others).numpy().round(3)
+    array([1.], dtype=float32)
     """
 
     def __init__(self, num_items: int, **kwargs: Any) -> None:

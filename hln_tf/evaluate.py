@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beam_preprocess.read_sessions import LOG_FLAGS, add_log_flags, log_settings, read_sessions
-from hln_tf.common import cli
+from hln_tf.common import cli, files
 from hln_tf.common.errors import SettingError, UsageError
 from hln_tf.common.files import Location, as_location
 from hln_tf.data.layout import SPLITS, Manifest, read_vocabulary
-from hln_tf.training.run_directory import RunDirectory
+from hln_tf.training.run_directory import RunDirectory, existing_run
 
 if TYPE_CHECKING:
     from hln_tf.data.sessions import Sessions
 
 KS = "5,10,20"
+VALIDATION = "validation"
 EXAMPLES = """examples:
   python -m hln_tf.evaluate --workdir runs/yoochoose64/hln --split validation --k 1,20
   python -m hln_tf.evaluate --workdir runs/custom-clicks/hln --input next_week.csv
+  python -m hln_tf.evaluate --workdir runs/hln --ensemble runs/markov --ensemble_weight validation
 
 A log of --input is read as that of the training was, unless --spec or flags of its format say
 otherwise. Its sessions are evaluated whole: no filter applies, items are matched by their ids, and
@@ -53,6 +55,7 @@ def main(arguments: Sequence[str]) -> None:
     from hln_tf.common.interrupt import StopOnSignal
     from hln_tf.data.prefixes import Prefixes
     from hln_tf.metrics import BeyondAccuracy, means_of_ranks
+    from hln_tf.models.ensemble import Ensemble
     from hln_tf.models.hln import HLN
     from hln_tf.training.evaluation import mean_retention, with_unknown
     from hln_tf.training.ranked_examples import rank_examples
@@ -66,7 +69,23 @@ def main(arguments: Sequence[str]) -> None:
     sessions = whole.known()
     max_length, batch_size = config.training.max_length, config.training.evaluation_batch_size
     prefixes = Prefixes.from_sessions(sessions, max_length)
-    model = workdir.model(**changes)
+    models, shares, by_weight = [workdir.model(**changes)], [1.0], None
+    if flags.ensemble:
+        from hln_tf.training import ensembles
+
+        models = ensembles.load_models([workdir, *map(RunDirectory, flags.ensemble)])
+        weight = flags.ensemble_weight
+        if weight == VALIDATION:
+            part = read_part(workdir.data_dir(flags.data_dir, False), "validation", vocabulary)
+            of_part = Prefixes.from_sessions(part.known(), max_length)
+            with StopOnSignal() as stop:
+                by_weight = ensembles.validate_weights(models, of_part, batch_size, stop)
+            weight = max(by_weight, key=by_weight.__getitem__)
+            best = 100 * by_weight[weight]
+            print(f"weight {weight} of the other runs, by MRR@20 on validation: {best:.2f} %")
+        weight = 1 - 1 / len(models) if weight is None else weight
+        shares = ensembles.shares_of(weight, len(models))
+    model = Ensemble(models, shares=shares) if flags.ensemble else models[0]
     counts = model.item_counts.numpy()
     lists = BeyondAccuracy(counts, ks) if flags.beyond_accuracy else None
     with StopOnSignal() as stop:
@@ -79,7 +98,8 @@ def main(arguments: Sequence[str]) -> None:
             f"unknown to the model: {clicks} of {len(whole.items)} clicks; as targets {targets} "
             f"({targets / whole.prefixes:.1%}), which count as misses"
         )
-    for name, value in means_of_ranks(of_all, ks).items():
+    means = means_of_ranks(of_all, ks)
+    for name, value in means.items():
         print(f"{name:13} {100 * value:6.2f} %")
     if lists:
         for name, value in lists.results().items():
@@ -98,6 +118,11 @@ def main(arguments: Sequence[str]) -> None:
         figure = draw_slices(slice_values(table, metric), metric, title)
         for path in save(figure, slices_table(table, ks), flags.slices_picture):
             print(f"wrote {path}")
+    if flags.output:
+        runs = [str(workdir.path), *map(str, flags.ensemble or [])]
+        found = {"runs": dict(zip(runs, shares, strict=True)), flags.split: means}
+        files.write_json(flags.output, found | {"validation_mrr@20_by_weight": by_weight})
+        print(f"wrote {flags.output}")
     if flags.save_ranks:
         path = workdir.ranks(flags.split)
         write_examples(path, table)
@@ -118,6 +143,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--split", choices=SPLITS, help="part of the data set to rank (default: test)")
     text = "leap gate of HLN instead of the one it was trained with"
     add("--inference_gate", choices=("hard", "expected", "sampled"), help=text)
+    text = "also load these runs, and rank by the mean of the probabilities of all"
+    add("--ensemble", nargs="+", type=existing_run, metavar="RUN", help=text)
+    text = f"weight of the runs of --ensemble together, or {VALIDATION}: the one of 0, 0.05 ... 1 "
+    text += "that has the best MRR@20 on validation (default: all runs have the same)"
+    add("--ensemble_weight", type=_weight, metavar="W", help=text)
+    add("--output", type=Path, metavar="JSON", help="also write the metrics as a JSON file")
     add("--k", default=KS, help="cut-offs, joined by commas (default: %(default)s)")
     text = "also divide the examples by popularity, length, repeats and time"
     add("--slices", action="store_true", help=text)
@@ -137,13 +168,35 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         raise UsageError(f"--{of_log[0]} goes with --input, the log to evaluate on")
     if flags.input and (flags.data_dir or flags.split):
         raise UsageError("--input is evaluated instead of --data_dir and --split: leave these out")
-    if flags.save_ranks and (flags.input or flags.inference_gate):
-        other = "--input" if flags.input else "--inference_gate"
+    if flags.ensemble_weight is not None and not flags.ensemble:
+        raise UsageError("--ensemble_weight goes with --ensemble, the other runs")
+    if flags.ensemble and flags.inference_gate:
+        raise UsageError("--inference_gate goes without --ensemble: its runs rank as trained")
+    if flags.save_ranks and (flags.input or flags.inference_gate or flags.ensemble):
+        other = "--inference_gate" if flags.inference_gate else "--ensemble"
+        other = "--input" if flags.input else other
         raise UsageError(
             f"--save_ranks goes without {other}: the file has the ranks of the run itself"
         )
     flags.split = "log" if flags.input else flags.split or "test"
     return flags
+
+
+def _weight(text: str) -> float | str:
+    """Parse a weight from 0 to 1, or the word for the one that validation prefers.
+
+    Raises:
+      UsageError: It is neither.
+    """
+    if text == VALIDATION:
+        return text
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = float("nan")
+    if not 0 <= weight <= 1:
+        raise SettingError("ensemble_weight", text, f"{VALIDATION}, or a number from 0 to 1")
+    return weight
 
 
 def read_part(data_dir: Location, split: str, vocabulary: Sequence[str]) -> "Sessions":

@@ -8,6 +8,7 @@ settings by keyword, which `help` lists for each:
   baselines.
 - `Popularity`, `SPop`, `Markov`, `AssociationRules`, `SequentialRules`, `SKNN`, `VSKNN`,
   `STAN`: baselines that count sessions in `fit`.
+- `Ensemble`: several models as one.
 - `SessionEncoder`, `SessionCounter`: the bases for models of one's own, both
   a `SessionScorer`; `hln_tf.register_model` makes one known to the commands.
 

@@ -5,6 +5,7 @@ from .bpr_mf import BPRMF as BPRMF
 from .counter import SessionCounter as SessionCounter
 from .csrm import CSRM as CSRM
 from .encoder import SessionEncoder as SessionEncoder
+from .ensemble import Ensemble as Ensemble
 from .entry import ModelEntry as ModelEntry
 from .fpmc import FPMC as FPMC
 from .gru4rec import GRU4Rec as GRU4Rec

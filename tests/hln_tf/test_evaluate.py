@@ -1,6 +1,7 @@
 """What `hln_tf.evaluate` adds to Recall and MRR."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -43,9 +44,50 @@ def test_ranks_lists_and_slices(kind, request, tmp_path):
     assert (tmp_path / "slices.svg").stat().st_size > 1000
 
 
+def test_an_ensemble_has_the_weight_that_validation_prefers(trained, popular, tmp_path):
+    def metrics(*flags):
+        path = tmp_path / "metrics.json"
+        flags = ("--workdir", trained.path, *flags, "--output", path)
+        outcome = run("hln_tf.evaluate", *flags)
+        assert outcome.code == 0, outcome.err
+        return json.loads(path.read_text("utf-8")), outcome
+
+    others = ("--ensemble", popular.path)
+    alone, _ = metrics()
+    found, outcome = metrics(*others, "--ensemble_weight", "validation")
+    by_weight = {float(key): mrr for key, mrr in found["validation_mrr@20_by_weight"].items()}
+    assert list(by_weight) == [step / 20 for step in range(21)]
+    weight = max(by_weight, key=by_weight.get)
+    assert f"weight {weight} of the other runs, by MRR@20 on validation" in outcome.out
+    assert list(found["runs"].values()) == pytest.approx([1 - weight, weight])
+    # On validation the weights are those of an ensemble with that weight.
+    for each in (0.0, weight):
+        flags = ("--split", "validation", "--ensemble_weight", each)
+        again, _ = metrics(*others, *flags)
+        assert again["validation"]["mrr@20"] == pytest.approx(by_weight[each], abs=1e-6)
+    nothing, _ = metrics(*others, "--ensemble_weight", "0")
+    assert nothing["test"] == pytest.approx(alone["test"])
+    equal, _ = metrics(*others)
+    assert list(equal["runs"].values()) == [0.5, 0.5]
+    assert list(equal["runs"]) == [str(trained.path), str(popular.path)]
+
+
+def test_runs_that_read_sessions_otherwise_are_no_ensemble(trained, popular_copy):
+    config = popular_copy.path / "config.json"
+    text = config.read_text("utf-8")
+    config.write_text(text.replace('"max_length": 50', '"max_length": 3'), "utf-8")
+    flags = ("--workdir", trained.path, "--ensemble", popular_copy.path)
+    assert "uses 3 clicks of a session and" in run("hln_tf.evaluate", *flags).sentence(1)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (("--ensemble_weight", "0.5"), "--ensemble_weight goes with --ensemble"),
+        (("--ensemble", "a", "--ensemble_weight", "1.5"), "validation, or a number from 0 to 1"),
+        (("--ensemble", "a", "--ensemble_weight", "test"), "validation, or a number from 0 to 1"),
+        (("--ensemble", "a", "--save_ranks"), "--save_ranks goes without --ensemble"),
+        (("--ensemble", "a", "--inference_gate", "hard"), "goes without --ensemble"),
         (("--k", "0"), "positive whole numbers joined by commas"),
         (("--k", "5,"), "positive whole numbers joined by commas"),
         (("--save_ranks", "--inference_gate", "hard"), "goes without --inference_gate"),

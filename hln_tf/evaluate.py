@@ -147,7 +147,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--ensemble", nargs="+", type=existing_run, metavar="RUN", help=text)
     text = f"weight of the runs of --ensemble together, or {VALIDATION}: the one of 0, 0.05 ... 1 "
     text += "that has the best MRR@20 on validation (default: all runs have the same)"
-    add("--ensemble_weight", type=_weight, metavar="W", help=text)
+    add("--ensemble_weight", metavar="W", help=text)
     add("--output", type=Path, metavar="JSON", help="also write the metrics as a JSON file")
     add("--k", default=KS, help="cut-offs, joined by commas (default: %(default)s)")
     text = "also divide the examples by popularity, length, repeats and time"
@@ -170,6 +170,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         raise UsageError("--input is evaluated instead of --data_dir and --split: leave these out")
     if flags.ensemble_weight is not None and not flags.ensemble:
         raise UsageError("--ensemble_weight goes with --ensemble, the other runs")
+    if flags.ensemble_weight is not None:
+        flags.ensemble_weight = _weight(flags.ensemble_weight)
     if flags.ensemble and flags.inference_gate:
         raise UsageError("--inference_gate goes without --ensemble: its runs rank as trained")
     if flags.save_ranks and (flags.input or flags.inference_gate or flags.ensemble):

@@ -78,11 +78,11 @@ def log_partition_of_others(
     def log_partition(query: tf.Tensor, candidates: tf.Tensor) -> tuple[tf.Tensor, Any]:
         X = tf.cast(candidates, rounded)
         scores = tf.matmul(tf.cast(query, rounded), X, transpose_b=True)
-        scores = own.replaced(scores, rounded.min)
+        # Not rounded: TensorFlow's scattering of bfloat16 runs on no GPU.
+        scores = own.replaced(tf.cast(scores, query.dtype), query.dtype.min)
         y = tf.nn.softmax(scores)
-        highest, of_highest = (
-            tf.cast(tf.reduce_max(each, axis=1), query.dtype) for each in (scores, y)
-        )
+        highest, of_highest = tf.reduce_max(scores, axis=1), tf.reduce_max(y, axis=1)
+        y = tf.cast(y, rounded)
 
         def gradient(weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             expected = tf.cast(tf.matmul(y, X), query.dtype)

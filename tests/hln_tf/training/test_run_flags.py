@@ -75,7 +75,7 @@ assert "tensorflow" not in sys.modules
     assert outcome.err.count("error: ") == len(outcome.err.splitlines()) == 4
 
 
-OF_ENCODERS = ("embedding_dim", "normalize", "scale", "dropout")
+OF_ENCODERS = ("embedding_dim", "normalize", "scale", "dropout", "last_click", "repeat_head")
 OWN_FLAGS = {
     "hln": (
         *(*OF_ENCODERS, "hidden_dim", "num_groups", "aggregation", "temperature", "leap_bias"),

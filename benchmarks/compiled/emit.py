@@ -34,7 +34,7 @@ Variables = list[tuple[Argument, tf.Variable]]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Step:
+class Step:
     """A step before it is compiled.
 
     Attributes:
@@ -75,7 +75,7 @@ def emit(directory: Path, settings: EmitSettings) -> list[Program]:
                 name = f"{kind}-{family}-{precision}"
                 # Unrolled or not, a step computes the same.
                 reference = f"{kind.removesuffix(UNROLLED)}-{family}.npz"
-                program, module = _compile(step, name, reference, precision, batch)
+                program, module = compile_program(step, name, reference, precision, batch)
                 (directory / program.file).write_bytes(module)
                 if all(one.reference != reference for one in programs):
                     if precision != "float32":
@@ -96,10 +96,21 @@ def _precisions(kind: str, settings: EmitSettings) -> list[str]:
     return [one for one in settings.precision if kind == TRAIN or one != "bfloat16"]
 
 
-def _compile(
-    step: _Step, name: str, reference: str, precision: str, batch: int
+def compile_program(
+    step: Step, name: str, reference: str, precision: str, batch: int
 ) -> tuple[Program, bytes]:
-    """Compile a step to a module of StableHLO whose variables are arguments and results."""
+    """Compile a step to a module of StableHLO whose variables are arguments and results.
+
+    Args:
+      step: The step.
+      name: Its name.
+      reference: File with the results of the CPU, if there is one.
+      precision: See `Program`.
+      batch: Examples in a step.
+
+    Returns:
+      The program and its module, serialised.
+    """
     specs = [tf.TensorSpec(one.shape, one.dtype) for one in step.inputs]
     with_tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
     tf.config.experimental.enable_tensor_float_32_execution(precision != "float32")
@@ -134,7 +145,7 @@ def _argument(handle: tf.Tensor, variables: Variables) -> Argument:
     raise ValueError(f"the step reads {handle}, which is no variable of the model or optimiser")
 
 
-def _reference(program: Program, step: _Step) -> dict[str, Any]:
+def _reference(program: Program, step: Step) -> dict[str, Any]:
     """Compute the results by TensorFlow without its compiler."""
     inputs = [tf.constant(argument.array()) for argument in step.inputs]
     run = tf.function(step.function)
@@ -205,7 +216,7 @@ def _operations(settings: EmitSettings, batch: int, length: int) -> float:
 
 def _train(
     settings: EmitSettings, precision: str, batch: int, length: int, is_unrolled: bool = False
-) -> _Step:
+) -> Step:
     model = _model(settings, precision)
     if is_unrolled:  # the cell step by step, as Keras unrolls it
         model.leap_recurrent_unit.fused = False
@@ -234,14 +245,14 @@ def _train(
         ]
 
     operations = _operations(settings, batch, length)
-    return _Step(step, inputs, variables, ("loss",), operations)
+    return Step(step, inputs, variables, ("loss",), operations)
 
 
-def _train_unrolled(settings: EmitSettings, precision: str, batch: int, length: int) -> _Step:
+def _train_unrolled(settings: EmitSettings, precision: str, batch: int, length: int) -> Step:
     return _train(settings, precision, batch, length, is_unrolled=True)
 
 
-def _rank(settings: EmitSettings, precision: str, batch: int, length: int) -> _Step:
+def _rank(settings: EmitSettings, precision: str, batch: int, length: int) -> Step:
     model = _model(settings, precision)
 
     def ranks(items: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
@@ -249,10 +260,10 @@ def _rank(settings: EmitSettings, precision: str, batch: int, length: int) -> _S
 
     inputs = (_sessions(settings, batch, length), _targets(settings, batch))
     operations = _operations(settings, batch, length) / 3  # without the two gradients
-    return _Step(ranks, inputs, lambda: _weights(model), ("ranks",), operations)
+    return Step(ranks, inputs, lambda: _weights(model), ("ranks",), operations)
 
 
-def _top_k(settings: EmitSettings, precision: str, batch: int, length: int) -> _Step:
+def _top_k(settings: EmitSettings, precision: str, batch: int, length: int) -> Step:
     model = _model(settings, precision)
     ranker = create_ranker(model, settings.k)
 
@@ -266,10 +277,10 @@ def _top_k(settings: EmitSettings, precision: str, batch: int, length: int) -> _
 
     operations = _operations(settings, batch, length) / 3
     names = ("scores", "positions", "is_fallback")
-    return _Step(rank, (_sessions(settings, batch, length),), variables, names, operations)
+    return Step(rank, (_sessions(settings, batch, length),), variables, names, operations)
 
 
-_MAKE: dict[str, Callable[[EmitSettings, str, int, int], _Step]] = {
+_MAKE: dict[str, Callable[[EmitSettings, str, int, int], Step]] = {
     TRAIN: _train,
     TRAIN + UNROLLED: _train_unrolled,
     "rank": _rank,

@@ -107,7 +107,7 @@ def execute(directory: Path, program: Program, steps: int, rounds: int) -> Measu
     """
     jax.config.update("jax_enable_x64", True)  # the optimiser counts its steps in int64
     started = time.perf_counter()
-    run = _compile(directory / program.file)
+    run = compile_module(directory / program.file)
     compile_seconds = time.perf_counter() - started
     arguments = [jax.device_put(argument.array()) for argument in program.arguments]
     for _ in range(program.steps):
@@ -132,8 +132,12 @@ def execute(directory: Path, program: Program, steps: int, rounds: int) -> Measu
     )
 
 
-def _compile(path: Path) -> Any:
-    """Compile a module; arguments that a result replaces give their memory to it."""
+def compile_module(path: Path) -> Any:
+    """Compile a module; arguments that a result replaces give their memory to it.
+
+    Raises:
+      ProgramError: The file is missing or damaged.
+    """
     try:
         module = path.read_bytes()
     except OSError as error:

@@ -50,7 +50,8 @@ class Argument:
       dtype: Name of its NumPy type.
       values: Its distribution: `uniform` and `integers` from `low` to `high`,
         `sessions` as `integers` but padded with 0 to random lengths, `logistic`
-        with mean `low` and scale `high`, or `constant` `low`.
+        with mean `low` and scale `high`, `constant` `low`, or `stored`, which is none
+        and stands in a file.
       low: See `values`.
       high: See `values`.
     """
@@ -210,7 +211,7 @@ def read_manifest(directory: Path) -> tuple[dict[str, Any], list[Program]]:
     try:
         if about.pop("format") != FORMAT:
             raise ValueError("another version of this command wrote it")
-        return about, [_program(entry) for entry in about.pop("programs")]
+        return about, [program_of(entry) for entry in about.pop("programs")]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ProgramError(
             f"{path} is no list of programs ({error}): write it again with python -m "
@@ -218,7 +219,8 @@ def read_manifest(directory: Path) -> tuple[dict[str, Any], list[Program]]:
         ) from None
 
 
-def _program(entry: dict[str, Any]) -> Program:
+def program_of(entry: dict[str, Any]) -> Program:
+    """Make a program from what `dataclasses.asdict` made of it, as JSON."""
     arguments = tuple(
         Argument(**{**one, "shape": tuple(one["shape"])}) for one in entry.pop("arguments")
     )

@@ -12,15 +12,16 @@ import tf_keras as keras
 
 from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.data.prefixes import Prefixes
-from hln_tf.data.sessions import read_sessions
+from hln_tf.data.sessions import Sessions, read_sessions
 from hln_tf.layers.catalogue_scores import catalogue_top_k
 from hln_tf.models import HLN, SessionEncoder, SessionScorer
 from hln_tf.retrieval import ServingSettings
 from hln_tf.retrieval.index import CandidateRanker
 from hln_tf.tasks import FullSoftmax
-from hln_tf.training import TrainingSettings
+from hln_tf.training import RunConfig, TrainingSettings
 from hln_tf.training.evaluation import evaluate
 from hln_tf.training.gradients import replica_gradients
+from hln_tf.training.optimizers import LazyAdam
 from hln_tf.training.trainer import compile_step, make_optimizer
 
 
@@ -62,6 +63,48 @@ def training_step_with_noise(model: NoiseGivenHLN, optimizer: Any) -> Callable[.
             model, {"items": items, "target": target, "seed": noise}
         )
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return loss
+
+    return train_step
+
+
+def initial_model(config: RunConfig, seed: int, counted: Sessions) -> SessionScorer:
+    """Create a run's model with the initial weights of a seed and the counts of its items."""
+    keras.utils.set_random_seed(seed)
+    model = config.create_model()
+    model.fit_counts(counted)
+    return model
+
+
+def weighted_training_step(model: SessionEncoder, optimizer: Any) -> Callable[..., tf.Tensor]:
+    """Make the training loop's step for batches whose last rows may be fillers of weight 0.
+
+    The gradient by an item table is dense, as a compiler needs it. Updates by SGD and
+    Adagrad are the same; Adam's would not be lazy.
+
+    Args:
+      model: The model.
+      optimizer: Its optimiser.
+
+    Returns:
+      A function of `items` int32 [batch, time], `target` int32 [batch], `weight`
+      float32 [batch] and `seed` int32 [2] to the loss.
+
+    Raises:
+      ValueError: Dense updates would differ from those of the training loop.
+    """
+    is_lazy = isinstance(optimizer, LazyAdam) or optimizer.gradient_transformers
+    if is_lazy and not model.retrieval_loss.reads_all_items:
+        raise ValueError("adam and l2 update only the item embeddings that a step samples")
+
+    def train_step(
+        items: tf.Tensor, target: tf.Tensor, weight: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
+        batch = {"items": items, "target": target, "weight": weight, "seed": seed}
+        loss, gradients = replica_gradients(model, batch)
+        dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        optimizer.apply_gradients(zip(dense, model.trainable_variables, strict=True))
+        model.after_step(items)
         return loss
 
     return train_step

@@ -1,0 +1,92 @@
+"""Run directories of trainings that were executed elsewhere."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.compiled.run_plan import TRAIN, Plan, PlannedRun, read_sessions
+from hln_tf.analysis.ranked_examples import examples_table, write_examples
+from hln_tf.data.layout import SPLITS, VOCABULARY
+from hln_tf.data.prefixes import Prefixes
+from hln_tf.data.sessions import Sessions, count_unseen
+from hln_tf.data.stores import local_copy
+from hln_tf.training.run_directory import RunDirectory
+
+
+def collect_runs(directory: Path, results: Path) -> tuple[int, list[str]]:
+    """Write the directories of all runs that have results.
+
+    Args:
+      directory: The directory of the plan.
+      results: The directory of the results.
+
+    Returns:
+      The number of runs that are written, and those without results.
+
+    Raises:
+      HlnError: A run directory has another run, or its data set is gone.
+    """
+    plan, written, missing = Plan.read(directory), 0, []
+    for number, run in enumerate(plan.runs):
+        path = results / f"{number}.npz"
+        if not path.exists():
+            missing.append(run.workdir)
+            continue
+        with np.load(path) as stored:
+            found, ranks = json.loads(str(stored["results"])), stored["ranks"]
+        _write(run, read_sessions(directory / run.data), found, ranks, _parameters(plan, run))
+        written += 1
+    return written, missing
+
+
+def _parameters(plan: Plan, run: PlannedRun) -> int:
+    """Count the entries of the weights that a step updates, without the optimiser's."""
+    program = plan.programs[run.programs, TRAIN, plan.lengths(run.programs, TRAIN)[0]]
+    updated = {
+        program.arguments[one.argument].name
+        for one in program.outputs
+        if one.argument is not None
+    }
+    return sum(
+        math.prod(one.shape)
+        for one in program.arguments
+        if one.name in updated and not one.name.startswith("slot-") and "int" not in one.dtype
+    )
+
+
+def _write(
+    run: PlannedRun, parts: dict[str, Sessions], found: dict[str, Any], ranks: Any, parameters: int
+) -> None:
+    train, validation, test = (parts[each] for each in SPLITS)
+    target = RunDirectory(run.workdir)
+    data = run.config.data.directory
+    seconds = {name: found.pop(name) for name in list(found) if name.endswith("_seconds")}
+    with target.locked():
+        config = target.begin(run.config, local_copy(data, [VOCABULARY]) / VOCABULARY)
+        counts = np.bincount(
+            (train + validation if config.training.refit else train).items,
+            minlength=config.data.items + 1,
+        )[1:]
+        prefixes = Prefixes.from_sessions(test, config.training.max_length)
+        scores = np.full(len(prefixes), np.nan, np.float32)
+        table = examples_table(test, prefixes, ranks, scores, counts, target.vocabulary())
+        write_examples(target.ranks("test"), table)
+        unseen = {
+            "train": count_unseen(test.targets, [train]),
+            "train+validation": count_unseen(test.targets, [train, validation]),
+        }
+        content = {
+            "model": config.model,
+            "dataset": config.data.dataset,
+            "parameters": parameters,
+            "sessions": {each: len(parts[each]) for each in SPLITS},
+            "training_examples": train.prefixes * len(found["history"]),
+            **found,
+            "test": {**found["test"], "prefixes": test.prefixes},
+            "unseen_test_targets": unseen,
+            "timing": {**seconds, "seconds_since_last_start": sum(seconds.values())},
+        }
+        target.finish(content)

@@ -115,7 +115,7 @@ def compile_program(
     with_tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
     tf.config.experimental.enable_tensor_float_32_execution(precision != "float32")
     try:
-        compiled = tf.function(step.function, jit_compile=True)
+        compiled = tf.function(step.function, jit_compile=True, autograph=False)
         concrete = compiled.get_concrete_function(*specs)
         ir = compiled.experimental_get_compiler_ir(*specs)
         module, hlo = ir(stage="stablehlo_serialized"), ir(stage="hlo")

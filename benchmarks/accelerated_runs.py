@@ -37,8 +37,8 @@ included, in a line for each run; a line of the word search and arguments of pyt
 tuning.search stands for the trials of a random search. --emit compiles the training step and the ranking of targets for it, --execute
 runs epochs, validation, refit and test, and --collect writes each run's directory: settings,
 metrics.json and the ranks of the test targets, but no weights. So python -m hln_tf.report and
-compare read these runs. Noise, and the initial values of item tables, are other draws of the
-same distributions than those of hln_tf.train.
+compare read these runs. Noise, and the initial values of large item tables, are other draws
+of the same distributions than those of hln_tf.train.
 
   python -m benchmarks.accelerated_runs --emit plan --runs runs.txt    # where TensorFlow is
   python -m benchmarks.accelerated_runs --execute plan --results found --processes 4

@@ -44,6 +44,8 @@ _NOT_COMPILED = {
 # Settings of models that are initial values of weights.
 _INITIAL = ("scale", "leap_bias", "leap_threshold", "leap_slope")
 PRECISION = "float32"
+# Entries from which on the initial item table is sampled where it is used, instead of stored.
+_LARGE = 1_000_000
 
 
 def emit_runs(directory: Path, runs: Sequence[tuple[str, RunConfig]]) -> Plan:
@@ -131,7 +133,7 @@ def _store(directory: Path, model: SessionEncoder) -> str:
     stored = {
         name: one.numpy()
         for name, one in _names(model)
-        if one.ref() not in model.item_tables and one is not model.item_counts
+        if not _is_sampled(model, one) and one is not model.item_counts
     }
     content = hashlib.sha256(b"".join(one.tobytes() for one in stored.values()))
     path = directory / f"initial-{content.hexdigest()[:10]}.npz"
@@ -140,16 +142,20 @@ def _store(directory: Path, model: SessionEncoder) -> str:
     return path.name
 
 
+def _is_sampled(model: SessionEncoder, variable: tf.Variable) -> bool:
+    return variable.ref() in model.item_tables and variable.shape.num_elements() >= _LARGE
+
+
 def _variable(name: str, variable: tf.Variable, values: str, **bounds: float) -> Argument:
     return Argument(name, tuple(variable.shape), variable.dtype.name, values, **bounds)
 
 
 def _weights(model: SessionEncoder) -> Variables:
-    """List a model's variables as arguments; item tables are sampled as `add_item_table` does."""
+    """List a model's variables as arguments; `add_item_table` samples tables as said here."""
     arguments: Variables = []
     for name, variable in _names(model):
         argument = _variable(name, variable, "stored")
-        if variable.ref() in model.item_tables:
+        if _is_sampled(model, variable):
             bound = variable.shape[1] ** -0.5
             argument = _variable(name, variable, "uniform", low=-bound, high=bound)
         arguments.append((argument, variable))

@@ -5,8 +5,6 @@ With `--execute` it imports no TensorFlow.
 
 import argparse
 import dataclasses
-import itertools
-import multiprocessing
 import shlex
 import signal
 import sys
@@ -27,21 +25,18 @@ from hln_tf.training import run_flags
 from hln_tf.training.settings import DataDescription, RunConfig
 from tuning import search
 
-# Runs of the same programs that a process trains one after the other, and compiles for once.
-_TOGETHER = 4
-
 _DESCRIPTION = """\
 Trains models where JAX finds an accelerator, be it without TensorFlow, with the steps of
 python -m hln_tf.train. FILE has the arguments of that command, --workdir and --data_dir
 included, in a line for each run; a line of the word search and arguments of python -m
 tuning.search stands for the trials of a random search. --emit compiles the training step and the ranking of targets for it, --execute
 runs epochs, validation, refit and test, and --collect writes each run's directory: settings,
-metrics.json and the ranks of the test targets, but no weights. So python -m hln_tf.report and
-compare read these runs. Noise, and the initial values of large item tables, are other draws
+metrics.json, the ranks of the test targets and, unless their files were left behind, the
+weights. So all commands read these runs. Noise, and the initial values of large item tables, are other draws
 of the same distributions than those of hln_tf.train.
 
   python -m benchmarks.accelerated_runs --emit plan --runs runs.txt    # where TensorFlow is
-  python -m benchmarks.accelerated_runs --execute plan --results found --processes 4
+  python -m benchmarks.accelerated_runs --execute plan --results found --at_once 4
   python -m benchmarks.accelerated_runs --collect plan --results found
 """
 
@@ -61,14 +56,14 @@ def main(arguments: Sequence[str]) -> None:
     add = parser.add_argument
     add("--runs", type=Path, metavar="FILE", help="the runs, for --emit")
     add("--results", type=Path, metavar="DIR", help="results, for --execute and --collect")
-    text = "processes that train, each with runs of its own (default: %(default)s)"
-    add("--processes", type=int, default=1, help=text)
+    text = "runs that are trained at a time, in threads (default: %(default)s)"
+    add("--at_once", type=int, default=1, help=text)
     flags = parser.parse_args(arguments)
     needed = "runs" if flags.emit else "results"
     if getattr(flags, needed) is None:
         raise UsageError(f"--{needed} is missing")
-    if flags.processes < 1:
-        raise UsageError(f"--processes is {flags.processes}, expected at least 1")
+    if flags.at_once < 1:
+        raise UsageError(f"--at_once is {flags.at_once}, expected at least 1")
     try:
         if flags.emit:
             _emit(flags.emit, flags.runs)
@@ -145,31 +140,13 @@ def _execute(flags: argparse.Namespace) -> None:
         if error.name is None or not error.name.startswith("jax"):
             raise
         raise HlnError("--execute needs JAX: pip install jax, or jax[cuda13] for a GPU") from None
-    context = multiprocessing.get_context("spawn")
-    tasks = context.Queue()
-    for _, runs in itertools.groupby(plan.runs, key=lambda run: run.programs):
-        workdirs = [run.workdir for run in runs]
-        for start in range(0, len(workdirs), _TOGETHER):
-            tasks.put(workdirs[start : start + _TOGETHER])
-    for _ in range(flags.processes):
-        tasks.put(None)
-    workers = [
-        context.Process(target=execute_runs, args=(flags.execute, tasks, flags.results))
-        for _ in range(flags.processes)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    failed = [worker for worker in workers if worker.exitcode]
+    failed = execute_runs(flags.execute, plan, flags.results, flags.at_once)
     if failed:
-        raise HlnError(
-            f"{len(failed)} of {len(workers)} processes failed; their messages are above: the "
-            f"same command trains what is missing"
-        )
+        raise HlnError(f"{len(failed)} of {len(plan.runs)} runs failed: {'; '.join(failed)}")
 
 
 def _collect(directory: Path, results: Path) -> None:
+    cli.import_tensorflow()
     from benchmarks.compiled.collect_runs import collect_runs
 
     written, missing = collect_runs(directory, results)

@@ -1,13 +1,18 @@
 """Run directories of trainings that were executed elsewhere."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.compiled.run_plan import TRAIN, Plan, PlannedRun, read_sessions
+from benchmarks.compiled.run_plan import (
+    Plan,
+    PlannedRun,
+    read_sessions,
+    variable_name,
+    weights_path,
+)
 from hln_tf.analysis.ranked_examples import examples_table, write_examples
 from hln_tf.data.layout import SPLITS, VOCABULARY
 from hln_tf.data.prefixes import Prefixes
@@ -37,28 +42,14 @@ def collect_runs(directory: Path, results: Path) -> tuple[int, list[str]]:
             continue
         with np.load(path) as stored:
             found, ranks = json.loads(str(stored["results"])), stored["ranks"]
-        _write(run, read_sessions(directory / run.data), found, ranks, _parameters(plan, run))
+        parts = read_sessions(directory / run.data)
+        _write(run, parts, found, ranks.astype(np.int32), weights_path(results, number))
         written += 1
     return written, missing
 
 
-def _parameters(plan: Plan, run: PlannedRun) -> int:
-    """Count the entries of the weights that a step updates, without the optimiser's."""
-    program = plan.programs[run.programs, TRAIN, plan.lengths(run.programs, TRAIN)[0]]
-    updated = {
-        program.arguments[one.argument].name
-        for one in program.outputs
-        if one.argument is not None
-    }
-    return sum(
-        math.prod(one.shape)
-        for one in program.arguments
-        if one.name in updated and not one.name.startswith("slot-") and "int" not in one.dtype
-    )
-
-
 def _write(
-    run: PlannedRun, parts: dict[str, Sessions], found: dict[str, Any], ranks: Any, parameters: int
+    run: PlannedRun, parts: dict[str, Sessions], found: dict[str, Any], ranks: Any, weights: Path
 ) -> None:
     train, validation, test = (parts[each] for each in SPLITS)
     target = RunDirectory(run.workdir)
@@ -66,10 +57,15 @@ def _write(
     seconds = {name: found.pop(name) for name in list(found) if name.endswith("_seconds")}
     with target.locked():
         config = target.begin(run.config, local_copy(data, [VOCABULARY]) / VOCABULARY)
-        counts = np.bincount(
-            (train + validation if config.training.refit else train).items,
-            minlength=config.data.items + 1,
-        )[1:]
+        model = config.create_model()
+        model.fit_counts(train + validation if config.training.refit else train)
+        if weights.exists():
+            with np.load(weights) as stored:
+                for place, variable in enumerate(model.variables):
+                    if variable_name(place) in stored:
+                        variable.assign(stored[variable_name(place)])
+            target.weights_of(model).save()
+        counts = model.item_counts.numpy()
         prefixes = Prefixes.from_sessions(test, config.training.max_length)
         scores = np.full(len(prefixes), np.nan, np.float32)
         table = examples_table(test, prefixes, ranks, scores, counts, target.vocabulary())
@@ -81,7 +77,7 @@ def _write(
         content = {
             "model": config.model,
             "dataset": config.data.dataset,
-            "parameters": parameters,
+            "parameters": int(sum(np.prod(one.shape) for one in model.trainable_variables)),
             "sessions": {each: len(parts[each]) for each in SPLITS},
             "training_examples": train.prefixes * len(found["history"]),
             **found,

@@ -19,6 +19,7 @@ from benchmarks.compiled.run_plan import (
     TRAIN,
     Plan,
     PlannedRun,
+    variable_name,
     write_sessions,
 )
 from benchmarks.throughput.operations import initial_model, optimizer, weighted_training_step
@@ -124,22 +125,20 @@ def _model(config: RunConfig, seed: int, counted: Sessions) -> SessionEncoder:
 
 
 def _names(model: SessionEncoder) -> list[tuple[str, tf.Variable]]:
-    """Name a model's variables by their places: Keras numbers the layers of a process."""
-    return [(f"variable-{place}", one) for place, one in enumerate(model.variables)]
+    return [(variable_name(place), one) for place, one in enumerate(model.variables)]
 
 
-def _store(directory: Path, model: SessionEncoder) -> str:
-    """Write the initial variables that are not sampled, but for item counts; return the file."""
-    stored = {
-        name: one.numpy()
-        for name, one in _names(model)
-        if not _is_sampled(model, one) and one is not model.item_counts
-    }
-    content = hashlib.sha256(b"".join(one.tobytes() for one in stored.values()))
-    path = directory / f"initial-{content.hexdigest()[:10]}.npz"
-    if not path.exists():
-        np.savez_compressed(path, **stored)
-    return path.name
+def _store(directory: Path, model: SessionEncoder) -> dict[str, str]:
+    """Write the initial variables that are not sampled; return their files by name."""
+    stored = {}
+    for name, variable in _names(model):
+        if not _is_sampled(model, variable) and variable is not model.item_counts:
+            value = variable.numpy()
+            about = f"{value.dtype} {value.shape} ".encode()
+            stored[name] = f"{hashlib.sha256(about + value.tobytes()).hexdigest()[:16]}.npy"
+            if not (directory / stored[name]).exists():
+                np.save(directory / stored[name], value)
+    return stored
 
 
 def _is_sampled(model: SessionEncoder, variable: tf.Variable) -> bool:

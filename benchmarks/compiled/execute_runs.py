@@ -1,13 +1,14 @@
 """Trainings under JAX's runtime, as `hln_tf.train` runs them: epochs, validation, refit, test."""
 
+import collections
+import concurrent.futures
 import dataclasses
-import itertools
 import json
-import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,9 @@ from benchmarks.compiled.run_plan import (
     Plan,
     PlannedRun,
     initial_state,
+    is_variable,
     read_sessions,
+    weights_path,
 )
 from hln_tf.data.layout import SPLITS
 from hln_tf.data.prefixes import Prefixes
@@ -34,6 +37,7 @@ from hln_tf.training.settings import OBJECTIVE
 Ranks = npt.NDArray[np.int32]
 State = dict[str, Any]
 KS = (5, 10, 20)
+_FULL_TRAIN = "train+validation"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +58,35 @@ class _Loaded:
         return results[0]
 
 
+class Trained(NamedTuple):
+    """What a training leaves.
+
+    Attributes:
+      results: Entries of `metrics.json`, see `hln_tf.training.run`.
+      ranks: The ranks of the test targets, int32 [examples].
+      weights: The model's variables by name, on the device.
+    """
+
+    results: dict[str, Any]
+    ranks: Ranks
+    weights: State
+
+    def write(self, path: Path) -> None:
+        """Write results and ranks, atomically."""
+        device = jax.devices()[0]
+        results = self.results | {"device": f"{device.device_kind}, JAX {jax.__version__}"}
+        ranks = self.ranks.astype(np.min_scalar_type(self.ranks.max(initial=0)))
+        temporary = path.with_suffix(".tmp.npz")
+        np.savez_compressed(temporary, ranks=ranks, results=json.dumps(results))
+        temporary.replace(path)
+
+    def write_weights(self, path: Path) -> None:
+        """Write the weights."""
+        np.savez(path, **{name: np.asarray(value) for name, value in self.weights.items()})
+
+
 class Executor:
-    """Executes the trainings of a plan; programs are compiled once.
+    """Executes the trainings of a plan, several at a time; programs are compiled once.
 
     Args:
       directory: The directory of the plan.
@@ -67,20 +98,16 @@ class Executor:
         self._directory, self._plan = directory, plan
         self._loaded: dict[tuple[str, str, int], _Loaded] = {}
         self._data: dict[str, dict[str, Sessions]] = {}
+        self._batches: dict[Any, tuple[list[Any], Sequence[int]]] = {}
+        self._locks: dict[Any, threading.Lock] = collections.defaultdict(threading.Lock)
 
-    def train(self, run: PlannedRun) -> tuple[dict[str, Any], Ranks]:
+    def train(self, run: PlannedRun) -> Trained:
         """Train, choose the epoch by validation, refit if the settings say so, and test.
-
-        Returns:
-          Entries of `metrics.json`, see `hln_tf.training.run`, and the ranks of the
-          test targets, int32 [examples].
 
         Raises:
           ProgramError: A file is missing or damaged, or the loss is not finite.
         """
-        if run.data not in self._data:
-            self._data[run.data] = read_sessions(self._directory / run.data)
-        train, validation, test = (self._data[run.data][each] for each in SPLITS)
+        train, validation, test = SPLITS
         training = run.config.training
         started = time.monotonic()
         state, history, best, chosen = self._initial(run, False), [], None, None
@@ -106,16 +133,17 @@ class Executor:
         if training.refit:
             started = time.monotonic()
             chosen, refit = self._initial(run, True), []
-            for epoch, loss in self._epochs(run, chosen, train + validation, best + 1):
+            for epoch, loss in self._epochs(run, chosen, _FULL_TRAIN, best + 1):
                 rate = training.learning_rate_at(epoch)
                 refit.append({"loss": loss, "learning_rate": rate})
-            results |= {"trained_on": "train+validation", "refit_history": refit}
+            results |= {"trained_on": _FULL_TRAIN, "refit_history": refit}
             results["refit_seconds"] = time.monotonic() - started
         assert chosen is not None
         ranks = self._ranks(run, chosen, test)
         results["test"] = means_of_ranks(ranks, KS, ("recall", "mrr"))
         print(f"{run.workdir} test: {_describe(results['test'])}", flush=True)
-        return results, ranks
+        weights = {name: value for name, value in chosen.items() if is_variable(name)}
+        return Trained(results, ranks, weights)
 
     def _initial(self, run: PlannedRun, is_refit: bool) -> State:
         lengths = self._plan.lengths(run.programs, TRAIN)
@@ -124,63 +152,98 @@ class Executor:
         return {name: jax.device_put(array) for name, array in state.items()}
 
     def _epochs(
-        self, run: PlannedRun, state: State, sessions: Sessions, epochs: int
+        self, run: PlannedRun, state: State, part: str, epochs: int
     ) -> Iterator[tuple[int, float]]:
         """Train epoch by epoch; yield the number of each and its mean loss."""
         training = run.config.training
-        size, seed = training.batch_size, training.seed
-        prefixes = Prefixes.from_sessions(sessions, training.max_length)
         for epoch in range(epochs):
             rate = training.learning_rate_at(epoch)
             state["learning_rate"] = jax.device_put(np.float32(rate))
-            noise = np.random.SeedSequence([seed, epoch]).generate_state(1).view(np.int32)[0]
-            order = prefixes.shuffled(size, seed, epoch)
+            batches, counts = self._epoch(run, part, epoch)
             losses = []
-            for step, batch in enumerate(prefixes.batches(order, size)):
-                inputs = self._padded(run, TRAIN, batch, size)
-                program = self._program(run.programs, TRAIN, inputs["items"].shape[1])
-                inputs["weight"] = (np.arange(size) < len(batch["target"])).astype(np.float32)
-                inputs["seed"] = np.array([noise, step], np.int32)
-                losses.append(program(state, jax.device_put(inputs)))
-            found = np.array(jax.device_get(losses))
-            counts = np.full(len(found), size)
-            counts[-1] = len(prefixes) - size * (len(found) - 1)
-            loss = float(np.average(found, weights=counts))
+            for inputs in batches:
+                length = inputs["items"].shape[1]
+                losses.append(self._program(run.programs, TRAIN, length)(state, inputs))
+            loss = float(np.average(np.array(jax.device_get(losses)), weights=counts))
             if not np.isfinite(loss):
                 raise ProgramError(f"{run.workdir}: the loss is {loss} in epoch {epoch + 1}")
             yield epoch, loss
 
-    def _ranks(self, run: PlannedRun, state: State, sessions: Sessions) -> Ranks:
-        prefixes = Prefixes.from_sessions(sessions, run.config.training.max_length)
-        order, size = prefixes.by_length(), min(RANKED, run.config.data.items)
+    def _epoch(self, run: PlannedRun, part: str, epoch: int) -> tuple[list[Any], Sequence[int]]:
+        """Return an epoch's batches on the device, which runs of one seed share, and their sizes."""
+        training = run.config.training
+        size, seed = training.batch_size, training.seed
+        lengths = tuple(self._plan.lengths(run.programs, TRAIN))
+        key = run.data, part, size, seed, training.max_length, lengths, epoch
+        with self._lock_of(key):
+            if key not in self._batches:
+                sessions = self._sessions(run, part)
+                prefixes = Prefixes.from_sessions(sessions, training.max_length)
+                noise = np.random.SeedSequence([seed, epoch]).generate_state(1).view(np.int32)[0]
+                order = prefixes.shuffled(size, seed, epoch)
+                batches, counts = [], []
+                for step, batch in enumerate(prefixes.batches(order, size)):
+                    counts.append(len(batch["target"]))
+                    inputs = _padded(batch, size, lengths)
+                    inputs["weight"] = (np.arange(size) < counts[-1]).astype(np.float32)
+                    inputs["seed"] = np.array([noise, step], np.int32)
+                    batches.append(jax.device_put(inputs))
+                self._batches[key] = batches, counts
+            return self._batches[key]
+
+    def _ranks(self, run: PlannedRun, state: State, part: str) -> Ranks:
+        max_length, size = run.config.training.max_length, min(RANKED, run.config.data.items)
+        lengths = tuple(self._plan.lengths(run.programs, RANK))
+        prefixes = Prefixes.from_sessions(self._sessions(run, part), max_length)
+        order, key = prefixes.by_length(), (run.data, part, size, max_length, lengths)
+        with self._lock_of(key):
+            if key not in self._batches:
+                batches = [
+                    jax.device_put(_padded(batch, size, lengths))
+                    for batch in prefixes.batches(order, size)
+                ]
+                self._batches[key] = batches, ()
         found = []
-        for batch in prefixes.batches(order, size):
-            inputs = self._padded(run, RANK, batch, size)
+        for inputs in self._batches[key][0]:
             program = self._program(run.programs, RANK, inputs["items"].shape[1])
-            found.append(program(state, jax.device_put(inputs)))
+            found.append(program(state, inputs))
         ranks = np.empty(len(prefixes), np.int32)
         ranks[order] = np.concatenate(jax.device_get(found))[: len(prefixes)]
         return ranks
 
-    def _padded(
-        self, run: PlannedRun, kind: str, batch: dict[str, npt.NDArray[np.int32]], size: int
-    ) -> dict[str, Any]:
-        """Pad a batch to a length that there is a program for, and fill it up with its first row."""
-        items, target = batch["items"], batch["target"]
-        length = min(
-            each for each in self._plan.lengths(run.programs, kind) if each >= items.shape[1]
-        )
-        items = np.pad(items, [(0, 0), (0, length - items.shape[1])])
-        rows = np.where(np.arange(size) < len(target), np.arange(size), 0)
-        return {"items": items[rows], "target": target[rows]}
+    def _sessions(self, run: PlannedRun, part: str) -> Sessions:
+        """Return the sessions of a part of the data, or of all of train."""
+        with self._lock_of(run.data):
+            if run.data not in self._data:
+                self._data[run.data] = read_sessions(self._directory / run.data)
+        parts = self._data[run.data]
+        if part == _FULL_TRAIN:
+            return parts[SPLITS[0]] + parts[SPLITS[1]]
+        return parts[part]
 
     def _program(self, family: str, kind: str, length: int) -> _Loaded:
         key = family, kind, length
-        if key not in self._loaded:
-            program = self._plan.programs[key]
-            executable = compile_module(self._directory / program.file)
-            self._loaded[key] = _Loaded(program, executable)
+        with self._lock_of(key):
+            if key not in self._loaded:
+                program = self._plan.programs[key]
+                executable = compile_module(self._directory / program.file)
+                self._loaded[key] = _Loaded(program, executable)
         return self._loaded[key]
+
+    def _lock_of(self, key: Any) -> threading.Lock:
+        """Return the lock under which one thread makes what many use."""
+        return self._locks[key]
+
+
+def _padded(
+    batch: dict[str, npt.NDArray[np.int32]], size: int, lengths: Sequence[int]
+) -> dict[str, Any]:
+    """Pad a batch to a length that there is a program for, and fill it up with its first row."""
+    items, target = batch["items"], batch["target"]
+    length = min(each for each in lengths if each >= items.shape[1])
+    items = np.pad(items, [(0, 0), (0, length - items.shape[1])])
+    rows = np.where(np.arange(size) < len(target), np.arange(size), 0)
+    return {"items": items[rows], "target": target[rows]}
 
 
 def _describe(entry: dict[str, float]) -> str:
@@ -188,33 +251,32 @@ def _describe(entry: dict[str, float]) -> str:
     return f"{loss}recall@20 {100 * entry['recall@20']:.2f} %, mrr@20 {100 * entry['mrr@20']:.2f} %"
 
 
-def execute_runs(directory: Path, tasks: Any, output: Path) -> None:
-    """Train runs of a plan, but for those that have results, and write the results.
+def execute_runs(directory: Path, plan: Plan, output: Path, at_once: int) -> list[str]:
+    """Train the runs of a plan, but for those that have results, and write the results.
 
     Args:
       directory: The directory of the plan.
-      tasks: A queue of lists of runs, by their names, that ends with None.
-      output: Where a file of results is written for each, NUMBER.npz.
+      plan: The plan.
+      output: Where two files are written for each, results and weights.
+      at_once: Runs that are trained at a time.
+
+    Returns:
+      What went wrong, a sentence for each run that failed.
     """
-    plan = Plan.read(directory)
     executor = Executor(directory, plan)
     output.mkdir(parents=True, exist_ok=True)
-    numbers = {run.workdir: number for number, run in enumerate(plan.runs)}
-    device = jax.devices()[0]
-    failed = []
-    for workdir in itertools.chain.from_iterable(iter(tasks.get, None)):
-        path = output / f"{numbers[workdir]}.npz"
+
+    def execute(number: int) -> str | None:
+        path = output / f"{number}.npz"
         if path.exists():
-            continue
+            return None
         try:
-            results, ranks = executor.train(plan.runs[numbers[workdir]])
+            trained = executor.train(plan.runs[number])
         except ProgramError as error:
-            failed.append(f"error: {error}")
-            print(failed[-1], file=sys.stderr, flush=True)
-            continue
-        results["device"] = f"{device.device_kind}, JAX {jax.__version__}"
-        temporary = path.with_suffix(".tmp.npz")
-        np.savez_compressed(temporary, ranks=ranks, results=json.dumps(results))
-        temporary.replace(path)
-    if failed:
-        sys.exit(1)
+            return str(error)
+        trained.write_weights(weights_path(output, number))
+        trained.write(path)
+        return None
+
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        return [error for error in pool.map(execute, range(len(plan.runs))) if error]

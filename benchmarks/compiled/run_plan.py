@@ -5,7 +5,7 @@ DIR/
   plan.json             the runs, their programs and their data
   *.mlirbc              the programs
   data-*.npz            the sessions of a data set
-  initial-*.npz         initial weights, but for the item tables
+  HASH.npy              initial weights, but for large item tables; equal ones stand once
 ```
 """
 
@@ -40,7 +40,7 @@ class PlannedRun:
       config: Its settings.
       data: File of its sessions.
       programs: Name of the family of programs that it shares with runs of like settings.
-      initial: File of its initial weights.
+      initial: Files of its initial weights, by the names of the programs' arguments.
       refit_initial: The same of a refit, whose samples of negatives count other clicks.
     """
 
@@ -48,8 +48,8 @@ class PlannedRun:
     config: RunConfig
     data: str
     programs: str
-    initial: str
-    refit_initial: str
+    initial: Mapping[str, str]
+    refit_initial: Mapping[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +101,21 @@ class Plan:
         return sorted(key[2] for key in self.programs if key[:2] == (family, kind))
 
 
+def variable_name(place: int) -> str:
+    """Return the argument that is a model's variable, by its place: Keras' names may repeat."""
+    return f"variable-{place}"
+
+
+def is_variable(argument: str) -> bool:
+    """Check whether an argument is a model's variable, and not the optimiser's."""
+    return argument.startswith(variable_name(0)[:-1])
+
+
+def weights_path(results: Path, number: int) -> Path:
+    """Return the file of a run's weights among results."""
+    return results / f"{number}-weights.npz"
+
+
 def write_sessions(path: Path, parts: Mapping[str, Sessions]) -> None:
     """Write the parts of a data set."""
     columns = {
@@ -135,8 +150,8 @@ def initial_state(
     Returns:
       The stored weights; item tables sampled by the run's seed; constants.
     """
-    with np.load(directory / (run.refit_initial if is_refit else run.initial)) as stored:
-        state = dict(stored)
+    stored = run.refit_initial if is_refit else run.initial
+    state = {name: np.load(directory / file) for name, file in stored.items()}
     for argument in arguments:
         if argument.values == "stored" or argument.name in state:
             continue

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import prepare, run
+from commands import finish, prepare, run, start
 
 from benchmarks import accelerated_runs
 from benchmarks.compiled.programs import Argument, Output, Program, ProgramError
@@ -29,7 +29,7 @@ def plan():
     program = Program(
         "train-2", "", "float32", 4, 0.0, (argument,), (Output("loss"), Output("x", argument=0))
     )
-    planned = PlannedRun("runs/one", config, "data.npz", "stamp", "first.npz", "second.npz")
+    planned = PlannedRun("runs/one", config, "data.npz", "stamp", {"x": "1.npy"}, {"x": "2.npy"})
     return Plan([planned], {("stamp", "train", 2): program, ("stamp", "train", 5): program})
 
 
@@ -103,7 +103,9 @@ def test_a_training_is_that_of_the_command(tmp_path):
     """STAMP without dropout has no noise, so that the two can be compared."""
     pytest.importorskip("jax", reason="JAX executes the programs")
     raw, data = tmp_path / "raw", tmp_path / "data"
-    succeed("beam_preprocess.sample", "generate", "--sessions", 400, "--output", raw)
+    generate = ("generate", "--sessions", 400, "--output", raw)
+    process = start("beam_preprocess.sample", *generate)
+    assert finish(process).code == 0
     log = raw / "sample-clicks.dat"
     assert prepare("--dataset", "sample", "--input", log, "--output", data).code == 0
     of_data = ("--dataset", "sample", "--data_dir", data)
@@ -118,7 +120,7 @@ def test_a_training_is_that_of_the_command(tmp_path):
     (tmp_path / "runs.txt").write_text(text)
     emitted, results = tmp_path / "plan", tmp_path / "results"
     succeed("benchmarks.accelerated_runs", "--emit", emitted, "--runs", tmp_path / "runs.txt")
-    outcome = execute(emitted, "--results", str(results), "--processes", "2")
+    outcome = execute(emitted, "--results", str(results), "--at_once", "2")
     assert outcome.returncode == 0, outcome.stderr
     assert "epoch 2" in outcome.stdout
     succeed("benchmarks.accelerated_runs", "--collect", emitted, "--results", results)

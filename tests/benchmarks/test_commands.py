@@ -16,6 +16,7 @@ COMMANDS = (
     "serving",
     "grpc_servers",
     "accelerator",
+    "accelerated_runs",
     "search",
     "session_parallel",
     "denominators",

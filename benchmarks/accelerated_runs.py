@@ -29,11 +29,13 @@ _DESCRIPTION = """\
 Trains models where JAX finds an accelerator, be it without TensorFlow, with the steps of
 python -m hln_tf.train. FILE has the arguments of that command, --workdir and --data_dir
 included, in a line for each run; a line of the word search and arguments of python -m
-tuning.search stands for the trials of a random search. --emit compiles the training step and the ranking of targets for it, --execute
-runs epochs, validation, refit and test, and --collect writes each run's directory: settings,
-metrics.json, the ranks of the test targets and, unless their files were left behind, the
-weights. So all commands read these runs. Noise, and the initial values of large item tables, are other draws
-of the same distributions than those of hln_tf.train.
+tuning.search stands for the trials of a random search. --emit compiles the training step and
+the ranking of targets for it, --execute runs epochs, validation, refit and test, and --collect
+writes each run's directory: settings, metrics.json, the ranks of the test targets and, unless
+their files were left behind, the weights. So all commands read these runs. Noise, and the
+initial values of large item tables, are other draws of the same distributions than those of
+hln_tf.train. XLA's options are those of the environment's XLA_FLAGS: on a GPU,
+--xla_gpu_autotune_level=0 compiles in a fifth of the time.
 
   python -m benchmarks.accelerated_runs --emit plan --runs runs.txt    # where TensorFlow is
   python -m benchmarks.accelerated_runs --execute plan --results found --at_once 4

@@ -30,7 +30,7 @@ from hln_tf.models import SessionEncoder
 from hln_tf.training import RunConfig
 
 # Settings that are arguments of a program, or that it does not depend on.
-_NOT_COMPILED = {
+_NOT_COMPILED: dict[str, Any] = {
     "learning_rate": 0.001,
     "decay": 1.0,
     "decay_epochs": 1,

@@ -82,7 +82,8 @@ class Trained(NamedTuple):
 
     def write_weights(self, path: Path) -> None:
         """Write the weights."""
-        np.savez(path, **{name: np.asarray(value) for name, value in self.weights.items()})
+        weights: dict[str, Any] = {name: np.asarray(one) for name, one in self.weights.items()}
+        np.savez(path, **weights)
 
 
 class Executor:
@@ -113,7 +114,8 @@ class Executor:
         state, history, best, chosen = self._initial(run, False), [], None, None
         for epoch, loss in self._epochs(run, state, train, training.epochs):
             found = means_of_ranks(self._ranks(run, state, validation), KS, ("recall", "mrr"))
-            history.append({"loss": loss, "learning_rate": training.learning_rate_at(epoch)} | found)
+            rate = training.learning_rate_at(epoch)
+            history.append({"loss": loss, "learning_rate": rate} | found)
             if best is None or found[OBJECTIVE] > history[best][OBJECTIVE]:
                 best = epoch
                 chosen = None if training.refit else {k: jnp.copy(v) for k, v in state.items()}
@@ -170,7 +172,7 @@ class Executor:
             yield epoch, loss
 
     def _epoch(self, run: PlannedRun, part: str, epoch: int) -> tuple[list[Any], Sequence[int]]:
-        """Return an epoch's batches on the device, which runs of one seed share, and their sizes."""
+        """Return an epoch's batches, which runs of one seed share, and their sizes."""
         training = run.config.training
         size, seed = training.batch_size, training.seed
         lengths = tuple(self._plan.lengths(run.programs, TRAIN))

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.coders import Coder, registry
 
+from hln_tf.data.layout import EXTRA_PREFIX
 from hln_tf.data.session_columns import SessionColumns
 
 _SMALL = 1 << 14  # bytes of a batch that is never put into a file
@@ -106,7 +107,8 @@ def sessions_to_batch(
       item_ids: The ids that their items are indices into, to be part of the batch.
 
     Returns:
-      The columns `items`, `date`, `order` and, where sessions have them, `times`.
+      The columns `items`, `date`, `order` and, where sessions have them, `times` and
+      the extra ones.
     """
     items = pa.array(sessions.items)
     if item_ids is not None:
@@ -119,6 +121,9 @@ def sessions_to_batch(
     }
     if sessions.times is not None:
         columns["times"] = pa.LargeListArray.from_arrays(offsets, pa.array(sessions.times))
+    if sessions.extra is not None:
+        for name, texts in zip(sessions.extra.column_names, sessions.extra.columns, strict=True):
+            columns[name] = pa.LargeListArray.from_arrays(offsets, texts.combine_chunks())
     return pa.record_batch(columns)
 
 
@@ -128,12 +133,14 @@ def batch_to_sessions(batch: pa.RecordBatch) -> SessionColumns:
     if pa.types.is_dictionary(items.type):
         items = items.indices
     has_times = "times" in batch.schema.names
+    extra = [name for name in batch.schema.names if name.startswith(EXTRA_PREFIX)]
     return SessionColumns(
         items=items.to_numpy(),
         offsets=batch["items"].offsets.to_numpy(),
         dates=batch["date"].to_numpy(),
         order=batch["order"].to_numpy(),
         times=batch["times"].values.to_numpy() if has_times else None,
+        extra=pa.table({name: batch[name].values for name in extra}) if extra else None,
     )
 
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_preprocess.schema import Schema
-from hln_tf.data.clicks import flags, join_clicks, matching, python_value
+from hln_tf.data.clicks import flags, join_clicks, matching, python_value, to_values
+from hln_tf.data.layout import EXTRA_PREFIX
 from hln_tf.data.time_columns import explain_time, read_times
 from hln_tf.data.time_patterns import TimeFormat
 from hln_tf.data.times import plausible_times
@@ -119,8 +120,8 @@ class Parsed:
 
     Attributes:
       clicks: The clicks in file order as `session` (string), `time` (int64,
-        microseconds since 1970 UTC), `item` (string) and, where the format has one,
-        `rank` (int64).
+        microseconds since 1970 UTC), `item` (string), where the format has one,
+        `rank` (int64), and the extra columns (large_string).
       malformed: The malformed rows left out.
       findings: Other rows that were left out, and the doubtful ones.
     """
@@ -171,6 +172,7 @@ def sort_rows(
     schema: Schema,
     is_broken: np.ndarray | bool = False,
     is_wrong: np.ndarray | bool = False,
+    extra: Mapping[int, pa.Array] | None = None,
 ) -> Sorted:
     """Sort rows into clicks, malformed rows, and rows that are left out.
 
@@ -181,6 +183,7 @@ def sort_rows(
       is_broken: Flags rows that are malformed whatever their values, bool [rows].
       is_wrong: Flags rows with a value of a wrong type, null in `columns`, which are
         malformed unless they are left out, bool [rows].
+      extra: The extra columns, where their types are others than in `columns`.
     """
     is_row = np.ones(len(columns[schema.key]), bool) & ~np.asarray(is_broken)
     selected = is_row.copy()
@@ -212,6 +215,9 @@ def sort_rows(
         ranks = _parse_ranks(columns[schema.rank])
         clicks = clicks.append_column("rank", ranks)
         good = good & flags(ranks.is_valid())
+    for name, index in zip(schema.log.extra, schema.extra, strict=True):
+        values = to_values((extra or columns)[index], schema.log.missing)
+        clicks = clicks.append_column(f"{EXTRA_PREFIX}{name}", values)
     malformed = (selected & ~good) | ~is_row
     retained = selected & good
     ambiguous = retained & times.ambiguous

@@ -109,14 +109,8 @@ def group_sessions(
         return
     progress.counts.add("group sessions")
     merged = merge_partition(clicks[1])
-    grouped, ids = protocol.group_clicks(
-        merged["session"],
-        merged["time"],
-        merged["item"],
-        merged["position"].to_numpy(),
-        settings,
-        merged["rank"].to_numpy() if "rank" in merged.column_names else None,
-    )
+    positions = merged["position"].to_numpy()
+    grouped, ids = protocol.group_clicks(merged, "session", positions, settings)
     grouped, left = protocol.drop_short_sessions(grouped, settings)
     yield TaggedOutput("clicks left", {ARRIVED: merged.num_rows, **_counted(left)})
     sessions = merged["session"].combine_chunks()

@@ -81,6 +81,7 @@ class LogFormat:
         "time are left out, with a warning",
     )
     example: str = setting("", "a row, for error messages")
+    extra: tuple[str, ...] = ()  # not of the format: `extra_columns` of the protocol
 
     def __post_init__(self) -> None:
         checked(self)
@@ -131,6 +132,11 @@ class LogFormat:
             raise UsageError(
                 f"the columns {', '.join(columns)} are in several lists, expected those of one, "
                 f"such as events{LIST}.item and events{LIST}.time"
+            )
+        if lists and not self.events:
+            raise UsageError(
+                f"`extra_columns` names {columns[0]}, of which a click may have several values: "
+                "name columns that have one for each click"
             )
 
     @property
@@ -190,13 +196,18 @@ class LogFormat:
     @property
     def used(self) -> tuple[str, ...]:
         """The columns that are read, each once."""
+        return tuple(dict.fromkeys((*self._of_clicks, *self.extra)))
+
+    @property
+    def _of_clicks(self) -> tuple[str, ...]:
+        """The columns that make a row a click."""
         more = filter(None, (self.time_added, self.rank))
-        return tuple(dict.fromkeys((self.key, self.time, *more, *self.item, *self.conditions)))
+        return (self.key, self.time, *more, *self.item, *self.conditions)
 
     @property
     def events(self) -> str:
         """The name of the list each element of which is a row; empty where there is none."""
-        lists = (each.partition(LIST)[0] for each in self.used if LIST in each)
+        lists = (each.partition(LIST)[0] for each in self._of_clicks if LIST in each)
         return next(lists, "") if self.is_nested else ""
 
     def expected(self, columns: int) -> str:

@@ -30,7 +30,8 @@ def parse(data: bytes, schema: Schema) -> Parsed:
     events = _Name(schema.log.events)
     values: dict[int, list[str | None]] = {column: [] for column in schema.used}
     columns = [(_Name(schema.names[column]), found) for column, found in values.items()]
-    conditions = {schema.names[column] for column, _ in schema.where}
+    booleans = {schema.names[column] for column, _ in schema.where}
+    booleans |= {schema.names[column] for column in schema.extra}
     # Not `splitlines`, which would also cut at characters that JSON allows in a text.
     lines = data.split(b"\n")
     numbers: list[int] = []  # the line of each row
@@ -48,7 +49,7 @@ def parse(data: bytes, schema: Schema) -> Parsed:
             for name, found in columns:
                 value = name.value(row, element)
                 if not (value is None or isinstance(value, str)):
-                    if isinstance(value, bool) and name.name in conditions:
+                    if isinstance(value, bool) and name.name in booleans:
                         value = _FLAGS[value]
                     else:
                         wrong.append(len(numbers))

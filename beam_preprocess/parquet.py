@@ -14,7 +14,15 @@ from beam_preprocess.nested import root
 from beam_preprocess.read import LogFile, Part, RawFile
 from beam_preprocess.schema import Schema
 from hln_tf.common.errors import HlnError
-from hln_tf.data.clicks import decode, flags, is_text, python_value, to_text, value_type
+from hln_tf.data.clicks import (
+    decode,
+    flags,
+    is_text,
+    is_value,
+    python_value,
+    to_text,
+    value_type,
+)
 from hln_tf.data.time_patterns import UNITS
 
 _ROWS = 1 << 17  # read at a time
@@ -53,6 +61,13 @@ def check_types(file: RawFile, types: Mapping[str, pa.DataType], schema: Schema)
             raise HlnError(
                 f"{file.path} has values of type {kind} in column {name!r}, "
                 "expected text or numbers: convert the column"
+            )
+    for name in (schema.names[column] for column in schema.extra):
+        kind = value_type(types[name])
+        if not is_value(kind):
+            raise HlnError(
+                f"{file.path} has values of type {kind} in column {name!r}, expected text, numbers "
+                f"or times: convert the column, or leave it out of `extra_columns`"
             )
     kind, log = value_type(types[schema.names[schema.time]]), schema.log
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind) or is_text(kind):
@@ -123,7 +138,7 @@ def parse(batch: pa.RecordBatch, schema: Schema) -> Parsed:
     for index in ids:  # floats that are no whole numbers
         absent = columns[index].is_null(nan_is_null=True)
         is_wrong |= flags(pc.and_not(texts[index].is_null(), absent))
-    rows = sort_rows(texts, schema, is_wrong=is_wrong)
+    rows = sort_rows(texts, schema, is_wrong=is_wrong, extra=columns)
     malformed = np.flatnonzero(rows.malformed)
     first = tuple(
         (int(numbers[row]), _shown({schema.names[i]: columns[i][row] for i in schema.used}))

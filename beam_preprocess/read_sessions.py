@@ -42,7 +42,11 @@ def add_log_flags(parser: Parser) -> None:
 
 
 def log_settings(
-    flags: argparse.Namespace, dataset: str, data_dir: str, separator: str
+    flags: argparse.Namespace,
+    dataset: str,
+    data_dir: str,
+    separator: str,
+    extra_columns: Sequence[str] = (),
 ) -> Settings:
     """Compose the format of a log: that of a data set's log, with what the flags say.
 
@@ -51,6 +55,7 @@ def log_settings(
       dataset: Name of the data set.
       data_dir: Its directory, which need not be there any more; or empty.
       separator: Its separator of item ids.
+      extra_columns: Further columns of the log to read.
 
     Raises:
       UsageError: A value is not allowed.
@@ -67,7 +72,8 @@ def log_settings(
     log = settings_from(LogFormat, flags, recorded)
     values = {name: base[name] for name in _PROTOCOL if name in base}
     values |= {name: given[name] for name in _PROTOCOL if name in given}
-    return Settings(**{**values, "dataset": CUSTOM, "log": log, "separator": separator})
+    values |= {"dataset": CUSTOM, "log": log, "separator": separator}
+    return Settings(**values, extra_columns=tuple(extra_columns))
 
 
 def _recorded(flags: argparse.Namespace, dataset: str, data_dir: str) -> Mapping[str, Any]:
@@ -109,11 +115,8 @@ def read_sessions(
 
     clicks = _read_clicks(expand_inputs(inputs), settings)
     settings = dataclasses.replace(settings, order="time")
-    ranks = clicks["rank"].to_numpy() if "rank" in clicks.column_names else None
     positions = clicks["position"].to_numpy()
-    grouped, ids = group_clicks(
-        clicks["session"], clicks["time"], clicks["item"], positions, settings, ranks
-    )
+    grouped, ids = group_clicks(clicks, "session", positions, settings)
     if settings.session_timeout:
         grouped = split_at_timeouts(grouped, settings.session_timeout)
     index = pc.index_in(ids, pa.array(vocabulary, pa.string()))

@@ -128,7 +128,9 @@ def partition_sessions(clicks: pa.Table, partitions: int) -> list[tuple[int, pa.
         "item": (items.indices.to_numpy()[order], items.dictionary),
     }
     others = {
-        name: clicks[name].to_numpy()[order] for name in clicks.column_names if name not in encoded
+        name: clicks[name].take(order).combine_chunks()
+        for name in clicks.column_names
+        if name not in encoded
     }
     pieces = []
     for partition in np.flatnonzero(np.diff(bounds)):

@@ -127,8 +127,8 @@ def scan(
       For each block its counts, how many bytes of the file it was, and its clicks
       inside the time window in the columns `session` and `item` (string), `time`
       (int64, microseconds since 1970 UTC) and `position` (int64, ascending in the
-      order of rows in the order of files). The block after a problem is the last one
-      and has no clicks.
+      order of rows in the order of files), and as `Parsed` has them. The block after
+      a problem is the last one and has no clicks.
     """
     try:
         yield from _scan(part, settings, work)

@@ -24,6 +24,7 @@ class Schema:
       added: Index of the column that is added to the time, or None.
       rank: Index of the column that orders the clicks of a session, or None.
       where: Indices of the columns of conditions, each with the values that it may have.
+      extra: Indices of the extra columns, in the order of `log.extra`.
     """
 
     log: LogFormat
@@ -34,6 +35,7 @@ class Schema:
     added: int | None = None
     rank: int | None = None
     where: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    extra: tuple[int, ...] = ()
 
     @classmethod
     def find(cls, log: LogFormat, names: Sequence[str], path: str) -> "Schema":
@@ -52,6 +54,7 @@ class Schema:
             added=index[log.time_added] if log.time_added else None,
             rank=index[log.rank] if log.rank else None,
             where=tuple((index[name], values) for name, values in log.conditions.items()),
+            extra=tuple(index[column] for column in log.extra),
         )
 
     @property
@@ -63,7 +66,8 @@ class Schema:
     @property
     def used(self) -> tuple[int, ...]:
         """Indices of the columns that are read, each once."""
-        return tuple(dict.fromkeys((*self.needed, *(index for index, _ in self.where))))
+        more = (index for index, _ in self.where)
+        return tuple(dict.fromkeys((*self.needed, *more, *self.extra)))
 
     def explain(self, hint: str) -> str:
         """Describe a well-formed row, for messages.
@@ -85,9 +89,10 @@ def _index(column: str, names: Sequence[str], log: LogFormat, path: str) -> int:
     if log.format != "jsonl" and column.isdecimal() and 1 <= int(column) <= len(names):
         return int(column) - 1
     known = ", ".join(map(repr, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
+    place = "with `extra_columns`" if column in log.extra else "in the spec"
     raise HlnError(
         f"{path} has no column {column!r}; its columns are {known or 'none'}: "
-        f"name one of them in the spec{_doubt(names, log)}"
+        f"name one of them {place}{_doubt(names, log)}"
     )
 
 

@@ -49,12 +49,16 @@ class Settings(ProtocolSettings):
 
     @property
     def log_format(self) -> LogFormat:
-        """The format of the log."""
-        return self.log or DATASETS[self.dataset].log
+        """The format of the log, with its extra columns."""
+        log = self.log or DATASETS[self.dataset].log
+        return dataclasses.replace(log, extra=self.extra_columns)
 
     def description(self) -> dict[str, Any]:
         """Return all settings as JSON has them."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        values = dataclasses.asdict(self)
+        if self.log is not None:
+            del values["log"]["extra"]
+        return json.loads(json.dumps(values))
 
 
 @dataclasses.dataclass(frozen=True)

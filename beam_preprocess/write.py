@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from beam_preprocess import storage
-from beam_preprocess.tfrecord import example, varints, write_record
+from beam_preprocess.tfrecord import byte_strings, example, varints, write_record
 from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import COMPRESSED_SUFFIX, SESSIONS_PER_RECORD, record_compression
 from hln_tf.data.parts import PartShape
@@ -98,11 +98,17 @@ def _records(sessions: SessionColumns) -> Iterator[bytes]:
         "dates": (*varints(sessions.dates), each),
         "items": (*varints(sessions.items), sessions.offsets),
     }
+    texts = {}
+    if sessions.extra is not None:
+        for name, column in zip(sessions.extra.column_names, sessions.extra.columns, strict=True):
+            texts[name] = (*byte_strings(column.combine_chunks()), sessions.offsets)
     for start in range(0, len(sessions), SESSIONS_PER_RECORD):
         end = min(start + SESSIONS_PER_RECORD, len(sessions))
-        yield example(
+        integers, strings = (
             {
-                name: text[bounds[first[start]] : bounds[first[end]]]
-                for name, (text, bounds, first) in columns.items()
+                name: data[bounds[first[start]] : bounds[first[end]]]
+                for name, (data, bounds, first) in encoded.items()
             }
+            for encoded in (columns, texts)
         )
+        yield example(integers, strings)

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
     from hln_tf.analysis import run_comparison
     from hln_tf.training.ranked_examples import rank_runs
 
-    tables, sessions = rank_runs(directories, flags.split)
+    tables, sessions = rank_runs(directories, flags.split, settings.slice_by)
     systems = run_comparison.systems_of(flags.runs, tables)
     examples = tables[flags.runs[0]]
     print(f"{flags.split}: {len(examples):,} examples, metrics in percent\n")

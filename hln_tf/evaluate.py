@@ -11,7 +11,7 @@ from beam_preprocess.read_sessions import LOG_FLAGS, add_log_flags, log_settings
 from hln_tf.common import cli, files
 from hln_tf.common.errors import SettingError, UsageError
 from hln_tf.common.files import Location, as_location
-from hln_tf.data.layout import SPLITS, Manifest, read_vocabulary
+from hln_tf.data.layout import SPLITS, Manifest, check_extra, read_vocabulary
 from hln_tf.training.run_directory import RunDirectory, existing_run
 
 if TYPE_CHECKING:
@@ -43,10 +43,11 @@ def main(arguments: Sequence[str]) -> None:
         cli.require_extra("plots", ["matplotlib"])
     data, settings, data_dir = config.data, None, None
     if flags.input:
-        settings = log_settings(flags, data.dataset, data.directory, data.separator)
+        settings = log_settings(flags, data.dataset, data.directory, data.separator, flags.slice_by)
     else:
         has_same_items = flags.data_dir is None or flags.save_ranks
         data_dir = workdir.data_dir(flags.data_dir, has_same_items)
+        check_extra(flags.slice_by, Manifest.read(data_dir).extra_columns, str(data_dir))
     cli.import_tensorflow()
     import numpy as np
 
@@ -65,7 +66,8 @@ def main(arguments: Sequence[str]) -> None:
         whole = read_sessions(flags.input, settings, vocabulary)
     else:
         assert data_dir is not None
-        whole = read_part(data_dir, flags.split, vocabulary)
+        extra = bool(flags.slice_by or flags.save_ranks)
+        whole = read_part(data_dir, flags.split, vocabulary, extra)
     sessions = whole.known()
     max_length, batch_size = config.training.max_length, config.training.evaluation_batch_size
     prefixes = Prefixes.from_sessions(sessions, max_length)
@@ -108,15 +110,16 @@ def main(arguments: Sequence[str]) -> None:
         for group, mean in enumerate(mean_retention(model, prefixes, batch_size), start=1):
             print(f"group {group}: mean retention {100 * mean:.2f} %")
     table = examples_table(sessions, prefixes, ranks, scores, counts, vocabulary)
-    if flags.slices:
-        print(f"\n{slices_markdown(table, ks)}")
+    if flags.slices or flags.slice_by:
+        print(f"\n{slices_markdown(table, ks, flags.slice_by)}")
     if flags.slices_picture:
         from hln_tf.analysis.pictures import draw_slices, save
 
         metric = f"mrr@{max(ks)}"
         title = f"{workdir.path}, {flags.split}"
-        figure = draw_slices(slice_values(table, metric), metric, title)
-        for path in save(figure, slices_table(table, ks), flags.slices_picture):
+        figure = draw_slices(slice_values(table, metric, flags.slice_by), metric, title)
+        rows = slices_table(table, ks, flags.slice_by)
+        for path in save(figure, rows, flags.slices_picture):
             print(f"wrote {path}")
     if flags.output:
         runs = [str(workdir.path), *map(str, flags.ensemble or [])]
@@ -152,6 +155,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--k", default=KS, help="cut-offs, joined by commas (default: %(default)s)")
     text = "also divide the examples by popularity, length, repeats and time"
     add("--slices", action="store_true", help=text)
+    text = "as --slices, and also by these extra columns of the data set"
+    add("--slice_by", nargs="+", metavar="COLUMN", default=[], help=text)
     text = "draw the slices by MRR at the largest cut-off as PATH.png and PATH.svg, with PATH.csv"
     add("--slices_picture", type=Path, metavar="PATH", help=text)
     text = (
@@ -201,13 +206,22 @@ def _weight(text: str) -> float | str:
     return weight
 
 
-def read_part(data_dir: Location, split: str, vocabulary: Sequence[str]) -> "Sessions":
-    """Read a part of a data set with the item indices of a model, 0 for unknown items."""
+def read_part(
+    data_dir: Location, split: str, vocabulary: Sequence[str], extra: bool = False
+) -> "Sessions":
+    """Read a part of a data set with the item indices of a model, 0 for unknown items.
+
+    Args:
+      data_dir: The data set directory, or its URL.
+      split: The part.
+      vocabulary: The item ids of the model.
+      extra: Whether to read the extra columns of the log, too.
+    """
     import numpy as np
 
     from hln_tf.data.sessions import read_sessions
 
-    sessions = read_sessions(data_dir, split, unknown=True)
+    sessions = read_sessions(data_dir, split, unknown=True, extra=extra)
     index = {item_id: number for number, item_id in enumerate(vocabulary, start=1)}
     others = read_vocabulary(data_dir, Manifest.read(data_dir))
     mapping = np.array([0, *(index.get(item_id, 0) for item_id in others)], np.int32)

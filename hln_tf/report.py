@@ -31,37 +31,45 @@ def main(arguments: Sequence[str]) -> None:
     add("--html", type=Path, metavar="FILE", help=text)
     text = "prepared data set, for --html (default: the one of the training)"
     add("--data_dir", type=as_location, help=text)
+    text = "extra columns of the data set by which the page divides the examples"
+    add("--slice_by", nargs="+", metavar="COLUMN", default=[], help=text)
     flags = parser.parse_args(arguments)
     if flags.data_dir and not flags.html:
         raise UsageError("--data_dir goes with --html: the table needs no data set")
+    if flags.slice_by and not flags.html:
+        raise UsageError("--slice_by goes with --html: the table has no slices")
     rows = mean_table(flags.runs) if flags.mean else table(flags.runs)
     print(f"test metrics in percent, over the full catalogue\n\n{rows}")
     if flags.html:
         cli.require_extra("plots", ["matplotlib", "jinja2"])
         runs = list(dict.fromkeys(flags.runs))
-        page = _page(runs, {run: RunDirectory(run).data_dir(flags.data_dir) for run in runs})
+        directories = {run: RunDirectory(run).data_dir(flags.data_dir) for run in runs}
+        page = _page(runs, directories, flags.slice_by)
         with files.atomic_write(flags.html) as temporary:
             temporary.write_text(page, "utf-8")
         print(f"wrote {flags.html}")
 
 
-def _page(runs: Sequence[Path], directories: Mapping[Path, Location]) -> str:
+def _page(
+    runs: Sequence[Path], directories: Mapping[Path, Location], columns: Sequence[str]
+) -> str:
     """Render the page of some runs.
 
     Args:
       runs: Directories of finished runs.
       directories: The data set of each.
+      columns: Extra columns of the data set by which examples are divided.
     """
     cli.import_tensorflow()
     from hln_tf.analysis import run_page
     from hln_tf.analysis.page import render_page
     from hln_tf.training.ranked_examples import rank_runs
 
-    tables, sessions = rank_runs(directories, "test")
+    tables, sessions = rank_runs(directories, "test", columns)
     sections = [
         run_page.metrics_section(runs, tables),
         run_page.comparison_section(runs, tables),
-        run_page.slices_section(runs, tables),
+        run_page.slices_section(runs, tables, columns),
         run_page.curves_section(runs),
         _groups_section(sessions),
         run_page.data_section(list(directories.values())),

@@ -227,6 +227,7 @@ def assert_same(directory, prepared):
             one, other = getattr(written, column), getattr(found, column)
             assert one.dtype == other.dtype
             np.testing.assert_array_equal(one, other, err_msg=f"{name} {column}")
+        assert read_split(directory, name, unknown=True, extra=True).extra == found.extra
     assert read_vocabulary(directory, Manifest.read(directory)) == prepared.item_ids
     stats = json.loads((directory / STATS).read_text())
     assert list(stats["clicks_left"].items()) == list(prepared.clicks_left.items())

@@ -104,6 +104,7 @@ def markdown(rows: Sequence[Sequence[str]], texts: int) -> str:
       rows: The cells; the first row is the header.
       texts: Number of columns, from the left, that contain text and not figures.
     """
+    rows = [[cell.replace("|", r"\|") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rule = ["-" * width for width in widths[:texts]]
     rule += ["-" * (width - 1) + ":" for width in widths[texts:]]

@@ -249,7 +249,8 @@ def draw_slices(rows: Sequence[tuple[str, str, float, float]], metric: str, titl
         if place and rows[place - 1][0] != by:
             axes.axhline(place - 0.5, color="#bbbbbb", linewidth=1)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_yticks(np.arange(len(rows)), [f"{by}: {label}" for by, label, _, _ in rows])
+    labels = [f"{by}: {label}" for by, label, _, _ in rows]
+    axes.set_yticks(np.arange(len(rows)), labels, parse_math=False)  # values may have a $
     axes.set_xlabel(f"{metric} (%), in brackets the share of the examples")
     axes.set_xlim(0, 130 * max(max(value for _, _, value, _ in rows), 0.01))
     return figure

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 
 from hln_tf.common import files
 from hln_tf.common.errors import HlnError
+from hln_tf.data.layout import EXTRA_PREFIX
 from hln_tf.data.prefixes import Prefixes
-from hln_tf.data.sessions import Sessions
+from hln_tf.data.sessions import Sessions, select_extra
 
 # Classes of items by clicks in training, the most popular first; the last has none.
 POPULARITY = ("head", "middle", "tail", "unseen")
@@ -100,7 +101,8 @@ def examples_table(
       vocabulary: Item ids in order of their indices.
 
     Returns:
-      A table of the columns of `SCHEMA`.
+      A table of the columns of `SCHEMA`, and of the extra columns of the sessions, whose
+      values are those of the targets' clicks.
     """
     keys = example_keys(sessions, prefixes, vocabulary)
     milliseconds = 1000 * sessions.dates[_session_of(sessions, prefixes)]
@@ -115,7 +117,33 @@ def examples_table(
         "popularity_class": pa.DictionaryArray.from_arrays(classes, pa.array(POPULARITY)),
         "in_session": clicked_before(sessions)[prefixes.targets],
     }
-    return pa.table({name: columns[name] for name in SCHEMA.names}, SCHEMA)
+    table = pa.table({name: columns[name] for name in SCHEMA.names}, SCHEMA)
+    return with_extra(table, sessions, prefixes)
+
+
+def with_extra(table: pa.Table, sessions: Sessions, prefixes: Prefixes) -> pa.Table:
+    """Give a table of examples the extra columns of the sessions, instead of any it has.
+
+    Args:
+      table: The examples, in the order of `prefixes`.
+      sessions: The sessions of the part.
+      prefixes: Their examples.
+    """
+    table = table.drop_columns([each for each in table.column_names if _is_extra(each)])
+    extra = select_extra(sessions.extra, prefixes.targets)
+    if extra is not None:
+        for name, values in zip(extra.column_names, extra.columns, strict=True):
+            table = table.append_column(name, values)
+    return table
+
+
+def extra_columns(table: pa.Table) -> list[str]:
+    """List the extra columns of a table of examples, by their names in the log."""
+    return [each.removeprefix(EXTRA_PREFIX) for each in table.column_names if _is_extra(each)]
+
+
+def _is_extra(name: str) -> bool:
+    return name.startswith(EXTRA_PREFIX)
 
 
 def _session_of(sessions: Sessions, prefixes: Prefixes) -> npt.NDArray[np.int64]:

@@ -38,6 +38,10 @@ class ComparisonSettings:
     level: float = setting(0.95, "probability of the intervals", above=0.5, below=1.0)
     seed: int = setting(1, "seed of the resamples", minimum=0)
     slices: bool = setting(False, "also compare slices of the examples")
+    slice_by: tuple[str, ...] = setting(
+        (),
+        "as slices, and also by these extra columns of the data set",
+    )
     sessions: int = setting(
         0, "examples to show on which each of two models is ahead", minimum=0, maximum=1000
     )
@@ -137,7 +141,8 @@ def compare_systems(
     rng = np.random.default_rng(settings.seed)
     everything = Slice("", "", np.ones(len(examples), bool))
     divisions = {"": [everything]}
-    for each in slices(examples) if settings.slices else ():
+    has_slices = settings.slices or settings.slice_by
+    for each in slices(examples, settings.slice_by) if has_slices else ():
         divisions.setdefault(each.by, []).append(each)
     session = np.asarray(examples["session"])
     rows = []

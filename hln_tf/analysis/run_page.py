@@ -76,12 +76,15 @@ def comparison_section(runs: Sequence[Path], tables: Mapping[Path, pa.Table]) ->
     return Section("Comparison", [Table(table, 3), picture_of(figure, "comparison")], note)
 
 
-def slices_section(runs: Sequence[Path], tables: Mapping[Path, pa.Table]) -> Section:
-    """Show the metrics of each run by slice."""
+def slices_section(
+    runs: Sequence[Path], tables: Mapping[Path, pa.Table], columns: Sequence[str] = ()
+) -> Section:
+    """Show the metrics of each run by slice, those by extra columns of the data set among them."""
     parts: list[Table | Picture] = []
     for run in runs:
-        parts.append(Table(slices_table(tables[run], [CUT_OFFS[-1]]), 2, str(run)))
-        figure = draw_slices(slice_values(tables[run], METRICS[1]), METRICS[1], str(run))
+        table, metric = tables[run], METRICS[1]
+        parts.append(Table(slices_table(table, [CUT_OFFS[-1]], columns), 2, str(run)))
+        figure = draw_slices(slice_values(table, metric, columns), metric, str(run))
         parts.append(picture_of(figure, f"slices {run}"))
     return Section("Slices", parts, "Each property divides all examples.")
 

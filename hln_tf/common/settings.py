@@ -261,7 +261,12 @@ def without_added(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
         for field in dataclasses.fields(cls)
         if field.metadata.get("added")
     }
-    return {name: v for name, v in values.items() if name not in defaults or v != defaults[name]}
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in defaults
+        or (tuple(value) if isinstance(value, list) else value) != defaults[name]
+    }
 
 
 def notify_renamed(older: str, current: str) -> None:

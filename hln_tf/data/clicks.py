@@ -50,6 +50,30 @@ def to_text(ids: pa.Array) -> pa.StringArray:
     return ids.cast(pa.string())
 
 
+def is_value(kind: pa.DataType) -> bool:
+    """Check that a type is one that `to_values` takes: text, numbers, booleans and times."""
+    return is_text(kind) or pa.types.is_primitive(kind) or pa.types.is_null(kind)
+
+
+def to_values(column: pa.Array, missing: Sequence[str] = ()) -> pa.LargeStringArray:
+    """Convert values of an extra column to text, whole numbers without a fraction.
+
+    Args:
+      column: Of a type that `is_value`, or a dictionary of it.
+      missing: Texts that mean no value, besides the empty one.
+
+    Returns:
+      The texts; null where there is no value.
+    """
+    column = decode(column)
+    texts = column.cast(pa.large_string())
+    if pa.types.is_floating(column.type):
+        texts = pc.coalesce(to_text(column).cast(pa.large_string()), texts)
+        texts = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.large_string()), texts)
+    absent = pc.is_in(texts, pa.array(["", *missing], pa.large_string()))
+    return pc.if_else(absent, pa.scalar(None, pa.large_string()), texts)
+
+
 def decode(column: pa.Array) -> pa.Array:
     """Return the values of a column, which may be encoded in a dictionary."""
     if not pa.types.is_dictionary(column.type):

@@ -125,7 +125,8 @@ class SessionDataset:
           test: A table of the test part, likewise.
           **protocol: Fields of `hln_tf.ProtocolSettings`, such as `min_item_count`.
             The last day is the test part; `test_seconds=0` leaves it out, as
-            `Recommender.fit` does by default.
+            `Recommender.fit` does by default. The columns that `extra_columns` names are
+            `Sessions.extra` of each part.
 
         Raises:
           HlnError: A value cannot be used, or nothing is left; the message names
@@ -145,7 +146,13 @@ class SessionDataset:
             protocol["part_files"] = PART_FILES[validation is not None]
         settings = protocol_settings(protocol)
         to_clicks = functools.partial(
-            clicks_from_frame, item=item, time=time, session=session, user=user, separator=separator
+            clicks_from_frame,
+            item=item,
+            time=time,
+            session=session,
+            user=user,
+            separator=separator,
+            extra=settings.extra_columns,
         )
         of_parts = [
             (index, to_clicks(table))
@@ -342,7 +349,10 @@ def protocol_settings(values: Mapping[str, Any]) -> ProtocolSettings:
         for name in ("session_timeout", "test_seconds")
         if name in values
     }
-    return from_dict(ProtocolSettings, {"order": "time", **values, **seconds}, "the protocol")
+    converted = {"order": "time", **values, **seconds}
+    if isinstance(extra := values.get("extra_columns"), list):
+        converted["extra_columns"] = tuple(extra)
+    return from_dict(ProtocolSettings, converted, "the protocol")
 
 
 def _as_seconds(name: str, value: Any) -> int:

@@ -12,11 +12,14 @@ from hln_tf.data.clicks import (
     JOINT,
     decode,
     is_text,
+    is_value,
     join_clicks,
     python_value,
     to_text,
+    to_values,
     value_type,
 )
+from hln_tf.data.layout import EXTRA_PREFIX
 from hln_tf.data.time_columns import read_times
 from hln_tf.data.time_patterns import TimeFormat
 from hln_tf.data.times import detect_unit
@@ -41,6 +44,7 @@ def clicks_from_frame(
     session: str | None = None,
     user: str | None = None,
     separator: str = "",
+    extra: Sequence[str] = (),
 ) -> pa.Table:
     """Convert a data frame to a table of clicks, the input of `prepare_sessions`.
 
@@ -57,10 +61,12 @@ def clicks_from_frame(
       user: Instead of `session`, column of the user id; a session timeout then
         ends sessions.
       separator: Separator of item ids, which joins no columns of items; "" for none.
+      extra: Further columns to convert: text, numbers, booleans or times.
 
     Returns:
       Columns `session` or `user` (string), `time` (int64, microseconds since 1970
-      UTC) and `item` (string), rows in the order of the frame.
+      UTC), `item` (string) and those of `extra` (large_string), named with
+      `hln_tf.data.layout.EXTRA_PREFIX`; rows in the order of the frame.
 
     Raises:
       UsageError: `frame` is no data frame, or a column is missing or ambiguous.
@@ -78,11 +84,13 @@ def clicks_from_frame(
         raise UsageError(f"item is {items}, expected a column, or several, each once")
     key = session if user is None else user
     assert key is not None
-    table = _select(frame, [key, time, *items])
-    _check_types(table, [key, *items], time)
+    table = _select(frame, [key, time, *items, *extra])
+    _check_types(table, [key, *items], time, extra)
     time_format = _time_format(table[time])
     joint = next(each for each in (JOINT, "/", "|") if not separator or separator not in each)
-    converted = [_SCHEMA.empty_table()]
+    names = {name: f"{EXTRA_PREFIX}{name}" for name in extra}
+    schema = pa.schema([*_SCHEMA, *((name, pa.large_string()) for name in names.values())])
+    converted = [schema.empty_table()]
     row = 0
     for batch in table.to_batches(max_chunksize=_ROWS):
         ids = {name: to_text(batch.column(name)) for name in (key, *items)}
@@ -100,10 +108,12 @@ def clicks_from_frame(
                 f"row {row + wrong} (from 0) of the column {name!r} is {_shown(value)}, "
                 f"expected {expected}"
             )
+        for name, column in names.items():
+            clicks = clicks.append_column(column, to_values(batch.column(name)))
         converted.append(clicks)
         row += batch.num_rows
-    names = ["session" if user is None else "user", "time", "item"]
-    return pa.concat_tables(converted).rename_columns(names)
+    columns = ["session" if user is None else "user", "time", "item", *names.values()]
+    return pa.concat_tables(converted).rename_columns(columns)
 
 
 def _select(frame: Any, names: Sequence[str]) -> pa.Table:
@@ -178,7 +188,14 @@ def _from_pandas(series: Any, name: str) -> pa.Array:
     )
 
 
-def _check_types(table: pa.Table, ids: Sequence[str], time: str) -> None:
+def _check_types(table: pa.Table, ids: Sequence[str], time: str, extra: Sequence[str]) -> None:
+    for name in extra:
+        kind = value_type(table[name].type)
+        if not is_value(kind):
+            raise HlnError(
+                f"the column {name!r} has values of type {kind}, expected text, numbers or times: "
+                "convert the column, or leave it out of `extra_columns`"
+            )
     for name in ids:
         kind = value_type(table[name].type)
         if not (_is_number(kind) or is_text(kind) or pa.types.is_null(kind)):

@@ -12,7 +12,9 @@ DIR/
 
 A record is a `tf.train.Example` of up to 1,024 consecutive sessions in columns,
 all int64: `lengths` [sessions], `dates` [sessions] in seconds since 1970 UTC,
-and `items` [sum of lengths], item indices.
+and `items` [sum of lengths], item indices. Each further column of the
+log (`extra_columns`) is one more, of UTF-8 texts, one for each of `items`; an empty
+one is a missing value.
 
 Files whose names end in `.gz` are compressed as a whole.
 
@@ -23,12 +25,12 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hln_tf.common import files
-from hln_tf.common.errors import HlnError
+from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.files import Location, as_location, join
 from hln_tf.common.settings import rename_aliases, without_added
 from hln_tf.data import stores
@@ -41,6 +43,7 @@ MANIFEST = "manifest.json"
 STATS = "stats.json"
 VOCABULARY = "vocabulary.txt"
 COMPRESSED_SUFFIX = ".gz"
+EXTRA_PREFIX = "log_"  # before the name of an extra column, wherever others are next to it
 _SHARD = re.compile(rf"({'|'.join(SPLITS)})/\d+-of-\d+\.tfrecord({re.escape(COMPRESSED_SUFFIX)})?")
 
 
@@ -83,6 +86,11 @@ class Manifest:
     settings: dict[str, Any]
     inputs: list[dict[str, Any]]
 
+    @property
+    def extra_columns(self) -> tuple[str, ...]:
+        """The further columns of the log that the data set has."""
+        return tuple(self.settings.get("extra_columns", ()))
+
     def content(self) -> dict[str, Any]:
         """Return the content of the manifest's file."""
         return {"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
@@ -94,11 +102,13 @@ class Manifest:
     def fingerprint(self) -> str:
         """Compute a checksum of the data set's input, settings, items and counts.
 
-        It is the same for older names of settings as for the current ones.
+        It is the same for older names of settings as for the current ones, and whatever
+        extra columns there are: no training reads them.
         """
         content = dataclasses.asdict(self)
         renamed = rename_aliases(ProtocolSettings, self.settings, MANIFEST, notify=False)
         content["settings"] = without_added(ProtocolSettings, renamed)
+        content["settings"].pop("extra_columns", None)
         content["inputs"] = [file["sha256"] for file in self.inputs]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -188,6 +198,26 @@ def read_item_ids(path: Path, sha256: str, remedy: str) -> list[str]:
         raise HlnError(f"{path} is damaged, its checksum is not the recorded one: {remedy}")
     # As bytes: text mode would read a carriage return in an item id as the end of a line.
     return path.read_bytes().decode("utf-8").split("\n")[:-1]
+
+
+def check_extra(columns: Sequence[str], extra: Sequence[str], source: str) -> None:
+    """Check that there are some extra columns.
+
+    Args:
+      columns: The columns.
+      extra: Those that there are.
+      source: What has them, for the error.
+
+    Raises:
+      UsageError: One is not.
+    """
+    for column in columns:
+        if column not in extra:
+            raise UsageError(
+                f"{source} has no extra column {column!r} of the log; it has "
+                f"{', '.join(map(repr, extra)) or 'none'}: write the data set with "
+                f"python -m beam_preprocess --extra_columns {' '.join([*extra, column])}"
+            )
 
 
 def vocabulary_text(item_ids: Iterable[str]) -> bytes:

@@ -19,6 +19,7 @@ from hln_tf.data.boundaries import (
     split_parts,
     split_validation,
 )
+from hln_tf.data.layout import EXTRA_PREFIX
 from hln_tf.data.parts import BUCKETS, PartShape, buckets, check_parts, warn_of_parts
 from hln_tf.data.protocol_settings import ProtocolSettings
 from hln_tf.data.session_columns import (
@@ -79,7 +80,8 @@ def prepare_sessions(
       clicks: Columns `session` or `user` (string), `time` (int64, microseconds
         since 1970 UTC), `item` (string) and perhaps `rank` (int64), as from
         `hln_tf.data.frames.clicks_from_frame`; rows are in file order. With
-        `part_files` also `part` (int64; 0: train, 1: validation, 2: test).
+        `part_files` also `part` (int64; 0: train, 1: validation, 2: test), and of
+        `extra_columns` each (large_string), named with `EXTRA_PREFIX`.
       settings: The protocol, such as one of
         `hln_tf.data.protocol_settings.PROTOCOLS`.
       has_test: Whether the latest sessions become the test part; without, all
@@ -104,10 +106,7 @@ def prepare_sessions(
     positions = np.arange(clicks.num_rows)
     if settings.part_files:
         positions += clicks["part"].to_numpy() << PART_BITS
-    ranks = clicks["rank"].to_numpy() if "rank" in clicks.column_names else None
-    grouped, ids = group_clicks(
-        clicks[key], clicks["time"], clicks["item"], positions, settings, ranks
-    )
+    grouped, ids = group_clicks(clicks, key, positions, settings)
     grouped, left = drop_short_sessions(grouped, settings)
     clicks_left |= left
     frequent_ids = frequent_items([count_items(grouped.items, ids)], settings, known)
@@ -164,12 +163,7 @@ def select_window(clicks: pa.Table, window: tuple[int, int]) -> pa.Table:
 
 
 def group_clicks(
-    session: pa.ChunkedArray,
-    time: pa.ChunkedArray,
-    item: pa.ChunkedArray,
-    position: np.ndarray,
-    settings: ProtocolSettings,
-    rank: np.ndarray | None = None,
+    clicks: pa.Table, key: str, position: np.ndarray, settings: ProtocolSettings
 ) -> tuple[SessionColumns, pa.StringArray]:
     """Group clicks by session, or by user where a session timeout ends sessions.
 
@@ -177,23 +171,22 @@ def group_clicks(
     (`settings.order`); equal times are in order of position.
 
     Args:
-      session: Session or user of each click, strings or a dictionary of them.
-      time: Microseconds since 1970 UTC.
-      item: Item ids, strings or a dictionary of them.
+      clicks: As for `prepare_sessions`; ids may be dictionaries of strings.
+      key: The column of the session or user.
       position: Position of each click in the log, ascending, int64 [clicks].
       settings: The protocol.
-      rank: Rank of each click in its session, int64 [clicks].
 
     Returns:
       The sessions, and the item ids that their items are indices into.
     """
-    sessions = _encode(session).indices.to_numpy()
+    sessions = _encode(clicks[key]).indices.to_numpy()
     if settings.part_files:  # the same id in two parts names two sessions
         sessions = sessions.astype(np.int64) << 2 | position >> PART_BITS
-    items = _encode(item)
-    times = time.to_numpy()
+    items = _encode(clicks["item"])
+    times = clicks["time"].to_numpy()
     keys = [times] if settings.order == "time" else []
-    keys += [] if rank is None else [rank]
+    keys += [clicks["rank"].to_numpy()] if "rank" in clicks.column_names else []
+    extra = [name for name in clicks.column_names if name.startswith(EXTRA_PREFIX)]
     order = np.lexsort((*keys, sessions))
     sessions, times = sessions[order], times[order]
     starts = np.flatnonzero(np.diff(sessions, prepend=-1))
@@ -204,6 +197,7 @@ def group_clicks(
         dates=whole_seconds(times[offsets[1:] - 1]),
         order=np.minimum.reduceat(position[order], starts),
         times=times if settings.session_timeout else None,
+        extra=clicks.select(extra).take(order) if extra else None,
     )
     return grouped, items.dictionary
 
@@ -269,7 +263,8 @@ def split_at_timeouts(sessions: SessionColumns, session_timeout: int) -> Session
     offsets = np.append(starts, sessions.clicks)
     user = np.searchsorted(sessions.offsets, starts, "right") - 1
     dates = whole_seconds(sessions.times[offsets[1:] - 1])
-    return SessionColumns(sessions.items, offsets, dates, sessions.order[user])
+    order = sessions.order[user]
+    return SessionColumns(sessions.items, offsets, dates, order, extra=sessions.extra)
 
 
 def collapse_repeats(sessions: SessionColumns) -> SessionColumns:

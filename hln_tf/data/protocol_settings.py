@@ -94,6 +94,12 @@ class ProtocolSettings:
         "order of the clicks of a session; ties in time keep file order",
         choices=("file", "time"),
     )
+    extra_columns: tuple[str, ...] = setting(
+        (),
+        "further columns of the log to store for each click, by which python -m hln_tf.evaluate "
+        "--slice_by divides the examples",
+        added=True,
+    )
     window_months: int = setting(0, "keep this many last months; 0: all", minimum=0, maximum=1200)
     window_end: str = setting(
         "2009-05-05", "last day of --window_months, included, UTC, such as 2009-05-05"
@@ -103,6 +109,11 @@ class ProtocolSettings:
 
     def __post_init__(self) -> None:
         checked(self)
+        columns = self.extra_columns
+        if len(set(columns)) < len(columns) or not all(
+            isinstance(column, str) and column for column in columns
+        ):
+            raise SettingError("extra_columns", list(columns), "columns of the log, each once")
         train = self._normalise("train_fraction")
         if not 0 < train <= 1:
             raise SettingError("train_fraction", float(train), "more than 0 and at most 1")

@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
-from hln_tf.data.sessions import Sessions
+from hln_tf.data.sessions import Sessions, concatenate_extra, select_extra
 
 # Where each part has files of its own, a position is the part (0: train, 1: validation, 2: test)
 # above this many bits for the position in the raw log.
@@ -30,6 +31,7 @@ class SessionColumns:
         each other and remain as they are.
       times: Time of each click in microseconds, int64 [clicks], until the session
         timeout was applied.
+      extra: As in `hln_tf.data.sessions.Sessions`.
     """
 
     items: np.ndarray
@@ -37,6 +39,7 @@ class SessionColumns:
     dates: np.ndarray
     order: np.ndarray
     times: np.ndarray | None = None
+    extra: pa.Table | None = None
 
     def __len__(self) -> int:
         return len(self.dates)
@@ -62,6 +65,7 @@ class SessionColumns:
             self.items.astype(np.int32, copy=False),
             self.offsets.astype(np.int64, copy=False),
             self.dates,
+            self.extra,
         )
 
 
@@ -73,6 +77,7 @@ def select_clicks(sessions: SessionColumns, mask: np.ndarray) -> SessionColumns:
         items=sessions.items[mask],
         offsets=before[sessions.offsets],
         times=None if sessions.times is None else sessions.times[mask],
+        extra=select_extra(sessions.extra, mask),
     )
 
 
@@ -85,6 +90,7 @@ def select(sessions: SessionColumns, mask: np.ndarray) -> SessionColumns:
         dates=sessions.dates[mask],
         order=sessions.order[mask],
         times=None if sessions.times is None else sessions.times[clicks],
+        extra=select_extra(sessions.extra, clicks),
     )
 
 
@@ -103,6 +109,7 @@ def slice_sessions(sessions: SessionColumns, start: int, end: int) -> SessionCol
         offsets=sessions.offsets[start : end + 1] - first,
         dates=sessions.dates[start:end],
         order=sessions.order[start:end],
+        extra=None if sessions.extra is None else sessions.extra.slice(first, last - first),
     )
 
 
@@ -114,6 +121,7 @@ def concatenate(parts: Sequence[SessionColumns]) -> SessionColumns:
         offsets=np.concatenate([[0], np.cumsum(lengths)]),
         dates=np.concatenate([part.dates for part in parts]),
         order=np.concatenate([part.order for part in parts]),
+        extra=concatenate_extra([part.extra for part in parts]),
     )
 
 
@@ -124,7 +132,11 @@ def sort_by_date(sessions: SessionColumns) -> SessionColumns:
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     clicks = np.arange(offsets[-1]) + np.repeat(sessions.offsets[order] - offsets[:-1], lengths)
     return SessionColumns(
-        sessions.items[clicks], offsets, sessions.dates[order], sessions.order[order]
+        sessions.items[clicks],
+        offsets,
+        sessions.dates[order],
+        sessions.order[order],
+        extra=select_extra(sessions.extra, clicks),
     )
 
 

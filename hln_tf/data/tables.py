@@ -113,8 +113,8 @@ def sessions_of_clicks(
     table = clicks_from_frame(clicks, **columns.check(clicks), separator=separator)
     if columns.user is not None:
         settings.check_users()
-    key, positions = table["session" if columns.user is None else "user"], np.arange(len(table))
-    grouped, ids = protocol.group_clicks(key, table["time"], table["item"], positions, settings)
+    key, positions = "session" if columns.user is None else "user", np.arange(len(table))
+    grouped, ids = protocol.group_clicks(table, key, positions, settings)
     if settings.session_timeout:
         grouped = protocol.split_at_timeouts(grouped, settings.session_timeout)
     names = ids.to_pylist()

@@ -1,6 +1,6 @@
 """Ranks, scores and recommendations of a part's examples, for what is computed from them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,12 @@ from hln_tf.analysis.ranked_examples import (
     example_keys,
     examples_table,
     read_examples,
+    with_extra,
     write_examples,
 )
 from hln_tf.common.files import Location
 from hln_tf.common.interrupt import StopOnSignal
+from hln_tf.data.layout import Manifest, check_extra
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions, read_sessions
 from hln_tf.layers.catalogue_scores import rank_targets, ranked_lists, top_k
@@ -70,22 +72,28 @@ def rank_examples(
 
 
 def rank_runs(
-    directories: Mapping[Path, Location], split: str
+    directories: Mapping[Path, Location], split: str, columns: Sequence[str] = ()
 ) -> tuple[dict[Path, pa.Table], dict[Path, Sessions]]:
     """Read the tables of ranked examples of runs, or rank them and write them.
 
     Args:
       directories: The data set directory of each run, by run directory.
       split: The part to rank.
+      columns: Extra columns that the data sets must have.
 
     Returns:
       The tables, and the sessions that they are examples of, by run directory.
 
     Raises:
       HlnError: As for `ranked_examples`, or a data set is damaged.
+      UsageError: A data set lacks an extra column.
       TrainingInterrupt: A signal arrived.
     """
-    parts = {each: read_sessions(each, split) for each in dict.fromkeys(directories.values())}
+    for directory in dict.fromkeys(directories.values()):
+        check_extra(columns, Manifest.read(directory).extra_columns, str(directory))
+    parts = {
+        each: read_sessions(each, split, extra=True) for each in dict.fromkeys(directories.values())
+    }
     sessions = {run: parts[directory] for run, directory in directories.items()}
     with StopOnSignal() as stop:
         tables = {
@@ -117,7 +125,7 @@ def ranked_examples(
     if path.exists():
         table = read_examples(path)
         if table.select(KEYS).equals(example_keys(sessions, prefixes, vocabulary)):
-            return table
+            return with_extra(table, sessions, prefixes)
     model = run.model()
     batch_size = training.evaluation_batch_size
     found = rank_examples(model, prefixes, batch_size, str(run.path), stop)

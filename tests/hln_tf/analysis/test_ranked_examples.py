@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,12 +10,13 @@ from hln_tf.analysis.ranked_examples import (
     SCHEMA,
     clicked_before,
     examples_table,
+    extra_columns,
     popularity_classes,
     read_examples,
     write_examples,
 )
-from hln_tf.analysis.slices import slices, slices_table
-from hln_tf.common.errors import HlnError
+from hln_tf.analysis.slices import slices, slices_markdown, slices_table
+from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions
 
@@ -78,6 +81,50 @@ def test_many_days_are_divided_by_weekday():
     assert [np.flatnonzero(each.chosen)[0] for each in weekdays] == [4, 5, 6, 0, 1, 2, 3]
 
 
+def with_devices(devices):
+    """The examples of sessions with a column, whose value at the first click is no example's."""
+    first = iter(["first", "first", "first"])
+    of_clicks = [next(first), *devices[:2], next(first), devices[2], next(first), *devices[3:]]
+    extra = pa.table({"log_device": pa.array(of_clicks, pa.large_string())})
+    sessions = dataclasses.replace(SESSIONS, extra=extra)
+    prefixes = Prefixes.from_sessions(sessions, 2)
+    return examples_table(sessions, prefixes, RANKS, RANKS / 10, COUNTS, ["a", "b", "c", "d"])
+
+
+def of_device(table):
+    found = slices(table, ["device"])
+    return {each.label: each.chosen.tolist() for each in found if each.by == "device at the target"}
+
+
+def test_slices_by_the_value_of_a_column_at_the_target():
+    """Those of more examples come first, those of equally many by name."""
+    found = with_devices(["tv", "phone", "tv", None, "car", "tv"])
+    assert found["log_device"].to_pylist() == ["tv", "phone", "tv", None, "car", "tv"]
+    assert extra_columns(found) == ["device"] and extra_columns(table()) == []
+    assert list(of_device(found)) == ["tv", "car", "phone", "(missing)"]
+    assert of_device(found)["tv"] == [True, False, True, False, False, True]
+    assert of_device(found)["(missing)"] == [False, False, False, True, False, False]
+
+
+def test_rare_values_are_one_slice(monkeypatch):
+    monkeypatch.setattr("hln_tf.analysis.slices._MAX_VALUES", 1)
+    found = of_device(with_devices(["b", "c", "b", None, "(missing)", "a"]))
+    assert list(found) == ["b", "(3 others)", "(missing)"]
+    assert found["(3 others)"] == [False, True, False, False, True, True]
+
+
+def test_a_value_is_shown_on_one_line():
+    found = of_device(with_devices(["a\n b|c", "x" * 41, "x" * 40, "$", " ", "y"]))
+    assert set(found) == {"a b|c", "x" * 37 + "...", "x" * 40, "$", "", "y"}
+    rows = slices_markdown(with_devices(["a|b", *"cdefg"]), [1], ["device"]).splitlines()
+    assert len({row.replace(r"\|", "").count("|") for row in rows}) == 1
+
+
+def test_an_extra_column_that_is_not_there_is_one_sentence():
+    with pytest.raises(UsageError, match=r"no extra column 'land' of the log; it has 'device':"):
+        slices(with_devices(list("abcdef")), ["land"])
+
+
 def test_the_table_of_slices_has_their_metrics():
     header, first, *_ = slices_table(table(), [1, 2])
     assert header == [
@@ -105,6 +152,9 @@ def test_the_table_of_slices_has_their_metrics():
 def test_the_file_has_the_table(tmp_path):
     write_examples(tmp_path / "ranks.parquet", table())
     assert read_examples(tmp_path / "ranks.parquet").equals(table())
+    extra = with_devices(["tv", "phone", "tv", None, "car", "tv"])
+    write_examples(tmp_path / "extra.parquet", extra)
+    assert read_examples(tmp_path / "extra.parquet").equals(extra)
 
 
 def test_a_file_that_is_no_such_table_is_one_sentence(tmp_path):

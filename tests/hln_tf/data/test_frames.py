@@ -21,6 +21,17 @@ MICROSECONDS = [1411552712_124_000, -1_000_000]
 COLUMNS = {"session": "s", "time": "t", "item": "i"}
 
 
+EXTRA = {
+    "text": (["a", ""], ["a", None]),
+    "whole": ([7, None], ["7", None]),
+    "floats": ([7.0, 0.5], ["7", "0.5"]),
+    "nan": ([float("nan"), 1e300], [None, "1e+300"]),
+    "flags": ([True, None], ["true", None]),
+    "days": ([datetime.date(2014, 9, 24), None], ["2014-09-24", None]),
+    "nothing": ([None, None], [None, None]),
+}
+
+
 class Stream:
     """A data frame of a library that only exports Arrow, as Polars does."""
 
@@ -313,3 +324,19 @@ def test_two_columns_of_one_name_are_refused():
     for frame in (table, table.to_pandas()):
         with pytest.raises(UsageError, match="has 2 columns 'i': rename"):
             clicks_from_frame(frame, **COLUMNS)
+
+
+@pytest.mark.parametrize("name", EXTRA)
+@pytest.mark.parametrize("form", [as_chunks, as_pandas])
+def test_values_of_extra_columns(name, form):
+    values, expected = EXTRA[name]
+    found = clicks_from_frame(form(arrow(**{name: values})), **COLUMNS, extra=[name])
+    assert found.schema.field(f"log_{name}").type == pa.large_string()
+    assert found[f"log_{name}"].to_pylist() == expected
+
+
+def test_columns_that_cannot_be_extra_ones():
+    with pytest.raises(UsageError, match="has no column 'device'; its columns are 's', 't', 'i'"):
+        clicks_from_frame(arrow(), **COLUMNS, extra=["device"])
+    with pytest.raises(HlnError, match=r"column 'l' has values of type list.*`extra_columns`"):
+        clicks_from_frame(arrow(l=[[1], [2]]), **COLUMNS, extra=["l"])

@@ -111,6 +111,17 @@ def test_fingerprint_does_not_depend_on_older_names_of_settings(data_dir):
         Manifest.read(data_dir).fingerprint()
 
 
+def test_fingerprint_does_not_depend_on_extra_columns(data_dir):
+    """So that runs of a data set go on after it was written again with an extra column."""
+    found = set()
+    for extra in ({}, {"extra_columns": []}, {"extra_columns": ["device"]}):
+        change(data_dir, settings={"top_items": 0, **extra})
+        manifest = Manifest.read(data_dir)
+        assert manifest.extra_columns == tuple(extra.get("extra_columns", ()))
+        found.add(manifest.fingerprint())
+    assert len(found) == 1
+
+
 def test_vocabulary_is_read_back(data_dir):
     assert read_vocabulary(data_dir, Manifest.read(data_dir)) == ["i1", "i2", "i3"]
 

@@ -161,6 +161,56 @@ def test_custom(rows, microseconds, config):
     compare(to_clicks(rows, key), config, reference_custom(rows, config))
 
 
+@settings(deadline=None, max_examples=100)
+@given(
+    rows=logs(keys=8, steps=60, step=1800),
+    config=changed(
+        "custom",
+        train_fraction=FRACTIONS,
+        min_item_count=st.integers(1, 3),
+        max_session_length=st.sampled_from([0, 8]),
+        session_timeout=st.sampled_from([0, 14_400]),
+        split=SPLITS,
+        unseen_targets=st.sampled_from(["drop", "miss"]),
+    ),
+)
+def test_extra_values_are_those_of_their_clicks(rows, config):
+    """The column has the number of a click's row, which leads to its session, time and item."""
+    key = "user" if config.session_timeout else "session"
+    clicks = to_clicks([(key, time * SECOND, item) for key, time, item in rows], key)
+    numbers = pa.array(map(str, range(len(rows))), pa.large_string())
+    try:
+        prepared = prepare_sessions(clicks.append_column("log_row", numbers), config)
+    except HlnError:
+        return
+    for name in ("train", "validation", "test"):
+        part = getattr(prepared, name)
+        found = [rows[int(row)] for row in part.extra["log_row"].to_pylist()]
+        for start, end in zip(part.offsets, part.offsets[1:], strict=False):
+            of_session = found[start:end]
+            assert len({key for key, _, _ in of_session}) == 1
+            assert of_session == sorted(of_session, key=lambda row: row[1])
+        for item, (_, _, item_id) in zip(part.items.tolist(), found, strict=True):
+            unknown = item_id not in prepared.item_ids
+            assert unknown if item == 0 else prepared.item_ids[item - 1] == item_id
+
+
+def test_of_repeats_that_collapse_the_value_of_the_first_is_extra():
+    rows = [("a", 0, "1"), ("a", 1, "1"), ("a", 2, "2"), ("b", DAY, "1"), ("b", DAY + 1, "2")]
+    rows += [("c", 2 * DAY, "1"), ("c", 2 * DAY + 1, "2")]
+    clicks = to_clicks([(key, time * SECOND, item) for key, time, item in rows], "session")
+    clicks = clicks.append_column("log_d", pa.array(list("uv.wxyz"), pa.large_string()))
+    config = ProtocolSettings(
+        collapse_repeats=True, min_item_count=1, validation_fraction="1/2", test_seconds=36_000
+    )
+    prepared = prepare_sessions(clicks, config)
+    assert prepared.train.extra["log_d"].to_pylist() == ["u", "."]
+    assert prepared.validation.extra["log_d"].to_pylist() == ["w", "x"]
+    joined = prepared.train + prepared.validation
+    assert joined.extra["log_d"].to_pylist() == ["u", ".", "w", "x"]
+    assert joined.latest(1).extra["log_d"].to_pylist() == ["w", "x"]
+
+
 def test_results_computed_by_hand():
     """A click outside of sessions of two, a rare item, a session on the boundary, ties."""
     rows = [

@@ -221,6 +221,15 @@ class GRU4RecSettings(SessionDropoutSettings):
 class STAMPSettings(EncoderSettings):
     """Short-term attention/memory priority."""
 
+    max_norm: float = setting(
+        0.0,
+        "length to which a click's embedding is cut, 1 in the authors' code; 0: none",
+        minimum=0.0,
+        search=(0.0, 1.0),
+        searched=False,
+        weights=False,
+    )
+
 
 @documented
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,8 @@ class STAMP(SessionEncoder):
         h_s = tanh(W_s (sum_i a_i x_i + m_s) + b_s),  h_t = tanh(W_t x_t + b_t)
 
     and the query is h_s * h_t. The attention has no softmax; the sum with m_s is
-    that of the authors' code.
+    that of the authors' code, as are embeddings x_i of at most the length `max_norm`,
+    which the candidates' embeddings may exceed.
     """
 
     Settings = STAMPSettings
@@ -51,6 +52,8 @@ class STAMP(SessionEncoder):
         self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
     ) -> tf.Tensor:
         """h_s * h_t, see `SessionEncoder`."""
+        if self.settings.max_norm:
+            x = tf.clip_by_norm(x, self.settings.max_norm, axes=-1)
         m_s, x_t = mean_of_clicks(x, items), last_click(x, items)
         energy = tf.sigmoid(self.W_1(x) + (self.W_2(x_t) + self.W_3(m_s))[:, None])
         attention = tf.reduce_sum(energy * self.w_0, axis=-1, keepdims=True)

@@ -1,11 +1,15 @@
+import functools
+
 import numpy as np
+import pytest
 from one_step import check, make_case
 from reference import sigmoid
 
 
-def query(session, w):
+def query(session, w, max_norm=np.inf):
     """Equations 3 to 8 of the paper, with the authors' sum of m_a and m_s in equation 5's place."""
     x = [w["X"][item] for item in session]
+    x = [x_i * min(1, max_norm / np.linalg.norm(x_i)) for x_i in x]
     m_s, x_t = sum(x) / len(x), x[-1]
     m_a = np.zeros_like(m_s)
     for x_i in x:
@@ -16,8 +20,9 @@ def query(session, w):
     return h_s * h_t
 
 
-def test_scores_and_a_step_are_those_of_the_definition():
-    case = make_case("stamp", embedding_dim=3)
+@pytest.mark.parametrize("max_norm", [0.0, 0.9])
+def test_scores_and_a_step_are_those_of_the_definition(max_norm):
+    case = make_case("stamp", embedding_dim=3, max_norm=max_norm)
     model = case.model
     variables = {
         "X": model.X,
@@ -31,4 +36,6 @@ def test_scores_and_a_step_are_those_of_the_definition():
         "W_t": model.W_t.kernel,
         "b_t": model.W_t.bias,
     }
-    check(case, variables, query)
+    lengths = np.linalg.norm(model.X.numpy(), axis=1)
+    assert lengths.min() < 0.9 < lengths.max()
+    check(case, variables, functools.partial(query, max_norm=max_norm or np.inf))

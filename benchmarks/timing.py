@@ -9,7 +9,10 @@ from hln_tf.common.progress import progress_bar
 
 
 def time_interleaved(
-    functions: Mapping[str, Callable[[], Any]], rounds: int, label: str
+    functions: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    label: str,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Time functions in turn: an unmeasured warm-up round, then the measured rounds.
 
@@ -17,6 +20,7 @@ def time_interleaved(
       functions: The functions by name.
       rounds: Number of measured rounds; each calls every function once.
       label: Text of the progress bar.
+      clock: Returns seconds.
 
     Returns:
       The seconds of each function in each round, by name.
@@ -25,10 +29,10 @@ def time_interleaved(
     with progress_bar(label, "runs", (rounds + 1) * len(functions)) as bar:
         for round_number in range(rounds + 1):
             for name, function in functions.items():
-                started = time.perf_counter()
+                started = clock()
                 function()
                 if round_number:
-                    seconds[name].append(time.perf_counter() - started)
+                    seconds[name].append(clock() - started)
                 bar.update()
     return seconds
 

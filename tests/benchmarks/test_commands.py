@@ -20,6 +20,7 @@ COMMANDS = (
     "search",
     "session_parallel",
     "denominators",
+    "alternatives",
 )
 
 

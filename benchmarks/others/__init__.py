@@ -1,1 +1,1 @@
-"""Training of what a user would run instead, and of this package's models next to it."""
+"""Training of other packages, and of this one's models next to it."""

@@ -1,4 +1,4 @@
-"""What all implementations are measured on. Imports neither TensorFlow nor PyTorch."""
+"""The examples that all implementations are measured on. Imports no TensorFlow, no PyTorch."""
 
 import dataclasses
 from collections.abc import Callable, Iterator

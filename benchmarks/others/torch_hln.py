@@ -40,7 +40,7 @@ class HLN(nn.Module):
         return self.W(a)
 
     def leap(self, items: torch.Tensor, x: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
-        """Compute the last state h [batch, n] of one pass (eq. 1-4); padding is leapt over."""
+        """Compute the last state h [batch, n] of one pass (eq. 1-4); padding is skipped."""
         h = torch.zeros_like(a)
         for t in range(items.shape[1]):
             g_p = torch.sigmoid(self.W_p(x[:, t]) + self.U_p(a))

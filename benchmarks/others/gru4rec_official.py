@@ -68,7 +68,12 @@ def official_round(work: Work, checkout: Path | None) -> Round:
     model = code.GRU4RecModel(work.num_items, trainer.layers)
     optimizer = code.IndexedAdagradM(model.parameters(), trainer.learning_rate)
     examples = sum(len(batch[0]) for batch in batches if len(batch) == 2)
-    return Round(examples, lambda: _epoch(trainer, model, optimizer, batches))
+
+    def run() -> None:
+        with torch.autograd.set_detect_anomaly(False):  # see `torch_round`
+            _epoch(trainer, model, optimizer, batches)
+
+    return Round(examples, run)
 
 
 def _epoch(trainer: Any, model: Any, optimizer: Any, batches: Any) -> None:

@@ -87,7 +87,7 @@ OWN_FLAGS = {
     "bpr_mf": OF_ENCODERS,
     "fpmc": OF_ENCODERS,
     "gru4rec": (*OF_ENCODERS, "tied", "hidden_dropout"),
-    "stamp": OF_ENCODERS,
+    "stamp": (*OF_ENCODERS, "max_norm"),
     "sr_gnn": (*OF_ENCODERS, "propagations"),
     "narm": (*OF_ENCODERS, "hidden_dim", "hidden_dropout"),
     "csrm": (*OF_ENCODERS, "hidden_dim", "hidden_dropout", "memory_size", "neighbors"),

@@ -1,33 +1,41 @@
 """Evaluation throughput of HLN: the package and the plain implementation."""
 
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.throughput.operations import create_hln, rank_targets
+from benchmarks.throughput.operations import rank_each_prefix, rank_targets
 from benchmarks.throughput.plain import PlainHLN
 from benchmarks.throughput.settings import ThroughputSettings
 from benchmarks.timing import best_and_median, rate, time_interleaved, time_ratio
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.layers.catalogue_scores import SCORING
+from hln_tf.models import HLN
 
-HEADER = ("batch", "implementation", "examples/s", "seconds", "speed-up over plain")
+HEADER = ("batch", "implementation", "examples/s", "seconds", "CPU seconds", "speed-up over plain")
 K = 20
+EACH_PREFIX = "package, each prefix by itself"
 
 
 def measure_evaluation(
-    prefixes: Prefixes, num_items: int, batch_size: int, settings: ThroughputSettings
+    prefixes: Prefixes, model: HLN, batch_size: int, settings: ThroughputSettings
 ) -> tuple[list[list[str]], float]:
     """Measure the ranking of every target.
+
+    Args:
+      prefixes: The examples.
+      model: The model, whose gates decide how many prefixes are encoded by themselves.
+      batch_size: Examples in a batch.
+      settings: The amount of work.
 
     Returns:
       Rows under `HEADER`, and the share of the package's time that the profiler
       attributes to the products of query embeddings and item embeddings.
     """
-    model = create_hln(num_items, settings.seed)
     plain = PlainHLN(model)
 
     @tf.function(
@@ -43,7 +51,21 @@ def measure_evaluation(
     def run_package() -> None:
         rank_targets(model, prefixes, batch_size)
 
-    implementations = {"package": run_package, "plain": run_plain}
+    def run_each() -> None:
+        rank_each_prefix(model, prefixes, batch_size)
+
+    functions = {"package": run_package, EACH_PREFIX: run_each, "plain": run_plain}
+    cpu_seconds: dict[str, list[float]] = {name: [] for name in functions}
+
+    def with_cpu_seconds(name: str) -> Callable[[], None]:
+        def run() -> None:
+            started = time.process_time()
+            functions[name]()
+            cpu_seconds[name].append(time.process_time() - started)
+
+        return run
+
+    implementations = {name: with_cpu_seconds(name) for name in functions}
     seconds_of = time_interleaved(implementations, settings.rounds, f"batch {batch_size}, evaluate")
     rows = [
         [
@@ -51,6 +73,7 @@ def measure_evaluation(
             name,
             rate(len(prefixes), seconds),
             best_and_median(seconds, 2),
+            best_and_median(cpu_seconds[name][1:], 2),  # without the warm-up round
             time_ratio(seconds_of["plain"], seconds),
         ]
         for name, seconds in seconds_of.items()

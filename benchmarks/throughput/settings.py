@@ -2,7 +2,7 @@
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hln_tf.common import cli
@@ -37,7 +37,10 @@ class ModelThroughputSettings:
 
 
 def parse_flags(
-    arguments: Sequence[str], prog: str, description: str
+    arguments: Sequence[str],
+    prog: str,
+    description: str,
+    add_flags: Callable[[cli.Parser], None] = lambda parser: None,
 ) -> tuple[argparse.Namespace, ThroughputSettings]:
     """Parse the flags that the benchmarks of HLN share.
 
@@ -45,9 +48,10 @@ def parse_flags(
       arguments: The arguments after the program's name.
       prog: The command, for `--help`.
       description: Its description, for `--help`.
+      add_flags: Adds the benchmark's own flags.
 
     Returns:
-      The flags `data_dir` and `batch_size`, and the settings.
+      The flags `data_dir` and `batch_size` and the benchmark's own, and the settings.
 
     Raises:
       UsageError: A flag or value is not allowed.
@@ -57,6 +61,7 @@ def parse_flags(
     add("--data_dir", required=True, type=Path, help="a prepared data set")
     text = "batch sizes (default: 64 256 1024)"
     add("--batch_size", nargs="+", type=int, default=[64, 256, 1024], help=text)
+    add_flags(parser)
     cli.add_settings(parser, ThroughputSettings, "benchmark")
     flags = parser.parse_args(arguments)
     for size in flags.batch_size:

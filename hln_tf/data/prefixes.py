@@ -9,6 +9,7 @@ epoch and the step alone, so that a run can be resumed at any step.
 import dataclasses
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +79,78 @@ class Prefixes:
     def by_length(self) -> npt.NDArray[np.int64]:
         """Order the examples for evaluation: shortest prefixes first."""
         return np.argsort(self.lengths, kind="stable")
+
+    def distinct(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Find the examples that differ in clicks or target.
+
+        Returns:
+          The first of each set of equal examples, int64 [distinct], and the place in it
+          of each example's equal, int64 [examples].
+        """
+        first = np.empty(len(self), np.int64)
+        for length in np.unique(self.lengths):
+            chosen = np.flatnonzero(self.lengths == length)
+            clicks = self.items[self.targets[chosen, None] + np.arange(-length, 1)]
+            rows = np.ascontiguousarray(clicks).view(f"V{clicks.itemsize * clicks.shape[1]}")
+            _, found, equal = np.unique(rows, return_index=True, return_inverse=True)
+            first[chosen] = chosen[found][equal.ravel()]
+        return np.unique(first, return_inverse=True)
+
+    def in_runs(self, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Find the examples whose prefixes are best encoded together.
+
+        Prefixes that begin at the same click are those of one run of clicks. A truncated
+        prefix is in a run by itself.
+
+        Args:
+          chosen: int64 [chosen], examples.
+
+        Returns:
+          bool [chosen], true where half of the run's prefixes or more are chosen.
+        """
+        _, run, count = self._runs(chosen)
+        longest = np.zeros(len(count), np.int64)
+        np.maximum.at(longest, run, self.lengths[chosen])
+        return (2 * count >= longest)[run]
+
+    def run_batches(
+        self, chosen: npt.NDArray[np.int64], batch_size: int
+    ) -> Iterator[tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.int32]]]]:
+        """Make batches of runs, from the longest to the shortest.
+
+        Args:
+          chosen: int64 [chosen], examples; see `in_runs`.
+          batch_size: Clicks in a batch with its padding, unless one run has more.
+
+        Yields:
+          The examples of a batch, int64, and the batch: `items` int32 [runs, time], the
+          clicks of each run, left-aligned and padded with 0, and `target` int32
+          [runs, time], the target of the prefix that ends there, 0 where it is not
+          chosen; in order of rows and columns the examples are those of the targets.
+        """
+        starts, run, _ = self._runs(chosen)
+        longest = np.zeros(len(starts), np.int64)
+        np.maximum.at(longest, run, self.lengths[chosen])
+        by_length = np.argsort(-longest, kind="stable")
+        place = np.argsort(by_length)[run]  # of each example's run
+        order = np.lexsort((self.lengths[chosen], place))
+        chosen, place = chosen[order], place[order]
+        first = 0
+        while first < len(starts):
+            runs = by_length[first : first + max(1, batch_size // longest[by_length[first]])]
+            examples = slice(*np.searchsorted(place, [first, first + len(runs)]))
+            length, time = longest[runs, None], np.arange(longest[runs[0]])
+            clicks = self.items[starts[runs, None] + np.minimum(time, length)]
+            target = np.zeros_like(clicks)
+            column = self.lengths[chosen[examples]] - 1
+            target[place[examples] - first, column] = self.items[self.targets[chosen[examples]]]
+            yield chosen[examples], {"items": np.where(time < length, clicks, 0), "target": target}
+            first += len(runs)
+
+    def _runs(self, chosen: npt.NDArray[np.int64]) -> Any:
+        """Find where runs of chosen examples start, each one's run, and the runs' examples."""
+        starts = self.targets[chosen] - self.lengths[chosen]
+        return np.unique(starts, return_inverse=True, return_counts=True)
 
     def batches(
         self, order: npt.NDArray[np.int64], batch_size: int, first_step: int = 0

@@ -199,9 +199,19 @@ class LeapRecurrentUnit(CheckedCall, keras.layers.RNN):
             return self._run_cell(
                 inputs, mask, training, initial_state, constants, noise, available
             )
-        state = initial_state if given_state is not None else [None, None]
+        h_0, retained_0 = [*initial_state, None][:2] if given_state is not None else (None, None)
         a = constants[0] if constants else None
-        result = self.run_pass(self.project(inputs), a, mask, training, noise, available, *state)
+        result = self.run_pass(
+            self.project(inputs),
+            a,
+            mask,
+            training,
+            noise,
+            available,
+            h_0,
+            retained_0,
+            self.return_sequences,
+        )
         states = result.states
         outputs = result.h_last if states is None else tf.transpose(states, [1, 0, 2])
         if mask is not None and given_state is not None:
@@ -239,6 +249,7 @@ class LeapRecurrentUnit(CheckedCall, keras.layers.RNN):
         available: tf.Tensor | None = None,
         h_0: tf.Tensor | None = None,
         retained_0: tf.Tensor | None = None,
+        return_states: bool = False,
     ) -> Recurrence:
         """Run one pass by the fused path.
 
@@ -252,10 +263,10 @@ class LeapRecurrentUnit(CheckedCall, keras.layers.RNN):
           h_0: The initial state, [batch, n]; None for zeros.
           retained_0: Of a predictive gate, the number of clicks retained before,
             [batch, 1]; None for zeros.
+          return_states: Whether to return every state.
 
         Returns:
-          The last state, every state where `return_sequences` is set, and the
-          leap logits and gates.
+          The last state, every state where asked for, and the leap logits and gates.
         """
         cell, x = self.cell, projection.x
         if mask is not None:
@@ -279,8 +290,46 @@ class LeapRecurrentUnit(CheckedCall, keras.layers.RNN):
             h_0,
             retained_0,
             training,
-            self.return_sequences,
+            return_states,
         )
+
+    def prefixes_with_gates(
+        self, result: Recurrence, projection: Projection, a: tf.Tensor, is_free: tf.Tensor
+    ) -> tf.Tensor:
+        """Find the prefixes of sessions whose own aggregates leave all hard gates as they are.
+
+        Args:
+          result: A pass over the sessions at inference without an aggregate.
+          projection: The result of `project`.
+          a: The aggregate of the prefix that ends at each click, [batch, time, n].
+          is_free: bool [batch, time], False for clicks whose gate does not matter.
+
+        Returns:
+          bool [batch, time].
+        """
+        assert result.logits is not None
+        W_p_x, U_p_a = projection.W_p_x, tf.tensordot(a, tf.transpose(self.cell.U_p), 1)
+        terms = projection.x * self.cell.u_q
+        logits = tf.transpose(result.logits[..., 0])
+        others = logits - tf.reduce_sum(terms * tf.sigmoid(W_p_x), axis=2)  # but for eq. 1
+        # g_p grows with U_p a, and a term of eq. 2 with it or against it, so the logits of all
+        # prefixes are between those of the lowest and the highest U_p a, chosen for each term.
+        low = tf.sigmoid(W_p_x + tf.reduce_min(U_p_a, axis=1, keepdims=True))
+        high = tf.sigmoid(W_p_x + tf.reduce_max(U_p_a, axis=1, keepdims=True))
+        rises, falls = tf.maximum(terms, 0), tf.minimum(terms, 0)
+        least = others + tf.reduce_sum(rises * low + falls * high, axis=2)
+        most = others + tf.reduce_sum(rises * high + falls * low, axis=2)
+        unsettled = tf.where(is_free & ~tf.where(logits > 0, least > 0, most <= 0))
+        # The few gates that this leaves open, for each prefix that has the click.
+        session, click = tf.unstack(unsettled, axis=1)
+        g_p = tf.sigmoid(tf.gather_nd(W_p_x, unsettled)[:, None, :] + tf.gather(U_p_a, session))
+        exact = tf.gather_nd(others, unsettled)[:, None] + tf.linalg.matvec(
+            g_p, tf.gather_nd(terms, unsettled)
+        )
+        differs = (exact > 0) != (tf.gather_nd(logits, unsettled) > 0)[:, None]
+        differs &= tf.range(tf.shape(a, tf.int64)[1]) >= click[:, None]
+        shape = tf.shape(is_free, tf.int64)
+        return tf.scatter_nd(session[:, None], tf.cast(differs, tf.int32), shape) == 0
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Return the mask of the outputs; last states, probabilities and gates have none."""

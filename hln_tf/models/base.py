@@ -208,30 +208,32 @@ class SessionScorer(CheckedCall, tfrs.Model, metaclass=BuiltModel):
         return self.scores(self._checked_batch(data, needs_target=False)["items"])
 
     @functools.cached_property
-    def compiled_rank_step(self) -> Callable[[tf.Tensor, tf.Tensor], None]:
-        """A function of items and targets that adds their ranks to the metrics.
+    def compiled_target_ranks(self) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """A function of items and targets that returns their ranks, one graph for all lengths."""
+        return self.compile_ranks(self.target_ranks, [ITEMS, TARGET])
 
-        One graph for all lengths; the replicas share a batch. It computes no loss.
+    def compile_ranks(
+        self, ranks: Callable[[Batch], tf.Tensor], signature: list[tf.TensorSpec]
+    ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """Compile a function of items and targets that ranks them; the replicas share a batch.
+
+        Args:
+          ranks: From a batch to ranks, of which it has a row for each row of the batch.
+          signature: The specs of items and targets.
         """
         strategy = self.distribute_strategy
 
-        def replica_step(batch: Batch) -> None:
-            part, _ = replica_part(batch)
-            self.ranking.update_from_ranks(self.target_ranks(part), part.get("weight"))
+        def replica_ranks(batch: Batch) -> tf.Tensor:
+            return ranks(replica_part(batch)[0])
 
-        def rank_step(items: tf.Tensor, target: tf.Tensor) -> None:
-            strategy.run(replica_step, args=({"items": items, "target": target},))
+        def compute_ranks(items: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+            found = strategy.run(replica_ranks, args=({"items": items, "target": target},))
+            if strategy.num_replicas_in_sync == 1:
+                return found
+            # The last replicas may have filled up their part.
+            return strategy.gather(found, axis=0)[: tf.shape(target)[0]]
 
-        return compiled(rank_step, [ITEMS, TARGET], self)
-
-    @functools.cached_property
-    def compiled_target_ranks(self) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-        """A function of items and targets that returns their ranks, one graph for all lengths."""
-
-        def ranks(items: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-            return self.target_ranks({"items": items, "target": target})
-
-        return compiled(ranks, [ITEMS, TARGET], self)
+        return compiled(compute_ranks, signature, self)
 
     def compile(
         self,

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 ITEMS = tf.TensorSpec([None, None], tf.int32, name="items")
 TARGET = tf.TensorSpec([None], tf.int32, name="target")
+PREFIX_TARGETS = tf.TensorSpec([None, None], tf.int32, name="target")
 # Packages whose code has no Python control flow on tensors, or converts its own.
 _CONVERTED = frozenset(
     [

@@ -42,14 +42,24 @@ class GRU4Rec(SessionEncoder):
         self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
     ) -> tf.Tensor:
         """h_last, see `SessionEncoder`."""
-        mask = items > 0
-        if self.settings.tied:
-            _, h_last = self.gru(x, mask=mask, training=training)
-        else:
-            rows = self.lookup(self.kernel, items)
-            if training:
-                rows = self.drop(rows, self.settings.dropout, seed, KERNEL_DROPOUT)
-            _, h_last = self.gru(rows + self.bias, mask=mask, training=training)
+        _, h_last = self._run_gru(items, x, training, seed)
         if training:
             h_last = self.drop(h_last, self.settings.hidden_dropout, seed, HIDDEN_DROPOUT)
         return h_last
+
+    def encode_prefixes(self, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Encode all prefixes of sessions, the GRU's states; see `SessionEncoder`."""
+        x = self.lookup(self.item_embeddings(), items)
+        states, _ = self._run_gru(items, x, training=False, seed=None)
+        return self.to_query(states), items > 0
+
+    def _run_gru(
+        self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Run the GRU: its states, [batch, time, n], and the last ones, [batch, n]."""
+        if not self.settings.tied:
+            x = self.lookup(self.kernel, items)
+            if training:
+                x = self.drop(x, self.settings.dropout, seed, KERNEL_DROPOUT)
+            x += self.bias
+        return self.gru(x, mask=items > 0, training=training)

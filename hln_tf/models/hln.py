@@ -117,6 +117,57 @@ class HLN(SessionEncoder):
         x_ideal = self.add_last_click(self._to_item_space(passes.aggregate), items, x)
         return self.to_query(x_ideal), passes.leaps
 
+    def encode_prefixes(self, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Encode all prefixes of sessions, see `SessionEncoder`.
+
+        A pass reads clicks in their order, so its states over the session are those of
+        all prefixes, but for gates that a later click changes: it can do so by the
+        aggregate of eq. 1 alone. Prefixes in which it might are left out.
+        """
+        x = self.lookup(self.item_embeddings(), items)
+        a, is_shared = self._run_shared_passes(items, x)
+        return self.to_query(self._to_item_space(a)), is_shared
+
+    def _run_shared_passes(self, items: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Run the L passes over sessions for all of their prefixes, at inference.
+
+        Returns:
+          a_L of the prefix that ends at each click, [batch, time, n], and for which of
+          them it holds, bool [batch, time].
+        """
+        unit, mask, n = self.leap_recurrent_unit, items > 0, self.settings.hidden_dim
+        has_preference_gate = unit.cell.has_preference_gate
+        gate = self.settings.inference_gate
+        batch, time = tf.unstack(tf.shape(items))
+        a = tf.zeros([batch, time, n], x.dtype)
+        if not unit.fused or gate == "sampled" or (gate == "expected" and has_preference_gate):
+            return a, tf.zeros_like(mask)
+        projection = unit.project(x)
+        clicks = tf.cumsum(tf.cast(mask, tf.int32), axis=1)
+        is_until = tf.range(time)[:, None] >= tf.range(time)
+        is_shared, free = mask, None
+        preferences: list[tf.Tensor] = []
+        ages: list[tf.Tensor] = []
+        for group in range(self.settings.num_groups):
+            if not preferences or free is not None:  # else it is the pass before once more
+                result = unit.run_pass(
+                    projection, None, mask, False, available=free, return_states=True
+                )
+                gates = gates_of_clicks(result.gates, mask, x)
+                retained = 1 - gates if free is None else (1 - gates) * free
+                begun = tf.where(mask & (retained >= BEGUN), clicks, 0)
+                latest = tf.reduce_max(tf.where(is_until, begun[:, None, :], 0), axis=2)
+            preferences.append(tf.reshape(tf.transpose(result.states, [1, 0, 2]), [-1, n]))
+            ages.append(tf.reshape(clicks - latest, [-1]))
+            if group and has_preference_gate:
+                is_free = mask if free is None else mask & (free > 0)
+                is_shared &= unit.prefixes_with_gates(result, projection, a, is_free)
+            if self.settings.exclusive_groups:
+                free = gates if free is None else free * gates
+            a = self.preference_manager(preferences, tf.stack(ages, axis=1))
+            a = tf.reshape(a, [batch, time, n])
+        return a, is_shared
+
     def _run_passes(
         self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None
     ) -> "_Passes":

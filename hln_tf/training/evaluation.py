@@ -12,6 +12,7 @@ from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions
 from hln_tf.metrics.ranking import FullCatalogueRanking
 from hln_tf.models.base import SessionScorer
+from hln_tf.models.encoder import SessionEncoder
 from hln_tf.models.hln import HLN
 from hln_tf.models.popularity import popularity_scores
 
@@ -62,10 +63,46 @@ def evaluate(
     Raises:
       TrainingInterrupt: A signal arrived.
     """
-    model.ranking.reset_states()
-    for _, batch in batches_by_length(prefixes, batch_size, label, stop):
-        model.compiled_rank_step(batch["items"], batch["target"])
-    return model.ranking.results()
+    ranking = FullCatalogueRanking(model.ranking.ks)
+    ranking.update_from_ranks(_ranks(model, prefixes, batch_size, label, stop))
+    return ranking.results()
+
+
+def _ranks(
+    model: SessionScorer, prefixes: Prefixes, batch_size: int, label: str, stop: StopOnSignal | None
+) -> npt.NDArray[np.int32]:
+    """Compute the targets' ranks from 1, int32 [examples]; equal examples are ranked once."""
+    distinct, equal = prefixes.distinct()
+    ranks = np.empty(len(prefixes), np.int32)
+    with progress_bar(label, "examples", len(distinct)) as bar:
+        for chosen, found in _ranked_batches(model, prefixes, distinct, batch_size):
+            ranks[chosen] = found
+            bar.update(len(chosen))
+            if stop is not None:
+                stop.check()
+    return ranks[distinct][equal]
+
+
+def _ranked_batches(
+    model: SessionScorer, prefixes: Prefixes, chosen: npt.NDArray[np.int64], batch_size: int
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]]:
+    """Rank chosen examples, and yield those of each batch, int64, with their ranks, int32.
+
+    A model with `encode_prefixes` encodes a session once and not each of its prefixes.
+    """
+    if isinstance(model, SessionEncoder) and model.encode_prefixes is not None:
+        is_in_run = prefixes.in_runs(chosen)
+        left = [chosen[~is_in_run]]
+        for examples, batch in prefixes.run_batches(chosen[is_in_run], batch_size):
+            ranks = model.compiled_prefix_ranks(batch["items"], batch["target"]).numpy()
+            ranks = ranks[batch["target"] > 0]
+            yield examples[ranks > 0], ranks[ranks > 0]
+            left.append(examples[ranks == 0])
+        chosen = np.concatenate(left)
+    order = chosen[np.argsort(prefixes.lengths[chosen], kind="stable")]
+    for step, batch in enumerate(prefixes.batches(order, batch_size)):
+        examples = order[step * batch_size : (step + 1) * batch_size]
+        yield examples, model.compiled_target_ranks(batch["items"], batch["target"]).numpy()
 
 
 def evaluate_sessions(
@@ -102,9 +139,7 @@ def evaluate_sessions(
         sessions = Sessions.from_lists(sessions)
     clicked = sessions.where(sessions.lengths > 0)
     prefixes = Prefixes.from_sessions(clicked.known(), max_length)
-    ranks = np.empty(len(prefixes), np.int32)
-    for chosen, batch in batches_by_length(prefixes, batch_size, label, stop):
-        ranks[chosen] = model.compiled_target_ranks(batch["items"], batch["target"])
+    ranks = _ranks(model, prefixes, batch_size, label, stop)
     ranking = FullCatalogueRanking(ks)
     ranking.update_from_ranks(with_unknown(model, clicked, ranks))
     return {

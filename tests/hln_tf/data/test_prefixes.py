@@ -156,3 +156,43 @@ def test_no_sessions_give_no_batches():
     prefixes = Prefixes.from_sessions(to_sessions([]), 50)
     assert len(prefixes) == prefixes.steps(64) == 0
     assert list(prefixes.batches(prefixes.by_length(), 64)) == []
+
+
+@hypothesis.settings(deadline=None)
+@hypothesis.given(SESSIONS, st.integers(1, 9))
+def test_distinct_examples_are_the_first_of_each_kind(lists, max_length):
+    prefixes = Prefixes.from_sessions(to_sessions(lists), max_length)
+    distinct, equal = prefixes.distinct()
+    kinds = [(tuple(clicks), target) for clicks, target in examples(prefixes)]
+    assert distinct.tolist() == sorted(kinds.index(kind) for kind in set(kinds))
+    assert [kinds[distinct[place]] for place in equal] == kinds
+
+
+def test_a_run_pays_from_half_of_its_prefixes_on():
+    lists = [[1, 2, 3, 4, 5], [6, 7, 8, 9], [1, 2, 3]]
+    prefixes = Prefixes.from_sessions(to_sessions(lists), max_length=4)
+    # Of 3 and 4 clicks of the first session, of 3 of the second, of 1 of the third.
+    assert prefixes.in_runs(np.array([2, 3, 6, 7])).tolist() == [True, True, False, True]
+
+
+def test_a_truncated_prefix_is_a_run_of_its_own():
+    """Sharing one of three clicks or more with no other, it is better encoded by itself."""
+    prefixes = Prefixes.from_sessions(to_sessions([[1, 2, 3, 4, 5, 6]]), max_length=3)
+    assert prefixes.in_runs(np.arange(5)).tolist() == [True, True, True, False, False]
+
+
+@hypothesis.settings(deadline=None)
+@hypothesis.given(SESSIONS, st.integers(1, 9), st.integers(1, 20), st.data())
+def test_batches_of_runs_hold_the_chosen_examples(lists, max_length, batch_size, data):
+    prefixes = Prefixes.from_sessions(to_sessions(lists), max_length)
+    is_chosen = data.draw(st.lists(st.booleans(), min_size=len(prefixes), max_size=len(prefixes)))
+    chosen = np.flatnonzero(is_chosen)
+    all_examples, found = examples(prefixes), {}
+    for places, batch in prefixes.run_batches(chosen, batch_size):
+        items, target = batch["items"], batch["target"]
+        assert items.shape == target.shape
+        assert items.size <= batch_size or len(items) == 1
+        assert np.all(items[:, -1:].max(initial=0) > 0)
+        for place, (row, column) in zip(places, np.argwhere(target), strict=True):
+            found[place] = (items[row, : column + 1].tolist(), int(target[row, column]))
+    assert found == {place: all_examples[place] for place in chosen}

@@ -92,7 +92,7 @@ def test_a_run_composed_in_python_resumes(command, data, tmp_path, capsys):
         compose(directory, config, data, config.training.refit, Stop())
     assert directory.metrics() is None
     compose(directory, config, data, config.training.refit)
-    assert "resuming epoch 2 after step 6" in capsys.readouterr().err
+    assert "resuming epoch 2 after step 5" in capsys.readouterr().err
     assert_same_results(directory.metrics(), command.metrics())
 
 

@@ -1,0 +1,108 @@
+"""Models that encode all prefixes of a session at once."""
+
+import numpy as np
+import pytest
+import small_hln
+
+from hln_tf.models import HLN, GRU4Rec
+
+SESSIONS = np.random.default_rng(5).integers(1, small_hln.NUM_ITEMS + 1, [40, 6]).astype(np.int32)
+SESSIONS[::4, 4:] = 0
+SESSIONS[1::8, :2] = 0  # padding may be anywhere
+SESSIONS[2::8, 3] = 0
+
+
+def assert_encodes_prefixes(model):
+    """Check each prefix that is said to be encoded with its own encoding; return which are."""
+    queries, is_encoded = (np.asarray(part) for part in model.encode_prefixes(SESSIONS))
+    for time in range(SESSIONS.shape[1]):
+        expected = model.encode(SESSIONS[:, : time + 1]).numpy()
+        chosen = is_encoded[:, time]
+        np.testing.assert_allclose(queries[chosen, time], expected[chosen], rtol=1e-4, atol=1e-5)
+    return is_encoded[SESSIONS > 0]
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_gru4rec_encodes_all_prefixes(tied):
+    settings = {"embedding_dim": 4, "tied": tied, "normalize": tied}
+    assert assert_encodes_prefixes(GRU4Rec(small_hln.NUM_ITEMS, **settings)).all()
+
+
+@pytest.mark.parametrize("inference_gate", ["hard", "expected"])
+@pytest.mark.parametrize(
+    ("exclusive_groups", "aggregation"), [(True, "recency"), (False, "attention")]
+)
+def test_gates_of_the_past_hold_for_all_prefixes(inference_gate, exclusive_groups, aggregation):
+    settings = {"exclusive_groups": exclusive_groups, "aggregation": aggregation}
+    gates = {"leap_gate": "predictive", "inference_gate": inference_gate}
+    for normalize in (False, True):
+        model = small_hln.make_model(**settings, **gates, normalize=normalize)
+        assert assert_encodes_prefixes(model).all()
+
+
+@pytest.mark.parametrize("gates", ["leap", "none"])
+def test_without_a_preference_gate_all_prefixes_are_encoded(gates):
+    assert assert_encodes_prefixes(small_hln.make_model(gates=gates)).all()
+
+
+@pytest.mark.parametrize(
+    ("leap_gate", "exclusive_groups", "aggregation"),
+    [
+        ("additive", False, "sum"),
+        ("additive", False, "recency"),
+        ("additive", True, "max"),
+        ("combined", True, "recency"),
+    ],
+)
+def test_prefixes_are_encoded_where_preferences_change_no_gate(
+    leap_gate, exclusive_groups, aggregation
+):
+    is_encoded = assert_encodes_prefixes(
+        small_hln.make_model(
+            leap_gate=leap_gate, exclusive_groups=exclusive_groups, aggregation=aggregation
+        )
+    )
+    assert is_encoded.mean() > 0.2
+
+
+def test_exactly_the_prefixes_with_the_first_pass_gates_are_encoded():
+    """Where groups share clicks, passes whose gates are equal are equal."""
+    model = small_hln.make_model()
+    encoded = np.asarray(model.encode_prefixes(SESSIONS)[1])
+    assert not encoded[SESSIONS > 0].all()
+    for time in range(SESSIONS.shape[1]):
+        prefixes = SESSIONS[:, : time + 1]
+        leaps = model.encode_with_leaps(prefixes)[1].numpy() > 0.5
+        is_equal = (leaps == leaps[:, :1]).all(axis=(1, 2))
+        np.testing.assert_array_equal(encoded[:, time], is_equal & (prefixes[:, -1] > 0))
+
+
+@pytest.mark.parametrize("inference_gate", ["expected", "sampled"])
+def test_soft_and_sampled_gates_of_eq_2_encode_no_prefix(inference_gate):
+    model = small_hln.make_model(inference_gate=inference_gate)
+    assert not np.any(model.encode_prefixes(SESSIONS)[1])
+
+
+def test_a_subclass_that_encodes_otherwise_does_not_inherit_the_ability():
+    class Doubled(HLN):
+        def encode_embeddings(self, items, x, training, seed):
+            return 2 * super().encode_embeddings(items, x, training, seed)
+
+    class Renamed(GRU4Rec):
+        """Nothing of its own."""
+
+    assert Doubled.encode_prefixes is None
+    assert Renamed.encode_prefixes is GRU4Rec.encode_prefixes
+
+
+def test_ranks_of_prefixes_are_those_of_the_scores():
+    model = small_hln.make_model()
+    target = np.where(SESSIONS > 0, np.roll(SESSIONS, 3, axis=0), 0)
+    ranks = model.compiled_prefix_ranks(SESSIONS, target).numpy()
+    is_encoded = np.asarray(model.encode_prefixes(SESSIONS)[1])
+    np.testing.assert_array_equal(ranks > 0, is_encoded & (target > 0))
+    for row, time in zip(*np.nonzero(ranks), strict=True):
+        expected = model.compiled_target_ranks(
+            SESSIONS[row : row + 1, : time + 1], target[row : row + 1, time]
+        )
+        assert ranks[row, time] == expected.numpy()[0]

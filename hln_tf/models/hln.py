@@ -8,6 +8,7 @@ import tf_keras as keras
 from hln_tf.layers.leap_gate import BEGUN
 from hln_tf.layers.leap_recurrent_unit import LeapRecurrentUnit
 from hln_tf.layers.preference_manager import PreferenceManager
+from hln_tf.layers.prefix_gates import prefixes_with_gates
 from hln_tf.layers.relaxed_bernoulli import logistic_noise
 from hln_tf.layers.sharding import Seed, sample_rows
 from hln_tf.layers.time_major import gates_of_clicks, leap_probabilities
@@ -161,7 +162,7 @@ class HLN(SessionEncoder):
             ages.append(tf.reshape(clicks - latest, [-1]))
             if group and has_preference_gate:
                 is_free = mask if free is None else mask & (free > 0)
-                is_shared &= unit.prefixes_with_gates(result, projection, a, is_free)
+                is_shared &= prefixes_with_gates(unit.cell, result, projection, a, is_free)
             if self.settings.exclusive_groups:
                 free = gates if free is None else free * gates
             a = self.preference_manager(preferences, tf.stack(ages, axis=1))

@@ -10,6 +10,7 @@ from hln_tf.models.base import SessionScorer
 from hln_tf.models.graphs import compiled
 from hln_tf.retrieval.index import LOWEST, CandidateRanker, has_clicks, is_zero
 from hln_tf.retrieval.settings import ServingSettings
+from hln_tf.retrieval.vocabulary_table import VocabularyTable
 
 ITEMS = tf.RaggedTensorSpec([None, None], tf.string, ragged_rank=1)
 K = tf.TensorSpec([], tf.int32)
@@ -98,9 +99,7 @@ class SessionGraph(tf.Module):
         self.max_length, self.separator, self.settings = max_length, separator, settings
         ids = tf.constant(vocabulary)
         self._vocabulary, self._item_counts = ids, model.item_counts
-        self._indices = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(ids, tf.range(1, len(vocabulary) + 1)), 0
-        )
+        self._index_of = VocabularyTable(vocabulary)
         # The variables are tracked, for a SavedModel; the Keras model is not: saving it
         # would trace every call signature it has ever seen.
         self._weights = model.variables
@@ -210,7 +209,7 @@ class SessionGraph(tf.Module):
 
     def _select_known(self, items: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
         """Select the ids and indices of the known items, both [batch, (known)]."""
-        indices = self._indices.lookup(items.values)
+        indices = self._index_of(items.values)
         known = masked(items.with_values(indices), indices > 0)
         return masked(items, indices > 0), known
 

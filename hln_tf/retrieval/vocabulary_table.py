@@ -1,0 +1,46 @@
+"""The table from item ids to item indices, in the graph or in a file next to it."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+# Bytes of ids from which on they are a text file: a graph is one message of at most 2 GB.
+LARGE = 64 * 10**6
+FILE = "vocabulary.txt"
+
+
+class VocabularyTable(tf.Module):
+    """Looks up item indices of item ids.
+
+    A small vocabulary is a constant of the graph. A large one is a text file, an id a
+    line, which a SavedModel has among its assets.
+
+    Args:
+      vocabulary: Item ids in order of their indices, from 1.
+    """
+
+    def __init__(self, vocabulary: Sequence[str]) -> None:
+        super().__init__()
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        size = sum(len(item.encode()) for item in vocabulary)
+        # TensorFlow drops carriage returns when it reads lines, and refuses empty ones.
+        is_text = all(item and "\n" not in item and "\r" not in item for item in vocabulary)
+        if size < LARGE or not is_text:
+            indices = tf.range(1, len(vocabulary) + 1)
+            source = tf.lookup.KeyValueTensorInitializer(tf.constant(vocabulary), indices)
+            self._table = tf.lookup.StaticHashTable(source, 0)
+            return
+        # The file is read when the table is made and copied when it is saved.
+        self._directory = tempfile.TemporaryDirectory(prefix="hln_tf_")
+        path = Path(self._directory.name, FILE)
+        path.write_text("".join(f"{item}\n" for item in vocabulary), "utf-8", newline="\n")
+        whole, number = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+        lines = tf.lookup.TextFileInitializer(str(path), tf.string, whole, tf.int64, number)
+        self._table = tf.lookup.StaticHashTable(lines, -1)
+
+    def __call__(self, ids: tf.Tensor) -> tf.Tensor:
+        """Look up ids, string [...]; int32 [...], 0 for unknown ones."""
+        found = self._table.lookup(ids)
+        return found if self._directory is None else tf.cast(found, tf.int32) + 1

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-# Bytes of ids from which on they are a text file: a graph is one message of at most 2 GB.
-LARGE = 64 * 10**6
+# Bytes of ids from which on they are a text file: a graph is one message of at most 2 GB, of which
+# a server has several copies while it loads it.
+LARGE = 10**6
 FILE = "vocabulary.txt"
 
 

@@ -1,10 +1,8 @@
 """Trained models: encoders of a session into a query embedding in item space."""
 
-import functools
 import inspect
 import types
 import warnings
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,18 +20,16 @@ from hln_tf.layers.sharding import Seed, sample_rows, weigh_part
 from hln_tf.metrics.ranking import FullCatalogueRanking
 from hln_tf.models.base import SessionScorer, check_callbacks, check_returned
 from hln_tf.models.batches import Batch, epoch, targets_of
-from hln_tf.models.graphs import ITEMS, PREFIX_TARGETS
+from hln_tf.models.prefix_encoding import PrefixEncoding
 from hln_tf.tasks.loss import RetrievalLoss
 from hln_tf.tasks.registry import get, losses_with
 from hln_tf.tasks.retrieval import FullCatalogueRetrieval
 
 # Separates the dropout of item embeddings from other noise with the same seed.
 ITEM_DROPOUT = 0x44524F50
-# The methods that `encode_prefixes` must agree with.
-_ENCODING = ("encode", "encode_embeddings", "target_ranks")
 
 
-class SessionEncoder(SessionScorer):
+class SessionEncoder(PrefixEncoding, SessionScorer):
     """A trained model: encodes a session as a query embedding in item space.
 
     The score of an item is the dot product of its embedding with the query
@@ -48,13 +44,6 @@ class SessionEncoder(SessionScorer):
       item_tables: References of the weights with a row for each item, X and those
         of `add_item_table`.
       retrieval_loss: The loss, an object.
-      encode_prefixes: Optional: encodes all prefixes of sessions at once, so that
-        evaluation runs over a session once; None where each prefix has to be encoded by
-        itself. From items, int32 [batch, time], to queries, float32 [batch, time, d], at
-        [:, t] what `encode` returns for the items [:, : t + 1], up to rounding; and where
-        that holds, bool [batch, time]: evaluation encodes the other prefixes by
-        themselves. A subclass that overrides `encode` or `encode_embeddings` does not
-        inherit it.
 
     Raises:
       TypeError: An argument is unknown.
@@ -68,14 +57,6 @@ class SessionEncoder(SessionScorer):
         "seed": "Fixes noise and negatives of training where a step has no seed; None for a seed "
         "that `keras.utils.set_random_seed` fixes.",
     }
-
-    encode_prefixes: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None = None
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        own = vars(cls)
-        if "encode_prefixes" not in own and not own.keys().isdisjoint(_ENCODING):
-            cls.encode_prefixes = None
 
     def __init__(
         self,
@@ -359,28 +340,6 @@ class SessionEncoder(SessionScorer):
         if repeats is None:
             return self.ranking.ranks(query, candidates, target)
         return self.ranking.statistics(query, candidates, target, repeats).ranks
-
-    def prefix_ranks(self, batch: Batch) -> tf.Tensor:
-        """Compute the ranks of targets of prefixes, with `encode_prefixes`.
-
-        Args:
-          batch: `items` int32 [batch, time], and `target` int32 [batch, time], the target
-            of the prefix that ends at each click, 0 for none.
-
-        Returns:
-          int32 [batch, time], from 1; 0 where there is no target, or no query.
-        """
-        assert self.encode_prefixes is not None
-        queries, is_encoded = self.encode_prefixes(batch["items"])
-        places = tf.where(is_encoded & (batch["target"] > 0))
-        query, target = (tf.gather_nd(part, places) for part in (queries, batch["target"]))
-        ranks = self.ranking.ranks(query, self.item_embeddings(), target - 1)
-        return tf.scatter_nd(places, ranks, tf.shape(batch["target"], tf.int64))
-
-    @functools.cached_property
-    def compiled_prefix_ranks(self) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-        """A function of items and targets that returns `prefix_ranks`, for all lengths."""
-        return self.compile_ranks(self.prefix_ranks, [ITEMS, PREFIX_TARGETS])
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:

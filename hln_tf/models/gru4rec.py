@@ -47,11 +47,11 @@ class GRU4Rec(SessionEncoder):
             h_last = self.drop(h_last, self.settings.hidden_dropout, seed, HIDDEN_DROPOUT)
         return h_last
 
-    def encode_prefixes(self, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Encode all prefixes of sessions, the GRU's states; see `SessionEncoder`."""
-        x = self.lookup(self.item_embeddings(), items)
-        states, _ = self._run_gru(items, x, training=False, seed=None)
-        return self.to_query(states), items > 0
+    def encode_prefix_embeddings(
+        self, items: tf.Tensor, x: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return every state, see `PrefixEncoding`."""
+        return self._run_gru(items, x, training=False, seed=None)[0], items > 0
 
     def _run_gru(
         self, items: tf.Tensor, x: tf.Tensor, training: bool, seed: Seed | None

@@ -118,16 +118,17 @@ class HLN(SessionEncoder):
         x_ideal = self.add_last_click(self._to_item_space(passes.aggregate), items, x)
         return self.to_query(x_ideal), passes.leaps
 
-    def encode_prefixes(self, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Encode all prefixes of sessions, see `SessionEncoder`.
+    def encode_prefix_embeddings(
+        self, items: tf.Tensor, x: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Compute x_ideal of all prefixes of sessions, see `PrefixEncoding`.
 
         A pass reads clicks in their order, so its states over the session are those of
         all prefixes, but for gates that a later click changes: it can do so by the
-        aggregate of eq. 1 alone. Prefixes in which it might are left out.
+        aggregate of eq. 1 alone. Prefixes in which it does are left out.
         """
-        x = self.lookup(self.item_embeddings(), items)
         a, is_shared = self._run_shared_passes(items, x)
-        return self.to_query(self._to_item_space(a)), is_shared
+        return self._to_item_space(a), is_shared
 
     def _run_shared_passes(self, items: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Run the L passes over sessions for all of their prefixes, at inference.

@@ -88,9 +88,9 @@ def _ranked_batches(
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]]:
     """Rank chosen examples, and yield those of each batch, int64, with their ranks, int32.
 
-    A model with `encode_prefixes` encodes a session once and not each of its prefixes.
+    A model that `encodes_prefixes` encodes a session once and not each of its prefixes.
     """
-    if isinstance(model, SessionEncoder) and model.encode_prefixes is not None:
+    if isinstance(model, SessionEncoder) and model.encodes_prefixes:
         is_in_run = prefixes.in_runs(chosen)
         left = [chosen[~is_in_run]]
         for examples, batch in prefixes.run_batches(chosen[is_in_run], batch_size):

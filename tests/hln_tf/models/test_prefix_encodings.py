@@ -91,8 +91,16 @@ def test_a_subclass_that_encodes_otherwise_does_not_inherit_the_ability():
     class Renamed(GRU4Rec):
         """Nothing of its own."""
 
-    assert Doubled.encode_prefixes is None
-    assert Renamed.encode_prefixes is GRU4Rec.encode_prefixes
+    assert not Doubled(4, embedding_dim=2).encodes_prefixes
+    assert Renamed(4, embedding_dim=2).encodes_prefixes
+    assert not GRU4Rec(4, embedding_dim=2, repeat_head=True).encodes_prefixes
+
+
+@pytest.mark.parametrize("last_click", ["scaled", "projected"])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_the_last_click_of_each_prefix_is_added(last_click, normalize):
+    model = small_hln.make_model(leap_gate="predictive", last_click=last_click, normalize=normalize)
+    assert assert_encodes_prefixes(model).all()
 
 
 def test_ranks_of_prefixes_are_those_of_the_scores():

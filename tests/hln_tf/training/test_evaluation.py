@@ -43,6 +43,7 @@ MODELS = {
     "additive": small_hln.make_model,
     "exclusive": lambda: small_hln.make_model(leap_gate="predictive", exclusive_groups=True),
     "gru4rec": lambda: GRU4Rec(small_hln.NUM_ITEMS, embedding_dim=4),
+    "repeat head": lambda: small_hln.make_model(repeat_head=True),
     "popularity": lambda: Popularity(small_hln.NUM_ITEMS),
 }
 

@@ -1,0 +1,85 @@
+"""Encoding of all prefixes of a session at once."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from hln_tf.models.batches import Batch
+from hln_tf.models.graphs import ITEMS, PREFIX_TARGETS
+
+# The methods that `encode_prefix_embeddings` must agree with.
+_ENCODING = ("encode", "encode_embeddings", "target_ranks")
+
+
+class PrefixEncoding:
+    """An optional ability of a `SessionEncoder`, with which evaluation runs over a session once.
+
+    A subclass that overrides `encode` or `encode_embeddings` does not inherit it.
+
+    Attributes:
+      encode_prefix_embeddings: As `encode_embeddings` at inference, for all prefixes of
+        sessions at once; None where each has to be encoded by itself. From items, int32
+        [batch, time], and their embeddings x to embeddings in item space, float32
+        [batch, time, d], at [:, t] those of the items [:, : t + 1], up to rounding; and
+        where that holds, bool [batch, time]: other prefixes are encoded by themselves.
+    """
+
+    encode_prefix_embeddings: (
+        Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None
+    ) = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = vars(cls)
+        if "encode_prefix_embeddings" not in own and not own.keys().isdisjoint(_ENCODING):
+            cls.encode_prefix_embeddings = None
+
+    @property
+    def encodes_prefixes(self: Any) -> bool:
+        """True for a model with the ability, unless it has a repeat head.
+
+        The repeat head reads the clicks of each prefix.
+        """
+        return self.encode_prefix_embeddings is not None and not self.settings.repeat_head
+
+    def encode_prefixes(self: Any, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Encode all prefixes of sessions.
+
+        Args:
+          items: int32 [batch, time], padded with 0.
+
+        Returns:
+          Queries, float32 [batch, time, d], at [:, t] what `encode` returns for the items
+          [:, : t + 1]; and where they hold, bool [batch, time], never at padding.
+        """
+        x = self.lookup(self.item_embeddings(), items)
+        embeddings, is_encoded = self.encode_prefix_embeddings(items, x)
+        # Of the prefix that ends at a click, the click is the last one.
+        d = x.shape[2]
+        last = tf.reshape(items, [-1, 1]), tf.reshape(x, [-1, 1, d])
+        embeddings = self.add_last_click(tf.reshape(embeddings, [-1, d]), *last)
+        queries = tf.reshape(self.to_query(embeddings), tf.shape(x))
+        return queries, is_encoded & (items > 0)
+
+    def prefix_ranks(self: Any, batch: Batch) -> tf.Tensor:
+        """Compute the ranks of targets of prefixes, where `encodes_prefixes`.
+
+        Args:
+          batch: `items` int32 [batch, time], and `target` int32 [batch, time], the target
+            of the prefix that ends at each click, 0 for none.
+
+        Returns:
+          int32 [batch, time], from 1; 0 where there is no target, or no query.
+        """
+        queries, is_encoded = self.encode_prefixes(batch["items"])
+        places = tf.where(is_encoded & (batch["target"] > 0))
+        query, target = (tf.gather_nd(part, places) for part in (queries, batch["target"]))
+        ranks = self.ranking.ranks(query, self.item_embeddings(), target - 1)
+        return tf.scatter_nd(places, ranks, tf.shape(batch["target"], tf.int64))
+
+    @functools.cached_property
+    def compiled_prefix_ranks(self: Any) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """A function of items and targets that returns `prefix_ranks`, for all lengths."""
+        return self.compile_ranks(self.prefix_ranks, [ITEMS, PREFIX_TARGETS])

@@ -17,6 +17,8 @@ COMMANDS = (
     "grpc_servers",
     "accelerator",
     "accelerated_runs",
+    "alternatives",
+    "memory",
     "search",
     "session_parallel",
     "denominators",

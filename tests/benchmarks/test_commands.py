@@ -17,7 +17,6 @@ COMMANDS = (
     "grpc_servers",
     "accelerator",
     "accelerated_runs",
-    "alternatives",
     "memory",
     "search",
     "session_parallel",

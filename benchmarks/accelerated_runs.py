@@ -31,11 +31,12 @@ python -m hln_tf.train. FILE has the arguments of that command, --workdir and --
 included, in a line for each run; a line of the word search and arguments of python -m
 tuning.search stands for the trials of a random search. --emit compiles the training step and
 the ranking of targets for it, --execute runs epochs, validation, refit and test, and --collect
-writes each run's directory: settings, metrics.json, the ranks of the test targets and, unless
-their files were left behind, the weights. So all commands read these runs. Noise, and the
-initial values of large item tables, are other draws of the same distributions than those of
-hln_tf.train. XLA's options are those of the environment's XLA_FLAGS: on a GPU,
---xla_gpu_autotune_level=0 compiles in a fifth of the time.
+writes each run's directory: settings, metrics.json, the ranks of the test targets and the
+weights. Of a run whose file of weights was left behind, --collect says so: report and compare
+read it, and other commands, which need the model, do not. Noise, and the initial values of
+large item tables, are other draws of the same distributions than those of hln_tf.train. XLA's
+options are those of the environment's XLA_FLAGS: on a GPU, --xla_gpu_autotune_level=0 compiles
+in a fifth of the time.
 
   python -m benchmarks.accelerated_runs --emit plan --runs runs.txt    # where TensorFlow is
   python -m benchmarks.accelerated_runs --execute plan --results found --at_once 4
@@ -83,8 +84,11 @@ def _emit(directory: Path, path: Path) -> None:
     except OSError as error:
         raise HlnError(f"{path} cannot be read: {error.strerror}") from None
     runs: dict[str, RunConfig] = {}
-    for line in lines:
-        words = shlex.split(line, comments=True)
+    for number, line in enumerate(lines, start=1):
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            raise HlnError(f"{path}, line {number}: {error}") from None
         found = _trials(words[1:]) if words[:1] == ["search"] else _run(words) if words else {}
         for workdir, config in found.items():
             if str(workdir) in runs:
@@ -130,6 +134,14 @@ def _trials(arguments: Sequence[str]) -> dict[Path, RunConfig]:
 def _config(flags: argparse.Namespace, model_settings: Any, training: Any) -> RunConfig:
     if flags.workdir is None or flags.data_dir is None:
         raise UsageError("a run needs --workdir and --data_dir")
+    given = {
+        "--init_from": flags.init_from,
+        "--deterministic": training.deterministic,
+        "--tensorboard": getattr(flags, "tensorboard", False),
+    }
+    for flag, value in given.items():
+        if value:
+            raise UsageError(f"{flag} does not apply to a run without TensorFlow: leave it out")
     data = DataDescription.from_manifest(Manifest.read(flags.data_dir), flags.data_dir)
     return RunConfig(flags.model, model_settings, training, data)
 
@@ -151,8 +163,8 @@ def _collect(directory: Path, results: Path) -> None:
     cli.import_tensorflow()
     from benchmarks.compiled.collect_runs import collect_runs
 
-    written, missing = collect_runs(directory, results)
-    print(f"wrote {written} runs")
+    written, without_weights, missing = collect_runs(directory, results)
+    print(f"wrote {written} runs, {without_weights} of them without weights")
     if missing:
         raise HlnError(
             f"{results} lacks {len(missing)} runs, such as {missing[0]}: train them with --execute"

@@ -21,7 +21,7 @@ from hln_tf.data.stores import local_copy
 from hln_tf.training.run_directory import RunDirectory
 
 
-def collect_runs(directory: Path, results: Path) -> tuple[int, list[str]]:
+def collect_runs(directory: Path, results: Path) -> tuple[int, int, list[str]]:
     """Write the directories of all runs that have results.
 
     Args:
@@ -29,12 +29,13 @@ def collect_runs(directory: Path, results: Path) -> tuple[int, list[str]]:
       results: The directory of the results.
 
     Returns:
-      The number of runs that are written, and those without results.
+      The number of runs that are written, of those of them that have no weights, and
+      the names of those without results.
 
     Raises:
       HlnError: A run directory has another run, or its data set is gone.
     """
-    plan, written, missing = Plan.read(directory), 0, []
+    plan, written, without_weights, missing = Plan.read(directory), 0, 0, []
     for number, run in enumerate(plan.runs):
         path = results / f"{number}.npz"
         if not path.exists():
@@ -45,7 +46,8 @@ def collect_runs(directory: Path, results: Path) -> tuple[int, list[str]]:
         parts = read_sessions(directory / run.data)
         _write(run, parts, found, ranks.astype(np.int32), weights_path(results, number))
         written += 1
-    return written, missing
+        without_weights += not weights_path(results, number).exists()
+    return written, without_weights, missing
 
 
 def _write(

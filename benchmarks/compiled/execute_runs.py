@@ -6,7 +6,7 @@ import dataclasses
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +38,8 @@ Ranks = npt.NDArray[np.int32]
 State = dict[str, Any]
 KS = (5, 10, 20)
 _FULL_TRAIN = "train+validation"
+# Passes over data whose batches stay on the device for the runs that make the same.
+_PASSES = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +170,9 @@ class Executor:
                 losses.append(self._program(run.programs, TRAIN, length)(state, inputs))
             loss = float(np.average(np.array(jax.device_get(losses)), weights=counts))
             if not np.isfinite(loss):
-                raise ProgramError(f"{run.workdir}: the loss is {loss} in epoch {epoch + 1}")
+                raise ProgramError(
+                    f"the loss is {loss} in epoch {epoch + 1}: lower its learning_rate"
+                )
             yield epoch, loss
 
     def _epoch(self, run: PlannedRun, part: str, epoch: int) -> tuple[list[Any], Sequence[int]]:
@@ -177,45 +181,54 @@ class Executor:
         size, seed = training.batch_size, training.seed
         lengths = tuple(self._plan.lengths(run.programs, TRAIN))
         key = run.data, part, size, seed, training.max_length, lengths, epoch
-        with self._lock_of(key):
-            if key not in self._batches:
-                sessions = self._sessions(run, part)
-                prefixes = Prefixes.from_sessions(sessions, training.max_length)
-                noise = np.random.SeedSequence([seed, epoch]).generate_state(1).view(np.int32)[0]
-                order = prefixes.shuffled(size, seed, epoch)
-                batches, counts = [], []
-                for step, batch in enumerate(prefixes.batches(order, size)):
-                    counts.append(len(batch["target"]))
-                    inputs = _padded(batch, size, lengths)
-                    inputs["weight"] = (np.arange(size) < counts[-1]).astype(np.float32)
-                    inputs["seed"] = np.array([noise, step], np.int32)
-                    batches.append(jax.device_put(inputs))
-                self._batches[key] = batches, counts
-            return self._batches[key]
+
+        def make() -> tuple[list[Any], Sequence[int]]:
+            prefixes = Prefixes.from_sessions(self._sessions(run, part), training.max_length)
+            noise = np.random.SeedSequence([seed, epoch]).generate_state(1).view(np.int32)[0]
+            order = prefixes.shuffled(size, seed, epoch)
+            batches, counts = [], []
+            for step, batch in enumerate(prefixes.batches(order, size)):
+                counts.append(len(batch["target"]))
+                inputs = _padded(batch, size, lengths)
+                inputs["weight"] = (np.arange(size) < counts[-1]).astype(np.float32)
+                inputs["seed"] = np.array([noise, step], np.int32)
+                batches.append(jax.device_put(inputs))
+            return batches, counts
+
+        return self._shared(key, make)
 
     def _ranks(self, run: PlannedRun, state: State, part: str) -> Ranks:
         max_length, size = run.config.training.max_length, min(RANKED, run.config.data.items)
         lengths = tuple(self._plan.lengths(run.programs, RANK))
         prefixes = Prefixes.from_sessions(self._sessions(run, part), max_length)
-        order, key = prefixes.by_length(), (run.data, part, size, max_length, lengths)
-        with self._lock_of(key):
-            if key not in self._batches:
-                batches = [
-                    jax.device_put(_padded(batch, size, lengths))
-                    for batch in prefixes.batches(order, size)
-                ]
-                self._batches[key] = batches, ()
+        order = prefixes.by_length()
+
+        def make() -> tuple[list[Any], Sequence[int]]:
+            batches = prefixes.batches(order, size)
+            return [jax.device_put(_padded(batch, size, lengths)) for batch in batches], ()
+
         found = []
-        for inputs in self._batches[key][0]:
+        for inputs in self._shared((run.data, part, size, max_length, lengths), make)[0]:
             program = self._program(run.programs, RANK, inputs["items"].shape[1])
             found.append(program(state, inputs))
         ranks = np.empty(len(prefixes), np.int32)
         ranks[order] = np.concatenate(jax.device_get(found))[: len(prefixes)]
         return ranks
 
+    def _shared(
+        self, key: Any, make: Callable[[], tuple[list[Any], Sequence[int]]]
+    ) -> tuple[list[Any], Sequence[int]]:
+        """Return batches on the device, which one run makes and others of its data use too."""
+        with self._locks[key]:
+            found = self._batches.get(key) or make()
+            self._batches[key] = found
+        while len(self._batches) > _PASSES:
+            self._batches.pop(next(iter(self._batches)), None)
+        return found
+
     def _sessions(self, run: PlannedRun, part: str) -> Sessions:
         """Return the sessions of a part of the data, or of all of train."""
-        with self._lock_of(run.data):
+        with self._locks[run.data]:
             if run.data not in self._data:
                 self._data[run.data] = read_sessions(self._directory / run.data)
         parts = self._data[run.data]
@@ -225,16 +238,12 @@ class Executor:
 
     def _program(self, family: str, kind: str, length: int) -> _Loaded:
         key = family, kind, length
-        with self._lock_of(key):
+        with self._locks[key]:
             if key not in self._loaded:
                 program = self._plan.programs[key]
                 executable = compile_module(self._directory / program.file)
                 self._loaded[key] = _Loaded(program, executable)
         return self._loaded[key]
-
-    def _lock_of(self, key: Any) -> threading.Lock:
-        """Return the lock under which one thread makes what many use."""
-        return self._locks[key]
 
 
 def _padded(
@@ -274,8 +283,8 @@ def execute_runs(directory: Path, plan: Plan, output: Path, at_once: int) -> lis
             return None
         try:
             trained = executor.train(plan.runs[number])
-        except ProgramError as error:
-            return str(error)
+        except (ProgramError, OSError, jax.errors.JaxRuntimeError) as error:
+            return f"{plan.runs[number].workdir}: {' '.join(str(error).split())[:500]}"
         trained.write_weights(weights_path(output, number))
         trained.write(path)
         return None

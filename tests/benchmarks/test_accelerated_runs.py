@@ -63,11 +63,20 @@ def test_sessions_are_read_as_they_were_written(tmp_path):
     [
         ("--dataset sample --workdir runs/one", "needs --workdir and --data_dir"),
         ("search --dataset sample --workdir runs/one", "is of --tuner random"),
+        (
+            "--dataset sample --workdir runs/one --data_dir data --init_from runs/two",
+            "--init_from does not apply",
+        ),
+        (
+            "--dataset sample --workdir runs/one --data_dir data --deterministic",
+            "--deterministic does not apply",
+        ),
+        ("--dataset 'sample", "line 3: No closing quotation"),
     ],
 )
 def test_runs_that_cannot_be_planned(tmp_path, line, message):
     (tmp_path / "runs.txt").write_text(f"# a comment\n\n{line}\n")
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises((UsageError, HlnError), match=message):
         accelerated_runs.main(
             ["--emit", str(tmp_path / "plan"), "--runs", str(tmp_path / "runs.txt")]
         )

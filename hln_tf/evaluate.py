@@ -5,7 +5,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from beam_preprocess.read_sessions import LOG_FLAGS, add_log_flags, log_settings, read_sessions
 from hln_tf.common import cli, files
@@ -130,12 +130,8 @@ def main(arguments: Sequence[str]) -> None:
         mixed = [
             {"run": str(run.path), "share": share} for run, share in zip(runs, shares, strict=True)
         ]
-        counts_of_part = {
-            "examples": whole.prefixes,
-            "unknown_clicks": clicks,
-            "unknown_targets": targets,
-        }
-        found = {"runs": mixed, flags.split: {**counts_of_part, **means, **beyond}}
+        sizes = {"examples": whole.prefixes, "unknown_clicks": clicks, "unknown_targets": targets}
+        found: dict[str, Any] = {"runs": mixed, flags.split: {**sizes, **means, **beyond}}
         if by_weight:
             found["validation_mrr@20_by_weight"] = by_weight
         files.write_json(flags.output, found)

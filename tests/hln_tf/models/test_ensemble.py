@@ -1,5 +1,3 @@
-import warnings
-
 import numpy as np
 import pytest
 import reference
@@ -77,12 +75,12 @@ def test_ensembles_of_ensembles_are_ensembles(models):
     np.testing.assert_allclose(nested.scores(items), flat.scores(items), rtol=1e-4)
 
 
-def test_it_recommends_and_is_saved_as_other_models(models, tmp_path):
+def test_it_recommends_and_is_saved_as_other_models(models, tmp_path, caplog):
     ensemble, (items, _) = Ensemble(models), tiny_models.examples(count=3)
     ensemble.save(tmp_path / "ensemble.keras")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with caplog.at_level("WARNING"):
         loaded = keras.models.load_model(tmp_path / "ensemble.keras")
+    assert not caplog.records, "Keras logs that it skips the variables of an optimiser"
     np.testing.assert_allclose(loaded.scores(items), ensemble.scores(items), rtol=1e-5)
     ids = [f"i{item}" for item in range(1, NUM_ITEMS + 1)]
     (answer,) = Recommender(ensemble, ids, 5, " ").recommend([["i3", "i4"]], k=NUM_ITEMS)

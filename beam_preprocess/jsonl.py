@@ -18,6 +18,19 @@ _FLAGS = {True: "true", False: "false"}
 _ONE: list[Any] = [{}]  # for a line that is one row
 
 
+class NestedValueError(ValueError):
+    """A list or an object in an extra column, whose values are to be single ones.
+
+    Args:
+      line: Its line, from 0.
+      column: Name of the column.
+    """
+
+    def __init__(self, line: int, column: str) -> None:
+        super().__init__(line, column)
+        self.line, self.column = line, column
+
+
 def parse(data: bytes, schema: Schema) -> Parsed:
     r"""Parse whole lines, a JSON object each; see `beam_preprocess.rows.parse`.
 
@@ -25,6 +38,7 @@ def parse(data: bytes, schema: Schema) -> Parsed:
 
     Raises:
       UnicodeDecodeError: The text is not UTF-8.
+      NestedValueError: A column that is an extra one only has a list or an object.
     """
     str(data, "utf-8")
     events = _Name(schema.log.events)
@@ -32,6 +46,8 @@ def parse(data: bytes, schema: Schema) -> Parsed:
     columns = [(_Name(schema.names[column]), found) for column, found in values.items()]
     booleans = {schema.names[column] for column, _ in schema.where}
     booleans |= {schema.names[column] for column in schema.extra}
+    where = {column for column, _ in schema.where}
+    extra = {schema.names[column] for column in {*schema.extra} - {*schema.needed} - where}
     # Not `splitlines`, which would also cut at characters that JSON allows in a text.
     lines = data.split(b"\n")
     numbers: list[int] = []  # the line of each row
@@ -51,6 +67,8 @@ def parse(data: bytes, schema: Schema) -> Parsed:
                 if not (value is None or isinstance(value, str)):
                     if isinstance(value, bool) and name.name in booleans:
                         value = _FLAGS[value]
+                    elif name.name in extra:
+                        raise NestedValueError(number, name.name)
                     else:
                         wrong.append(len(numbers))
                         value = None

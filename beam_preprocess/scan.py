@@ -181,7 +181,7 @@ def parse_block(block: Block) -> Parsed:
     """Parse a block of text; see `rows.parse`.
 
     Raises:
-      HlnError: The text is not UTF-8.
+      HlnError: The text is not UTF-8, or a value is none of an extra column.
     """
     schema = block.file.schema
     try:
@@ -191,6 +191,13 @@ def parse_block(block: Block) -> Parsed:
         raise HlnError(
             f"{block.file.path}, line {line} is not UTF-8 text "
             f"(byte 0x{block.data[error.start]:02x}): convert the file to UTF-8"
+        ) from None
+    except jsonl.NestedValueError as error:
+        line = line_number(block.file, block.offset) + error.line
+        raise HlnError(
+            f"{block.file.path}, line {line} has a list or an object in column {error.column!r}, "
+            f"expected text, a number or a boolean: convert the column, or leave it out of "
+            f"`extra_columns`"
         ) from None
 
 

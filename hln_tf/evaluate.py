@@ -5,7 +5,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from beam_preprocess.read_sessions import LOG_FLAGS, add_log_flags, log_settings, read_sessions
 from hln_tf.common import cli, files
@@ -16,6 +16,7 @@ from hln_tf.training.run_directory import RunDirectory, existing_run
 
 if TYPE_CHECKING:
     from hln_tf.data.sessions import Sessions
+    from hln_tf.models.base import SessionScorer
 
 KS = "5,10,20"
 VALIDATION = "validation"
@@ -71,12 +72,14 @@ def main(arguments: Sequence[str]) -> None:
     sessions = whole.known()
     max_length, batch_size = config.training.max_length, config.training.evaluation_batch_size
     prefixes = Prefixes.from_sessions(sessions, max_length)
-    models, shares, by_weight = [workdir.model(**changes)], [1.0], None
+    runs, shares, by_weight = [workdir, *map(RunDirectory, flags.ensemble or [])], [1.0], None
     if flags.ensemble:
         from hln_tf.training import ensembles
 
-        models = ensembles.load_models([workdir, *map(RunDirectory, flags.ensemble)])
         weight = flags.ensemble_weight
+        if weight == VALIDATION:
+            ensembles.check_validation_unseen(runs)
+        models = ensembles.load_models(runs)
         if weight == VALIDATION:
             part = read_part(workdir.data_dir(flags.data_dir, False), "validation", vocabulary)
             of_part = Prefixes.from_sessions(part.known(), max_length)
@@ -87,15 +90,17 @@ def main(arguments: Sequence[str]) -> None:
             print(f"weight {weight} of the other runs, by MRR@20 on validation: {best:.2f} %")
         weight = 1 - 1 / len(models) if weight is None else weight
         shares = ensembles.shares_of(weight, len(models))
-    model = Ensemble(models, shares=shares) if flags.ensemble else models[0]
+        model: SessionScorer = Ensemble(models, shares=shares)
+    else:
+        model = workdir.model(**changes)
     counts = model.item_counts.numpy()
     lists = BeyondAccuracy(counts, ks) if flags.beyond_accuracy else None
     with StopOnSignal() as stop:
         ranks, scores = rank_examples(model, prefixes, batch_size, flags.split, stop, lists)
     of_all = with_unknown(model, whole, ranks)
     print(f"{flags.split}: {whole.prefixes} prefixes, {config.data.items} items")
-    if not whole.items.all():
-        clicks, targets = np.sum(whole.items == 0), np.sum(whole.targets == 0)
+    clicks, targets = int(np.sum(whole.items == 0)), int(np.sum(whole.targets == 0))
+    if clicks:
         print(
             f"unknown to the model: {clicks} of {len(whole.items)} clicks; as targets {targets} "
             f"({targets / whole.prefixes:.1%}), which count as misses"
@@ -103,9 +108,9 @@ def main(arguments: Sequence[str]) -> None:
     means = means_of_ranks(of_all, ks)
     for name, value in means.items():
         print(f"{name:13} {100 * value:6.2f} %")
-    if lists:
-        for name, value in lists.results().items():
-            print(f"{name:13} {value:.6g}")
+    beyond = lists.results() if lists else {}
+    for name, value in beyond.items():
+        print(f"{name:13} {value:.6g}")
     if isinstance(model, HLN) and len(prefixes):
         for group, mean in enumerate(mean_retention(model, prefixes, batch_size), start=1):
             print(f"group {group}: mean retention {100 * mean:.2f} %")
@@ -122,9 +127,14 @@ def main(arguments: Sequence[str]) -> None:
         for path in save(figure, rows, flags.slices_picture):
             print(f"wrote {path}")
     if flags.output:
-        runs = [str(workdir.path), *map(str, flags.ensemble or [])]
-        found = {"runs": dict(zip(runs, shares, strict=True)), flags.split: means}
-        files.write_json(flags.output, found | {"validation_mrr@20_by_weight": by_weight})
+        mixed = [
+            {"run": str(run.path), "share": share} for run, share in zip(runs, shares, strict=True)
+        ]
+        sizes = {"examples": whole.prefixes, "unknown_clicks": clicks, "unknown_targets": targets}
+        found: dict[str, Any] = {"runs": mixed, flags.split: {**sizes, **means, **beyond}}
+        if by_weight:
+            found["validation_mrr@20_by_weight"] = by_weight
+        files.write_json(flags.output, found)
         print(f"wrote {flags.output}")
     if flags.save_ranks:
         path = workdir.ranks(flags.split)
@@ -149,7 +159,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     text = "also load these runs, and rank by the mean of the probabilities of all"
     add("--ensemble", nargs="+", type=existing_run, metavar="RUN", help=text)
     text = f"weight of the runs of --ensemble together, or {VALIDATION}: the one of 0, 0.05 ... 1 "
-    text += "that has the best MRR@20 on validation (default: all runs have the same)"
+    text += "that has the best MRR@20 on validation, on which no run may be trained, as by --refit "
+    text += "(default: all runs have the same)"
     add("--ensemble_weight", metavar="W", help=text)
     add("--output", type=Path, metavar="JSON", help="also write the metrics as a JSON file")
     add("--k", default=KS, help="cut-offs, joined by commas (default: %(default)s)")

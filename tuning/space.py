@@ -11,6 +11,7 @@ import numpy as np
 
 from hln_tf.common.errors import UsageError
 from hln_tf.common.settings import Range
+from hln_tf.training import check_loss
 from tuning.domains import Domain
 
 if TYPE_CHECKING:
@@ -48,6 +49,13 @@ class Hyperparameter:
     def applies(self, values: Mapping[str, Any]) -> bool:
         """Check whether it applies with these values of the hyperparameters before it."""
         return all(values.get(name) in allowed for name, allowed in self.conditions.items())
+
+    def is_excluded(self, values: Mapping[str, Any]) -> bool:
+        """Check whether it is without effect by a value of a hyperparameter that is there."""
+        return any(
+            name in values and values[name] not in allowed
+            for name, allowed in self.conditions.items()
+        )
 
     def declare(self, space: "keras_tuner.HyperParameters") -> None:
         """Add it to KerasTuner's hyperparameters."""
@@ -140,8 +148,7 @@ class Space:
     def is_allowed(self, values: Mapping[str, Any]) -> bool:
         """Check whether the settings accept the values together."""
         try:
-            for settings in self.settings:
-                self.apply(values, settings)
+            check_loss(*(self.apply(values, settings) for settings in self.settings))
         except UsageError:
             return False
         return True
@@ -178,10 +185,19 @@ class Space:
         }
 
     def apply(self, sampled: Mapping[str, Any], settings: Any) -> Any:
-        """Return the settings with the sampled values."""
-        own = {field.name for field in dataclasses.fields(settings)}
-        values = {name: value for name, value in self.values(sampled).items() if name in own}
-        return dataclasses.replace(settings, **values)
+        """Return the settings with the sampled values.
+
+        A setting that had an effect in the first trial, and has none with these values,
+        has its declared default.
+        """
+        own = {field.name: field.default for field in dataclasses.fields(settings)}
+        values, first = self.values(sampled), self.defaults()
+        for each in self.hyperparameters:
+            if each.name in first and each.name in own and each.is_excluded(values):
+                values[each.name] = own[each.name]
+        return dataclasses.replace(
+            settings, **{name: value for name, value in values.items() if name in own}
+        )
 
     def defaults(self) -> dict[str, Any]:
         """Return the values of the first trial."""

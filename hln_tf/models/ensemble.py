@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from hln_tf.data.sessions import Sessions
 from hln_tf.models.base import SessionScorer
 from hln_tf.models.encoder import SessionEncoder
 
@@ -82,6 +83,38 @@ class Ensemble(SessionScorer):
             ]
         )
         return tf.math.log(tf.maximum(mean, _SMALLEST))
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse to train.
+
+        Args:
+          *args: Those of `keras.Model.fit`.
+          **kwargs: Those of `keras.Model.fit`.
+
+        Raises:
+          TypeError: Always: the models are trained, each for itself.
+        """
+        raise self._untrainable("fit")
+
+    def fit_counts(self, sessions: Any) -> Sessions:
+        """Refuse to count; see `fit`.
+
+        Args:
+          sessions: See `SessionScorer`.
+
+        Raises:
+          TypeError: Always.
+        """
+        raise self._untrainable("fit_counts")
+
+    def _untrainable(self, verb: str) -> TypeError:
+        return TypeError(
+            f"an Ensemble has no `{verb}`: train each of its `models`, then make one of them"
+        )
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """See `SessionScorer`; the optimiser has no state of weights, as it trains none."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
 
     def get_config(self) -> dict[str, Any]:
         """See `SessionScorer`."""

@@ -18,6 +18,8 @@ from hln_tf.retrieval.restricted import RestrictedRanker, similar_items
 from hln_tf.retrieval.session_graph import ITEMS, K, SessionGraph
 from hln_tf.retrieval.settings import ServingSettings
 
+_QUERIES = "query embeddings"
+
 
 class SessionRecommender:
     """Recommends items for sessions of item ids, with the graph that an export contains.
@@ -185,7 +187,7 @@ class SessionRecommender:
           HlnError: The model has no query embeddings.
         """
         if not self.graph.has_embeddings:
-            raise self._unable("query embeddings", "embed a session")
+            raise self._unable(_QUERIES, "embed a session")
         return self._queries(_ragged(self._sessions(sessions))).numpy()
 
     @functools.cached_property
@@ -201,12 +203,11 @@ class SessionRecommender:
             raise SettingError("k", k, "a whole number of at least 1")
 
     def _unable(self, missing: str, ability: str) -> HlnError:
-        name = type(self.model).__name__
-        if getattr(self.model.settings, "repeat_head", False):
-            name += " with repeat_head"
-        return HlnError(
-            f"{name} has no {missing}, so it cannot {ability}: use a model that has, such as HLN"
-        )
+        name, remedy = type(self.model).__name__, "use a model that has, such as HLN"
+        is_hidden = missing == _QUERIES and isinstance(self.model, SessionEncoder)
+        if is_hidden:  # with a repeat head, of which scores are no dot products
+            name, remedy = f"{name} with repeat_head", "train without repeat_head"
+        return HlnError(f"{name} has no {missing}, so it cannot {ability}: {remedy}")
 
 
 def _ragged(sessions: Sequence[Sequence[str]]) -> tf.RaggedTensor:

@@ -13,3 +13,4 @@ from .settings import DataDescription as DataDescription
 from .settings import RunConfig as RunConfig
 from .settings import TensorBoardSettings as TensorBoardSettings
 from .settings import TrainingSettings as TrainingSettings
+from .settings import check_loss as check_loss

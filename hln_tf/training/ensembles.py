@@ -45,6 +45,24 @@ def load_models(runs: Sequence[RunDirectory]) -> list[SessionScorer]:
     return [run.model() for run in runs]
 
 
+def check_validation_unseen(runs: Sequence[RunDirectory]) -> None:
+    """Check that no run was trained on the validation part, by which a weight is chosen.
+
+    Args:
+      runs: Finished runs.
+
+    Raises:
+      HlnError: One was.
+    """
+    for run in runs:
+        trained_on = (run.metrics() or {}).get("trained_on", "train")
+        if trained_on != "train":
+            raise HlnError(
+                f"{run.path} is trained on {trained_on}, so validation cannot choose "
+                f"`ensemble_weight`: train it with --no-refit, or give a number as the weight"
+            )
+
+
 def shares_of(weight: float, models: int) -> list[float]:
     """Return the share of each model: all but the first one have `weight` together."""
     return [1 - weight, *[weight / (models - 1)] * (models - 1)]

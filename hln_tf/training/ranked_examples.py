@@ -144,9 +144,18 @@ def _compiled_step(model: SessionScorer, k: int) -> Step:
         found = ranked_lists(query, candidates, target - 1, k, megabytes)
         return found.ranks, found.target_scores, found.top + 1
 
+    def by_statistics(items: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        assert isinstance(model, SessionEncoder)
+        query, repeats = model._at_inference(items)
+        found = model.ranking.statistics(query, model.item_embeddings(), target - 1, repeats)
+        return found.ranks, found.target_scores, tf.zeros([tf.shape(items)[0], 0], tf.int32)
+
     def by_scores(items: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, ...]:
         scores = model.scores(items)
         return *rank_targets(scores, target - 1), top_k(scores, k)[1] + 1
 
-    function = by_scores if model.encode is None else by_embeddings
+    function = by_embeddings
+    if model.encode is None:
+        # The scores of a repeat head are made in parts where no lists are made of them.
+        function = by_scores if k or not isinstance(model, SessionEncoder) else by_statistics
     return compiled(function, [ITEMS, TARGET], model)

@@ -15,7 +15,7 @@ from hln_tf.data.layout import MANIFEST
 from hln_tf.data.sources import CUSTOM, SOURCES
 from hln_tf.models.registry import model_entry, model_names, recorded_settings
 from hln_tf.training.run_directory import new_run
-from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
+from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings, check_loss
 
 # Training settings that apply to models that are fitted by counting only.
 COUNTING = ("refit", "max_length", "evaluation_batch_size")
@@ -189,4 +189,6 @@ def parse(
     if stored:
         flags.init_from = flags.init_from or stored.init_from
     model_settings: Any = cli.settings_from(entry.settings, flags, of_model)
-    return flags, model_settings, cli.settings_from(TrainingSettings, flags, of_training)
+    training = cli.settings_from(TrainingSettings, flags, of_training)
+    check_loss(model_settings, training)
+    return flags, model_settings, training

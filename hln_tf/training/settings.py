@@ -24,6 +24,12 @@ OBJECTIVE = "mrr@20"
 
 _SAMPLED = {"loss": ("sampled", "bpr", "bpr_adaptive", "bpr_max", "top1", "binary")}
 
+# Settings that other losses than softmax refuse, with the values by which they are off.
+_OF_SOFTMAX = (
+    ("repeat_head", False, "its two softmaxes need the loss softmax"),
+    ("label_smoothing", 0.0, "the loss softmax alone smooths labels"),
+)
+
 
 @documented
 @dataclasses.dataclass(frozen=True)
@@ -179,6 +185,22 @@ class TrainingSettings:
         return self.learning_rate * self.decay ** (epoch // self.decay_epochs)
 
 
+def check_loss(*parts: Any) -> None:
+    """Check that the loss takes what the settings of a run ask of it.
+
+    Args:
+      *parts: Settings dataclasses, of a model, of its training or of both.
+
+    Raises:
+      SettingError: It does not.
+    """
+    values = {name: value for part in parts for name, value in dataclasses.asdict(part).items()}
+    loss = values.get("loss", "softmax")
+    for name, off, reason in _OF_SOFTMAX:
+        if loss != "softmax" and values.get(name, off) != off:
+            raise SettingError(name, values[name], f"{off} with the loss {loss}: {reason}")
+
+
 @documented
 @dataclasses.dataclass(frozen=True)
 class TensorBoardSettings:
@@ -288,13 +310,7 @@ class RunConfig:
     version: str = __version__
 
     def __post_init__(self) -> None:
-        loss = self.training.loss
-        if getattr(self.model_settings, "repeat_head", False) and loss != "softmax":
-            raise SettingError(
-                "repeat_head",
-                True,
-                f"False with the loss {loss}: its two softmaxes need the loss softmax",
-            )
+        check_loss(self.model_settings, self.training)
 
     # Settings that may change when a run is resumed: they do not affect its result.
     RESUMABLE = (

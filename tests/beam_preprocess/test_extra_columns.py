@@ -220,6 +220,29 @@ def test_values_that_are_no_single_text_are_refused(tmp_path):
         Settings(dataset="custom", log=log, extra_columns=("tags[]",))
 
 
+@pytest.mark.parametrize("wrong", [["a", "b"], {"kind": "a"}, [], {}])
+def test_a_list_or_an_object_of_json_lines_is_refused(tmp_path, wrong):
+    """As such a column of Parquet is; the sessions are those without extra columns."""
+    rows = [
+        {"visit": f"s{n // 3}", "time": START + 9_000 * (n // 3) + n % 3, "item": "x", "tags": n}
+        for n in range(120)
+    ]
+    rows[6]["tags"], rows[7]["tags"] = None, wrong
+    (tmp_path / "log").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    log = LogFormat(**{**LOG, "format": "jsonl"})
+    config = {"dataset": "custom", "log": log, "order": "time", "min_item_count": 1}
+    with pytest.raises(HlnError) as caught:
+        settings = Settings(**config, extra_columns=("tags",))
+        prepare([tmp_path / "log"], tmp_path / "data", settings, Work(block_bytes=200))
+    assert str(caught.value) == (
+        f"{tmp_path}/log, line 8 has a list or an object in column 'tags', expected text, a "
+        "number or a boolean: convert the column, or leave it out of `extra_columns`"
+    )
+    settings = Settings(**config, extra_columns=("visit",))
+    manifest = prepare([tmp_path / "log"], tmp_path / "data", settings)
+    assert sum(part.clicks for part in manifest.splits.values()) == 120
+
+
 def test_values_of_the_events_of_a_list(tmp_path):
     rows = [
         {

@@ -16,11 +16,13 @@ from hln_tf.common.settings import Range, declared_fields
 from hln_tf.layers.choices import LOSSES
 from hln_tf.models import MODELS, HLNSettings
 from hln_tf.tasks import registry
-from hln_tf.training import TrainingSettings
+from hln_tf.training import DataDescription, RunConfig, TrainingSettings
 from tuning.choose import choose_space
 from tuning.domains import read_domains
+from tuning.search import read_flags
 from tuning.space import Hyperparameter, Space
 
+D = DataDescription("d", "", " ", 9, "", "")
 PARTS = [HLNSettings(), TrainingSettings()]
 
 
@@ -108,6 +110,37 @@ def test_a_setting_has_a_value_only_where_it_has_an_effect():
         assert ("score_penalty" in values) == (values["loss"] == "bpr_max")
         assert ("momentum" in values) == ("epsilon" not in values) == (values["optimizer"] == "sgd")
         assert not (values["gates"] == "leap" and gate == "predictive"), "the settings reject it"
+
+
+@pytest.mark.parametrize("names", [["loss"], ["loss", "repeat_head"], ["loss", "dropout"]])
+@pytest.mark.parametrize("base", [False, True])
+def test_no_point_has_a_repeat_head_with_a_loss_that_refuses_it(names, base):
+    flags = ("--dataset", "sample", "--model", "gru4rec", "--preset", "modern")
+    more = ("--loss", "softmax", *(["--repeat_head"] if base else []), "--search", ",".join(names))
+    space = read_flags([*flags, *more])[0].space
+    model, training = space.settings
+    found = list(filter(None, samples(space, 20)))
+    assert len(found) == 20
+    pairs = set()
+    for values in found:
+        config = RunConfig("gru4rec", space.apply(values, model), space.apply(values, training), D)
+        pairs.add((config.model_settings.repeat_head, config.training.loss))
+    if not base or "repeat_head" in names:
+        assert len({loss for _, loss in pairs}) > 2
+    else:
+        assert pairs == {(True, "softmax")}
+
+
+def test_labels_are_smoothed_with_the_loss_that_does_so_only():
+    parts = [MODELS["stamp"].settings(), TrainingSettings(label_smoothing=0.1, momentum=0.5)]
+    space = choose(["loss", "label_smoothing", "optimizer", "momentum"], parts=parts)
+    assert space.apply(space.defaults(), parts[1]) == parts[1]
+    found = [space.apply(values, parts[1]) for values in samples(space)]
+    assert {each.loss for each in found} == set(LOSSES)
+    assert {each.label_smoothing for each in found if each.loss != "softmax"} == {0.0}
+    assert all(each.momentum == 0.5 for each in found if each.optimizer != "sgd")
+    space = choose(["loss", "dropout"], parts=parts)
+    assert {space.apply(values, parts[1]).loss for values in samples(space, 20)} == {"softmax"}
 
 
 def test_the_declared_losses_of_a_setting_are_those_whose_constructor_has_it():

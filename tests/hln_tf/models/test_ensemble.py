@@ -75,15 +75,28 @@ def test_ensembles_of_ensembles_are_ensembles(models):
     np.testing.assert_allclose(nested.scores(items), flat.scores(items), rtol=1e-4)
 
 
-def test_it_recommends_and_is_saved_as_other_models(models, tmp_path):
+def test_it_recommends_and_is_saved_as_other_models(models, tmp_path, caplog):
     ensemble, (items, _) = Ensemble(models), tiny_models.examples(count=3)
     ensemble.save(tmp_path / "ensemble.keras")
-    loaded = keras.models.load_model(tmp_path / "ensemble.keras")
+    with caplog.at_level("WARNING"):
+        loaded = keras.models.load_model(tmp_path / "ensemble.keras")
+    assert not caplog.records, "Keras logs that it skips the variables of an optimiser"
     np.testing.assert_allclose(loaded.scores(items), ensemble.scores(items), rtol=1e-5)
     ids = [f"i{item}" for item in range(1, NUM_ITEMS + 1)]
     (answer,) = Recommender(ensemble, ids, 5, " ").recommend([["i3", "i4"]], k=NUM_ITEMS)
     scores = ensemble.scores(tf.constant([[3, 4]])).numpy()[0]
     assert dict(answer.items) == pytest.approx(dict(zip(ids, scores, strict=True)), rel=1e-4)
+
+
+def test_its_models_are_trained_and_not_it(models):
+    ensemble, counts = Ensemble(models), models[1].item_counts.numpy()
+    items, target = tiny_models.examples(count=3)
+    with pytest.raises(TypeError, match="an Ensemble has no `fit`: train each of its `models`"):
+        ensemble.fit(items, target)
+    with pytest.raises(TypeError, match="an Ensemble has no `fit_counts`: train each of its"):
+        ensemble.fit_counts([[1, 2]])
+    np.testing.assert_array_equal(models[1].item_counts, counts)
+    assert not np.any(models[0].item_counts)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from hln_tf.common.errors import HlnError, SettingError
 from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions
+from hln_tf.metrics import BeyondAccuracy
 from hln_tf.models.registry import MODELS, model_entry
 from hln_tf.recommender import Recommender
 from hln_tf.retrieval.settings import ServingSettings
@@ -82,6 +83,22 @@ def test_ranked_examples_have_the_ranks_and_log_probabilities_of_the_scores():
         assert rank == reference.ranks(of_all, [example[-1] - 1])[0]
 
 
+def test_ranked_examples_have_no_more_scores_in_memory_than_the_ranking(monkeypatch):
+    """All scores of a batch at a time are made for lists alone."""
+    model = make(score_megabytes=1)
+    prefixes = Prefixes.from_sessions(Sessions.from_lists(tiny_models.walks(20)), max_length=5)
+    lists = BeyondAccuracy(np.ones(NUM_ITEMS, np.int64), [3])
+    expected = rank_examples(model, prefixes, 30, "examples", StopOnSignal(), lists)
+
+    def refuse(items):
+        raise AssertionError("the scores of a whole batch")
+
+    monkeypatch.setattr(model, "scores", refuse)
+    found = rank_examples(model, prefixes, 30, "examples", StopOnSignal())
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-4)
+
+
 @pytest.mark.parametrize("arguments", [{}, {"normalize": True}, {"last_click": "projected"}])
 def test_a_step_of_training_learns_the_gate(arguments):
     """Targets that are always a click of the session become likely."""
@@ -124,8 +141,12 @@ def test_its_scores_are_no_dot_products_so_there_is_no_query():
     model = make("hln", leap_bias=-20.0)  # retains all clicks
     assert model.encode is None and tiny_models.make("hln").encode is not None
     recommender = Recommender(model, IDS, 5, " ")
-    with pytest.raises(HlnError, match="HLN with repeat_head has no query embeddings"):
+    words = "HLN with repeat_head has no query embeddings, .*: train without repeat_head$"
+    with pytest.raises(HlnError, match=words):
         recommender.embed([["i1"]])
+    words = "^STAMP has no preference groups, .*: use a model that has, such as HLN$"
+    with pytest.raises(HlnError, match=words):
+        Recommender(make("stamp"), IDS, 5, " ").explain([["i1"]])
     with pytest.raises(HlnError, match=r"`index` scann .* HLN has not: use `index` exact"):
         Recommender(model, IDS, 5, " ", settings=ServingSettings(index="scann"))
     (explained,) = recommender.explain([["i1", "i2"]], k=4)
@@ -151,3 +172,6 @@ def test_other_losses_are_refused(loss):
     data = DataDescription("d", "", " ", 9, "", "")
     with pytest.raises(SettingError, match=f"`repeat_head` is True, .* the loss {loss}"):
         RunConfig("stamp", settings, TrainingSettings(loss=loss), data)
+    with pytest.raises(SettingError, match=f"`label_smoothing` is 0.1, .* the loss {loss}"):
+        training = TrainingSettings(loss=loss, label_smoothing=0.1)
+        RunConfig("stamp", model_entry("stamp").settings(), training, data)

@@ -39,6 +39,11 @@ from hln_tf.training.run_flags import parse
         (["--decay", "1.5"], ("--decay is 1.5", "at most 1")),
         (["--temperature", "0"], ("--temperature is 0.0", "at least 0.01")),
         (["--loss", "hinge"], ("--loss", "'hinge'", "softmax", "equation_8")),
+        (
+            ["--loss", "bpr", "--label_smoothing", "0.1"],
+            ("--label_smoothing is 0.1, expected 0.0 with the loss bpr",),
+        ),
+        (["--loss", "bpr", "--repeat_head"], ("--repeat_head is True, expected False",)),
         (["--inference_gate", "x"], ("--inference_gate", "'x'", "hard", "expected", "sampled")),
         (["--optimizer", "x"], ("--optimizer", "'x'", "adam", "sgd")),
         (["--dataset", "movies"], ("--dataset", "'movies'", "yoochoose64", "lastfm")),

@@ -29,7 +29,7 @@ _DESCRIPTION = """\
 Trains models where JAX finds an accelerator, be it without TensorFlow, with the steps of
 python -m hln_tf.train. FILE has the arguments of that command, --workdir and --data_dir
 included, in a line for each run; a line of the word search and arguments of python -m
-tuning.search stands for the trials of a random search. --emit compiles the training step and
+tuning.search is the trials of a random search. --emit compiles the training step and
 the ranking of targets for it, --execute runs epochs, validation, refit and test, and --collect
 writes each run's directory: settings, metrics.json, the ranks of the test targets and the
 weights. Of a run whose file of weights was left behind, --collect says so: report and compare

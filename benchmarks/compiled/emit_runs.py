@@ -150,7 +150,7 @@ def _variable(name: str, variable: tf.Variable, values: str, **bounds: float) ->
 
 
 def _weights(model: SessionEncoder) -> Variables:
-    """List a model's variables as arguments; `add_item_table` samples tables as said here."""
+    """List a model's variables as arguments; tables are sampled as by `add_item_table`."""
     arguments: Variables = []
     for name, variable in _names(model):
         argument = _variable(name, variable, "stored")

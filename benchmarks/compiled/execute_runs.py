@@ -61,7 +61,7 @@ class _Loaded:
 
 
 class Trained(NamedTuple):
-    """What a training leaves.
+    """Results of a training.
 
     Attributes:
       results: Entries of `metrics.json`, see `hln_tf.training.run`.

@@ -50,8 +50,8 @@ class Argument:
       dtype: Name of its NumPy type.
       values: Its distribution: `uniform` and `integers` from `low` to `high`,
         `sessions` as `integers` but padded with 0 to random lengths, `logistic`
-        with mean `low` and scale `high`, `constant` `low`, or `stored`, which is none
-        and stands in a file.
+        with mean `low` and scale `high`, `constant` `low`, or `stored`, which is none:
+        the array is in a file.
       low: See `values`.
       high: See `values`.
     """

@@ -5,7 +5,7 @@ DIR/
   plan.json             the runs, their programs and their data
   *.mlirbc              the programs
   data-*.npz            the sessions of a data set
-  HASH.npy              initial weights, but for large item tables; equal ones stand once
+  HASH.npy              initial weights, but for large item tables; one file for equal ones
 ```
 """
 
@@ -54,7 +54,7 @@ class PlannedRun:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a directory holds.
+    """The trainings of a directory, and the programs that they need.
 
     Attributes:
       runs: The trainings.

@@ -95,7 +95,7 @@ def weighted_training_step(model: SessionEncoder, optimizer: Any) -> Callable[..
     """
     is_lazy = isinstance(optimizer, LazyAdam) or optimizer.gradient_transformers
     if is_lazy and not model.retrieval_loss.reads_all_items:
-        raise ValueError("adam and l2 update only the item embeddings that a step samples")
+        raise ValueError("adam and l2 update only the item embeddings that are sampled in a step")
 
     def train_step(
         items: tf.Tensor, target: tf.Tensor, weight: tf.Tensor, seed: tf.Tensor

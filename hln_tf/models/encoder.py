@@ -206,7 +206,9 @@ class SessionEncoder(PrefixEncoding, SessionScorer):
         return self.to_query(self.add_last_click(embeddings, items, x))
 
     def _at_inference(self, items: tf.Tensor) -> tuple[tf.Tensor, Repeats | None]:
-        """Compute queries, and what the repeat head knows."""
+        """Compute queries, by `encode` where there is one, and what the repeat head knows."""
+        if not self.settings.repeat_head:
+            return self.encode(items), None
         x = self.lookup(self.item_embeddings(), items)
         query = self._query(items, x, False, None)
         return query, self._repeats(items, x, query)

@@ -84,7 +84,7 @@ def test_scores_and_ranks_are_those_of_an_overridden_encode():
     model = Negated(7, embedding_dim=4)
     items, target = tf.constant([[3, 1, 0], [2, 2, 7]]), tf.constant([5, 1])
     expected = model.encode(items).numpy() @ model.item_embeddings().numpy().T
-    np.testing.assert_allclose(model.scores(items), expected, rtol=1e-5)
-    np.testing.assert_allclose(model.predict(items, verbose=0), expected, rtol=1e-5)
+    np.testing.assert_allclose(model.scores(items), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model.predict(items, verbose=0), expected, rtol=1e-5, atol=1e-6)
     ranks = [1 + np.sum(row > row[at - 1]) for row, at in zip(expected, target, strict=True)]
     assert model.target_ranks({"items": items, "target": target}).numpy().tolist() == ranks

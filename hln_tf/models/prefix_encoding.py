@@ -14,7 +14,12 @@ _ENCODING = ("encode", "encode_embeddings", "add_last_click", "target_ranks")
 
 
 class PrefixEncoding:
-    """An optional ability of a `SessionEncoder`, with which evaluation runs over a session once.
+    """An optional ability of a `SessionEncoder`: all prefixes of a session encoded at once.
+
+    With it the validation and test metrics of a training and `Recommender.evaluate` run
+    over a session once. Commands that need scores or ranks of each example,
+    `hln_tf.evaluate`, `hln_tf.compare`, `hln_tf.report` and `--save_ranks`, encode each
+    prefix.
 
     A subclass does not inherit it where `encode`, `encode_embeddings`, `add_last_click` or
     `target_ranks` is overridden after it, by the subclass or by a mixin.

@@ -45,6 +45,7 @@ def find_versions(base: str) -> dict[int, VersionDirectory]:
             for folder, prefix in (
                 (path, "saved_model.pb"),
                 (f"{path}/variables", ""),
+                (f"{path}/assets", ""),
                 (f"{path}/assets.extra", ""),
             ):
                 inside = files.names(folder) if files.is_directory(folder) else []

@@ -11,8 +11,7 @@ import tf_keras as keras
 
 from hln_tf.common.errors import SettingError
 from hln_tf.data.sessions import Sessions
-from hln_tf.layers.choices import SCORE_MEGABYTES, SHORTEST
-from hln_tf.layers.clicks import last_click
+from hln_tf.layers.choices import SCORE_MEGABYTES
 from hln_tf.layers.item_table import gather_with_shared_gradient, item_rows, mask_padding
 from hln_tf.layers.repeat_head import RepeatHead, Repeats, log_probabilities
 from hln_tf.layers.seeds import SeedGenerator
@@ -20,6 +19,7 @@ from hln_tf.layers.sharding import Seed, sample_rows, weigh_part
 from hln_tf.metrics.ranking import FullCatalogueRanking
 from hln_tf.models.base import SessionScorer, check_callbacks, check_returned
 from hln_tf.models.batches import Batch, epoch, targets_of
+from hln_tf.models.item_space import ItemSpaceScorer
 from hln_tf.models.prefix_encoding import PrefixEncoding
 from hln_tf.tasks.loss import RetrievalLoss
 from hln_tf.tasks.registry import get, losses_with
@@ -29,20 +29,17 @@ from hln_tf.tasks.retrieval import FullCatalogueRetrieval
 ITEM_DROPOUT = 0x44524F50
 
 
-class SessionEncoder(PrefixEncoding, SessionScorer):
+class SessionEncoder(PrefixEncoding, ItemSpaceScorer):
     """A trained model: encodes a session as a query embedding in item space.
 
     The score of an item is the dot product of its embedding with the query
     (eq. 7). With `repeat_head` it is the item's log-probability under two softmaxes,
     see `hln_tf.layers.repeat_head`, so that such a model declares no `encode`.
-    Subclasses define `encode_embeddings` alone; the item table, the last click's own
-    path into the query, the repeat head, the task with its loss and its metrics, and
-    Keras' verbs are here.
+    Subclasses define `encode_embeddings` alone; the item table and the last click's own
+    path into the query are those of `ItemSpaceScorer`, and the repeat head, the task with
+    its loss and its metrics, and Keras' verbs are here.
 
     Attributes:
-      X: The item table, float32 [items, d].
-      item_tables: References of the weights with a row for each item, X and those
-        of `add_item_table`.
       retrieval_loss: The loss, an object.
 
     Raises:
@@ -73,19 +70,6 @@ class SessionEncoder(PrefixEncoding, SessionScorer):
             raise ValueError(f"`seed` must be an integer or None, received {seed!r}")
         self.seed = None if seed is None else int(seed)
         self._seeds = SeedGenerator(seed)
-        # Keras would track a list, and put its content before the other weights.
-        self.item_tables: frozenset[Any] = frozenset()
-        self.X = self.add_item_table("X", self.settings.embedding_dim, self.item_initializer())
-        if self.settings.normalize:
-            self.scale = self.add_weight(
-                name="scale",
-                shape=(),
-                initializer=keras.initializers.Constant(self.settings.scale),
-            )
-        if self.settings.last_click != "none":
-            d = self.settings.embedding_dim
-            shape = (d,) if self.settings.last_click == "scaled" else (d, d)
-            self.W_last = self.add_weight(name="W_last", shape=shape, initializer="zeros")
         self.retrieval_loss = get(loss)
         if self.retrieval_loss.weights:  # a table of item counts
             name = type(self.retrieval_loss).__name__
@@ -127,27 +111,6 @@ class SessionEncoder(PrefixEncoding, SessionScorer):
     def task(self) -> FullCatalogueRetrieval:
         """The retrieval task, which computes the loss and updates Recall and MRR."""
         return self._untracked.task
-
-    def item_initializer(self) -> Any:
-        """Return the initialiser of the item table; None for uniform on +-1/sqrt(d)."""
-        return None
-
-    def add_item_table(self, name: str, width: int, initializer: Any = None) -> tf.Variable:
-        """Add a weight with a row for each item, float32 [items, width].
-
-        Args:
-          name: Its name.
-          width: Entries in a row.
-          initializer: Uniform on +-1/sqrt(width) by default.
-        """
-        bound = width**-0.5
-        table = self.add_weight(
-            name=name,
-            shape=(self.num_items, width),
-            initializer=initializer or keras.initializers.RandomUniform(-bound, bound),
-        )
-        self.item_tables |= {table.ref()}
-        return table
 
     def fit_counts(self, sessions: Any) -> Sessions:
         """Count the clicks of each item, for popularity and for sampling negatives.
@@ -206,7 +169,9 @@ class SessionEncoder(PrefixEncoding, SessionScorer):
         return self.to_query(self.add_last_click(embeddings, items, x))
 
     def _at_inference(self, items: tf.Tensor) -> tuple[tf.Tensor, Repeats | None]:
-        """Compute queries, and what the repeat head knows."""
+        """Compute queries, by `encode` where there is one, and what the repeat head knows."""
+        if not self.settings.repeat_head:
+            return self.encode(items), None
         x = self.lookup(self.item_embeddings(), items)
         query = self._query(items, x, False, None)
         return query, self._repeats(items, x, query)
@@ -217,48 +182,6 @@ class SessionEncoder(PrefixEncoding, SessionScorer):
             return None
         of_length_1 = query / self.scale if self.settings.normalize else query
         return self.repeat_head(x, query=of_length_1, items=items)
-
-    def add_last_click(self, embeddings: tf.Tensor, items: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        """Add what the last click's embedding x_t has to the query by itself.
-
-        That is w * x_t with `last_click="scaled"` and W x_t with `projected`, where
-        W makes the scores of items after x_t those of a factorised Markov chain. Both
-        are 0 at first, so that a model starts as it would without them.
-
-        Args:
-          embeddings: What `encode_embeddings` returned, float32 [batch, d].
-          items: int32 [batch, time], padded with 0.
-          x: float32 [batch, time, d], the items' embeddings, 0 at padding.
-
-        Returns:
-          float32 [batch, d].
-        """
-        kind = self.settings.last_click
-        if kind == "none":
-            return embeddings
-        x_t = last_click(x, items)
-        if kind == "scaled":
-            return embeddings + self.W_last * x_t
-        return embeddings + tf.matmul(x_t, self.W_last, transpose_b=True)
-
-    def item_embeddings(self) -> tf.Variable | tf.Tensor:
-        """Return the item embeddings that queries are scored with, float32 [items, d]."""
-        return tf.math.l2_normalize(self.X, axis=1) if self.settings.normalize else self.X
-
-    def to_query(self, embeddings: tf.Tensor) -> tf.Tensor:
-        """Convert embeddings in item space into queries, both float32 [..., d].
-
-        Normalised queries have the length `scale`, less for embeddings below
-        `SHORTEST`: that of a session of which nothing is retained is 0, and its
-        gradient would be unbounded.
-        """
-        if self.settings.normalize:
-            return self.scale * tf.math.l2_normalize(embeddings, axis=-1, epsilon=SHORTEST**2)
-        return embeddings
-
-    def lookup(self, table: tf.Variable | tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """Gather rows of a table [items, d] for sessions, [batch, time, d], zero at padding."""
-        return mask_padding(tf.gather(table, item_rows(items)), items)
 
     def drop(self, x: tf.Tensor, rate: float, seed: Seed | None, salt: int) -> tf.Tensor:
         """Apply dropout: zero a fraction of the entries and scale the others up.

@@ -10,13 +10,19 @@ from hln_tf.models.batches import Batch
 from hln_tf.models.graphs import ITEMS, PREFIX_TARGETS
 
 # The methods that `encode_prefix_embeddings` must agree with.
-_ENCODING = ("encode", "encode_embeddings", "target_ranks")
+_ENCODING = ("encode", "encode_embeddings", "add_last_click", "target_ranks")
 
 
 class PrefixEncoding:
-    """An optional ability of a `SessionEncoder`, with which evaluation runs over a session once.
+    """An optional ability of a `SessionEncoder`: all prefixes of a session encoded at once.
 
-    A subclass that overrides `encode` or `encode_embeddings` does not inherit it.
+    With it the validation and test metrics of a training and `Recommender.evaluate` run
+    over a session once. Commands that need scores or ranks of each example,
+    `hln_tf.evaluate`, `hln_tf.compare`, `hln_tf.report` and `--save_ranks`, encode each
+    prefix.
+
+    A subclass does not inherit it where `encode`, `encode_embeddings`, `add_last_click` or
+    `target_ranks` is overridden after it, by the subclass or by a mixin.
 
     Attributes:
       encode_prefix_embeddings: As `encode_embeddings` at inference, for all prefixes of
@@ -32,8 +38,8 @@ class PrefixEncoding:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        own = vars(cls)
-        if "encode_prefix_embeddings" not in own and not own.keys().isdisjoint(_ENCODING):
+        ability = _place(cls, "encode_prefix_embeddings")
+        if any(_place(cls, method) < ability for method in _ENCODING):
             cls.encode_prefix_embeddings = None
 
     @property
@@ -83,3 +89,9 @@ class PrefixEncoding:
     def compiled_prefix_ranks(self: Any) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
         """A function of items and targets that returns `prefix_ranks`, for all lengths."""
         return self.compile_ranks(self.prefix_ranks, [ITEMS, PREFIX_TARGETS])
+
+
+def _place(cls: type, name: str) -> int:
+    """Return the place in a class's order of resolution at which a name is found, or its length."""
+    mro = cls.__mro__
+    return next((place for place, base in enumerate(mro) if name in vars(base)), len(mro))

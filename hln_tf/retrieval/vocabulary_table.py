@@ -38,7 +38,10 @@ class VocabularyTable(tf.Module):
         path = Path(self._directory.name, FILE)
         path.write_text("".join(f"{item}\n" for item in vocabulary), "utf-8", newline="\n")
         whole, number = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
-        lines = tf.lookup.TextFileInitializer(str(path), tf.string, whole, tf.int64, number)
+        # With its size given, a file that lacks ids fails to load.
+        lines = tf.lookup.TextFileInitializer(
+            str(path), tf.string, whole, tf.int64, number, vocab_size=len(vocabulary)
+        )
         self._table = tf.lookup.StaticHashTable(lines, -1)
 
     def __call__(self, ids: tf.Tensor) -> tf.Tensor:

@@ -21,6 +21,7 @@ def test_versions_are_directories_with_numbers_for_names(tmp_path):
 def test_fingerprints_change_while_a_version_is_copied(tmp_path):
     variables = tmp_path / "1" / "variables"
     variables.mkdir(parents=True)
+    ids = tmp_path / "1" / "assets" / "vocabulary.txt"
     stamps = []
     steps = (
         lambda: None,
@@ -28,6 +29,9 @@ def test_fingerprints_change_while_a_version_is_copied(tmp_path):
         (variables / "variables.index").touch,
         lambda: os.utime(variables / "variables.index", ns=(1, 1)),
         lambda: (variables / "variables.index").chmod(0o600),
+        ids.parent.mkdir,
+        ids.touch,
+        lambda: ids.write_text("a\nb\n"),
     )
     for step in steps:
         step()

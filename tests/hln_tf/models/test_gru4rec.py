@@ -4,6 +4,8 @@ import reference
 import tensorflow as tf
 from one_step import ITEMS, SESSIONS, check, make_case
 
+from hln_tf.models import GRU4Rec
+
 N = 3
 
 
@@ -72,3 +74,17 @@ def test_dropout_of_the_last_state_is_for_training_alone():
     dropped = model.encode(items, training=True, seed=seed).numpy()
     assert 0.3 < np.mean(dropped == 0) < 0.7
     np.testing.assert_allclose(dropped[dropped != 0], 2 * whole[dropped != 0], rtol=1e-4)
+
+
+def test_scores_and_ranks_are_those_of_an_overridden_encode():
+    class Negated(GRU4Rec):
+        def encode(self, items, training=False, seed=None):
+            return -super().encode(items, training, seed)
+
+    model = Negated(7, embedding_dim=4)
+    items, target = tf.constant([[3, 1, 0], [2, 2, 7]]), tf.constant([5, 1])
+    expected = model.encode(items).numpy() @ model.item_embeddings().numpy().T
+    np.testing.assert_allclose(model.scores(items), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model.predict(items, verbose=0), expected, rtol=1e-5, atol=1e-6)
+    ranks = [1 + np.sum(row > row[at - 1]) for row, at in zip(expected, target, strict=True)]
+    assert model.target_ranks({"items": items, "target": target}).numpy().tolist() == ranks

@@ -96,6 +96,26 @@ def test_a_subclass_that_encodes_otherwise_does_not_inherit_the_ability():
     assert not GRU4Rec(4, embedding_dim=2, repeat_head=True).encodes_prefixes
 
 
+@pytest.mark.parametrize(
+    "method", ["encode", "encode_embeddings", "add_last_click", "target_ranks"]
+)
+def test_a_mixin_that_encodes_otherwise_takes_the_ability(method):
+    def double(self, *arguments):
+        return 2 * getattr(GRU4Rec, method)(self, *arguments)
+
+    def encode_prefix_embeddings(self, items, x):
+        embeddings, is_encoded = GRU4Rec.encode_prefix_embeddings(self, items, x)
+        return 2 * embeddings, is_encoded
+
+    both = {method: double, "encode_prefix_embeddings": encode_prefix_embeddings}
+    mixin, able = type("Mixin", (), {method: double}), type("Able", (), both)
+    mixed = type("Mixed", (mixin, GRU4Rec), {})
+    assert not mixed(4, embedding_dim=2).encodes_prefixes
+    assert not type("Derived", (mixed,), {})(4, embedding_dim=2).encodes_prefixes
+    assert type("Unchanged", (GRU4Rec, mixin), {})(4, embedding_dim=2).encodes_prefixes
+    assert type("Both", (able, GRU4Rec), {})(4, embedding_dim=2).encodes_prefixes
+
+
 @pytest.mark.parametrize("last_click", ["scaled", "projected"])
 @pytest.mark.parametrize("normalize", [False, True])
 def test_the_last_click_of_each_prefix_is_added(last_click, normalize):

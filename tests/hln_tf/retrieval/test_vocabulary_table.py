@@ -11,6 +11,7 @@ from hln_tf.export import export
 from hln_tf.retrieval import ServingSettings, vocabulary_table
 from hln_tf.retrieval.session_graph import SessionGraph
 from hln_tf.retrieval.vocabulary_table import VocabularyTable
+from serving.errors import ServingError
 from serving.servable import Servable
 
 IDS = ["a", " b ", "ü\u2028", "#", "10", '"q"', "\\n", "z"]
@@ -58,3 +59,19 @@ def test_the_ids_of_a_large_vocabulary_are_an_asset_of_its_export(monkeypatch, t
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value)
         np.testing.assert_array_equal(answer[name], value)
+
+
+@pytest.mark.parametrize("left", [0, 1, NUM_ITEMS - 1])
+def test_a_file_that_lacks_ids_does_not_load(monkeypatch, tmp_path, left):
+    monkeypatch.setattr(vocabulary_table, "LARGE", 0)
+    path = make_export(tmp_path / "model", "")
+    ids = path / "assets" / vocabulary_table.FILE
+    whole = ids.read_text("utf-8")
+    ids.write_text("".join(whole.splitlines(keepends=True)[:left]), "utf-8")
+    message = f"expected {NUM_ITEMS} but got {left}"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        tf.saved_model.load(str(path))
+    with pytest.raises(ServingError, match=message):
+        Servable(str(path), "model", 1)
+    ids.write_text(whole, "utf-8")
+    assert Servable(str(path), "model", 1).signature("sessions")

@@ -168,8 +168,16 @@ class SessionEncoder(PrefixEncoding, ItemSpaceScorer):
         check_returned(embeddings, x.shape[2], f"`encode_embeddings` of {type(self).__name__}")
         return self.to_query(self.add_last_click(embeddings, items, x))
 
-    def _at_inference(self, items: tf.Tensor) -> tuple[tf.Tensor, Repeats | None]:
-        """Compute queries, by `encode` where there is one, and what the repeat head knows."""
+    def encode_with_repeats(self, items: tf.Tensor) -> tuple[tf.Tensor, Repeats | None]:
+        """Encode sessions, and what the repeat head knows of them.
+
+        Args:
+          items: int32 [batch, time], padded with 0.
+
+        Returns:
+          Query embeddings, float32 [batch, d], those of `encode` where there is one; and the
+          `Repeats` of a model with a repeat head, None of one without.
+        """
         if not self.settings.repeat_head:
             return self.encode(items), None
         x = self.lookup(self.item_embeddings(), items)
@@ -207,7 +215,7 @@ class SessionEncoder(PrefixEncoding, ItemSpaceScorer):
 
     def scores(self, items: tf.Tensor) -> tf.Tensor:
         """See `SessionScorer`."""
-        query, repeats = self._at_inference(items)
+        query, repeats = self.encode_with_repeats(items)
         scores = tf.matmul(query, self.item_embeddings(), transpose_b=True)
         return scores if repeats is None else log_probabilities(scores, repeats)
 
@@ -258,7 +266,7 @@ class SessionEncoder(PrefixEncoding, ItemSpaceScorer):
 
     def target_ranks(self, batch: Batch) -> tf.Tensor:
         """See `SessionScorer`; a large catalogue is ranked in chunks."""
-        query, repeats = self._at_inference(batch["items"])
+        query, repeats = self.encode_with_repeats(batch["items"])
         candidates, target = self.item_embeddings(), batch["target"] - 1
         if repeats is None:
             return self.ranking.ranks(query, candidates, target)

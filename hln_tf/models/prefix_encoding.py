@@ -86,8 +86,13 @@ class PrefixEncoding:
         return tf.scatter_nd(places, ranks, tf.shape(batch["target"], tf.int64))
 
     @functools.cached_property
-    def compiled_prefix_ranks(self: Any) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-        """A function of items and targets that returns `prefix_ranks`, for all lengths."""
+    def compiled_prefix_ranks(self: Any) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None:
+        """A function of items and targets that returns `prefix_ranks`, for all lengths.
+
+        None where the model lacks the ability: Keras reads it where it saves a model.
+        """
+        if not self.encodes_prefixes:
+            return None
         return self.compile_ranks(self.prefix_ranks, [ITEMS, PREFIX_TARGETS])
 
 

@@ -90,12 +90,12 @@ def _ranked_batches(
 
     A model that `encodes_prefixes` encodes a session once and not each of its prefixes.
     """
-    if isinstance(model, SessionEncoder) and model.encodes_prefixes:
+    run_ranks = model.compiled_prefix_ranks if isinstance(model, SessionEncoder) else None
+    if run_ranks is not None:
         is_in_run = prefixes.in_runs(chosen)
         left = [chosen[~is_in_run]]
         for examples, batch in prefixes.run_batches(chosen[is_in_run], batch_size):
-            ranks = model.compiled_prefix_ranks(batch["items"], batch["target"]).numpy()
-            ranks = ranks[batch["target"] > 0]
+            ranks = run_ranks(batch["items"], batch["target"]).numpy()[batch["target"] > 0]
             yield examples[ranks > 0], ranks[ranks > 0]
             left.append(examples[ranks == 0])
         chosen = np.concatenate(left)

@@ -146,7 +146,7 @@ def _compiled_step(model: SessionScorer, k: int) -> Step:
 
     def by_statistics(items: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, ...]:
         assert isinstance(model, SessionEncoder)
-        query, repeats = model._at_inference(items)
+        query, repeats = model.encode_with_repeats(items)
         found = model.ranking.statistics(query, model.item_embeddings(), target - 1, repeats)
         return found.ranks, found.target_scores, tf.zeros([tf.shape(items)[0], 0], tf.int32)
 

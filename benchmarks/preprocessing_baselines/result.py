@@ -12,6 +12,7 @@ from hln_tf.data.sessions import Sessions, read_split
 
 PROTOCOL = PROTOCOLS["sample"]
 _FILE = "sessions.npz"
+_COLUMNS = ("items", "offsets", "dates")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,17 +37,17 @@ class Result:
         """Compute a checksum of every click, date and item, in order."""
         digest = hashlib.sha256("\n".join(self.vocabulary).encode())
         for part in (self.train, self.test):
-            for column in (part.items, part.offsets, part.dates):
-                digest.update(column.astype("<i8").tobytes())
+            for column in _COLUMNS:
+                digest.update(getattr(part, column).astype("<i8").tobytes())
         return digest.hexdigest()
 
     def write(self, directory: str) -> None:
         """Write the result to a new directory."""
         Path(directory).mkdir(parents=True)
         columns = {
-            f"{name}_{field.name}": getattr(part, field.name)
+            f"{name}_{column}": getattr(part, column)
             for name, part in (("train", self.train), ("test", self.test))
-            for field in dataclasses.fields(Sessions)
+            for column in _COLUMNS
         }
         np.savez(Path(directory) / _FILE, vocabulary=np.array(self.vocabulary), **columns)
 
@@ -56,9 +57,7 @@ def read(directory: str) -> Result:
     if (Path(directory) / _FILE).exists():
         with np.load(Path(directory) / _FILE) as columns:
             train, test = (
-                Sessions(
-                    **{f.name: columns[f"{name}_{f.name}"] for f in dataclasses.fields(Sessions)}
-                )
+                Sessions(**{column: columns[f"{name}_{column}"] for column in _COLUMNS})
                 for name in ("train", "test")
             )
             return Result(train, test, columns["vocabulary"].tolist())

@@ -36,6 +36,7 @@ def collect_runs(directory: Path, results: Path) -> tuple[int, int, list[str]]:
       HlnError: A run directory has another run, or its data set is gone.
     """
     plan, written, without_weights, missing = Plan.read(directory), 0, 0, []
+    parts_of: dict[str, dict[str, Sessions]] = {}
     for number, run in enumerate(plan.runs):
         path = results / f"{number}.npz"
         if not path.exists():
@@ -43,7 +44,9 @@ def collect_runs(directory: Path, results: Path) -> tuple[int, int, list[str]]:
             continue
         with np.load(path) as stored:
             found, ranks = json.loads(str(stored["results"])), stored["ranks"]
-        parts = read_sessions(directory / run.data)
+        if run.data not in parts_of:
+            parts_of[run.data] = read_sessions(directory / run.data)
+        parts = parts_of[run.data]
         _write(run, parts, found, ranks.astype(np.int32), weights_path(results, number))
         written += 1
         without_weights += not weights_path(results, number).exists()

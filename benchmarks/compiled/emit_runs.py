@@ -95,7 +95,7 @@ def _compiled_settings(config: RunConfig) -> RunConfig:
     """Return the settings that runs with the same programs share."""
     config = config.settled()
     training = dataclasses.replace(config.training, **_NOT_COMPILED)
-    return dataclasses.replace(config, training=training, init_from=None)
+    return dataclasses.replace(config, training=training)
 
 
 def _compiled_model_settings(config: RunConfig) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import dataclasses
+import functools
 import json
 import threading
 import time
@@ -29,7 +30,7 @@ from benchmarks.compiled.run_plan import (
     weights_path,
 )
 from hln_tf.data.layout import SPLITS
-from hln_tf.data.prefixes import Prefixes
+from hln_tf.data.prefixes import Prefixes, noise_seed
 from hln_tf.data.sessions import Sessions
 from hln_tf.metrics.of_ranks import means_of_ranks
 from hln_tf.training.settings import OBJECTIVE
@@ -49,14 +50,18 @@ class _Loaded:
     program: Program
     executable: Any
 
+    @functools.cached_property
+    def names(self) -> list[str]:
+        """The names of the arguments."""
+        return [argument.name for argument in self.program.arguments]
+
     def __call__(self, state: State, inputs: dict[str, Any]) -> Any:
         """Execute it, update the state, and return the first result."""
         given = state | inputs
-        names = [argument.name for argument in self.program.arguments]
-        results = self.executable.execute([given[name] for name in names])
+        results = self.executable.execute([given[name] for name in self.names])
         for output, result in zip(self.program.outputs, results, strict=True):
             if output.argument is not None:
-                state[names[output.argument]] = result
+                state[self.names[output.argument]] = result
         return results[0]
 
 
@@ -152,7 +157,7 @@ class Executor:
     def _initial(self, run: PlannedRun, is_refit: bool) -> State:
         lengths = self._plan.lengths(run.programs, TRAIN)
         program = self._plan.programs[run.programs, TRAIN, lengths[0]]
-        state = initial_state(self._directory, run, program.arguments[4:], is_refit)
+        state = initial_state(self._directory, run, program.arguments, is_refit)
         return {name: jax.device_put(array) for name, array in state.items()}
 
     def _epochs(
@@ -184,7 +189,7 @@ class Executor:
 
         def make() -> tuple[list[Any], Sequence[int]]:
             prefixes = Prefixes.from_sessions(self._sessions(run, part), training.max_length)
-            noise = np.random.SeedSequence([seed, epoch]).generate_state(1).view(np.int32)[0]
+            noise = noise_seed(seed, epoch)
             order = prefixes.shuffled(size, seed, epoch)
             batches, counts = [], []
             for step, batch in enumerate(prefixes.batches(order, size)):

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.compiled.programs import Argument, Program, ProgramError, program_of
+from benchmarks.session_files import from_arrays, to_arrays
 from hln_tf.data.sessions import Sessions
 from hln_tf.training.settings import RunConfig
 
@@ -118,22 +119,13 @@ def weights_path(results: Path, number: int) -> Path:
 
 def write_sessions(path: Path, parts: Mapping[str, Sessions]) -> None:
     """Write the parts of a data set."""
-    columns = {
-        f"{name}_{column}": getattr(part, column)
-        for name, part in parts.items()
-        for column in ("items", "offsets", "dates")
-    }
-    np.savez_compressed(path, **columns)
+    np.savez_compressed(path, **to_arrays(parts))
 
 
 def read_sessions(path: Path) -> dict[str, Sessions]:
     """Read what `write_sessions` wrote, by name of the part."""
     with np.load(path) as stored:
-        names = {name.rpartition("_")[0] for name in stored}
-        return {
-            name: Sessions(*(stored[f"{name}_{one}"] for one in ("items", "offsets", "dates")))
-            for name in names
-        }
+        return from_arrays(stored, {name.rpartition("_")[0] for name in stored})
 
 
 def initial_state(

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.session_files import COLUMNS, from_arrays, to_arrays
 from hln_tf.data.layout import Manifest, read_vocabulary
 from hln_tf.data.protocol_settings import PROTOCOLS
 from hln_tf.data.sessions import Sessions, read_split
 
 PROTOCOL = PROTOCOLS["sample"]
 _FILE = "sessions.npz"
-_COLUMNS = ("items", "offsets", "dates")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,18 +37,14 @@ class Result:
         """Compute a checksum of every click, date and item, in order."""
         digest = hashlib.sha256("\n".join(self.vocabulary).encode())
         for part in (self.train, self.test):
-            for column in _COLUMNS:
+            for column in COLUMNS:
                 digest.update(getattr(part, column).astype("<i8").tobytes())
         return digest.hexdigest()
 
     def write(self, directory: str) -> None:
         """Write the result to a new directory."""
         Path(directory).mkdir(parents=True)
-        columns = {
-            f"{name}_{column}": getattr(part, column)
-            for name, part in (("train", self.train), ("test", self.test))
-            for column in _COLUMNS
-        }
+        columns = to_arrays({"train": self.train, "test": self.test})
         np.savez(Path(directory) / _FILE, vocabulary=np.array(self.vocabulary), **columns)
 
 
@@ -56,11 +52,8 @@ def read(directory: str) -> Result:
     """Read the result of a baseline, or a data set directory."""
     if (Path(directory) / _FILE).exists():
         with np.load(Path(directory) / _FILE) as columns:
-            train, test = (
-                Sessions(**{column: columns[f"{name}_{column}"] for column in _COLUMNS})
-                for name in ("train", "test")
-            )
-            return Result(train, test, columns["vocabulary"].tolist())
+            parts = from_arrays(columns, ("train", "test"))
+            return Result(**parts, vocabulary=columns["vocabulary"].tolist())
     train, validation, test = (
         read_split(directory, split) for split in ("train", "validation", "test")
     )

@@ -23,6 +23,11 @@ from hln_tf.data.sessions import Sessions
 BATCHES_PER_POOL = 64
 
 
+def noise_seed(seed: int, epoch: int) -> np.int32:
+    """Return the first half of the seed of an epoch's noise; the second is the step."""
+    return np.random.SeedSequence([seed, epoch]).generate_state(1).view(np.int32)[0]
+
+
 @dataclasses.dataclass(frozen=True)
 class Prefixes:
     """All examples of some sessions.

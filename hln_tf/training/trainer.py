@@ -14,7 +14,7 @@ import tf_keras as keras
 from hln_tf.common.errors import HlnError
 from hln_tf.common.interrupt import TrainingInterrupt
 from hln_tf.common.progress import progress_bar
-from hln_tf.data.prefixes import Prefixes
+from hln_tf.data.prefixes import Prefixes, noise_seed
 from hln_tf.data.sessions import Sessions
 from hln_tf.models.encoder import SessionEncoder
 from hln_tf.models.graphs import compiled
@@ -133,16 +133,14 @@ class Trainer:
         self._optimizer.learning_rate = settings.learning_rate_at(epoch)
         order = self._train.shuffled(settings.batch_size, settings.seed, epoch)
         batches = self._train.batches(order, settings.batch_size, progress.step)
-        noise_seed = (
-            np.random.SeedSequence([settings.seed, epoch]).generate_state(1).view(np.int32)[0]
-        )
+        of_epoch = noise_seed(settings.seed, epoch)
         label = f"{self._phase.label} {epoch + 1}/{self._phase.epochs}"
         done = min(progress.step * settings.batch_size, len(self._train))
         with progress_bar(label, "examples", len(self._train), done) as bar:
             started = time.monotonic()
             self._logger.resume()
             for batch in batches:
-                seed = np.array([noise_seed, progress.step], np.int32)
+                seed = np.array([of_epoch, progress.step], np.int32)
                 self._step(batch["items"], batch["target"], seed)
                 progress.step += 1
                 self._logger.stepped(len(batch["target"]))

@@ -73,12 +73,8 @@ class Handler(WSGIRequestHandler):
 
 
 @contextlib.contextmanager
-def running(cache):
-    """Run the server, with an environment that leads the clients of S3 to it.
-
-    Args:
-        cache: The directory of hln_tf's copies.
-    """
+def running():
+    """Run the server, with an environment that leads the clients of S3 to it."""
     store = Store()
     server = make_server("127.0.0.1", 0, store, threaded=True, request_handler=Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -89,7 +85,6 @@ def running(cache):
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_MAX_ATTEMPTS": "1",
-        "HLN_TF_CACHE": str(cache),
     }
     with unittest.mock.patch.dict(os.environ, variables):
         yield store
@@ -97,11 +92,18 @@ def running(cache):
 
 
 @contextlib.contextmanager
-def bucket(store):
-    """Make an empty bucket for a test."""
+def bucket(store, cache):
+    """Make an empty bucket for a test.
+
+    Args:
+        store: The server.
+        cache: The directory of hln_tf's copies, of this test alone: what the store lists has times
+            in whole seconds, so two tests that put the same files may list the same.
+    """
     store.reset()
     boto3.client("s3").create_bucket(Bucket=BUCKET)
-    yield store
+    with unittest.mock.patch.dict(os.environ, HLN_TF_CACHE=str(cache)):
+        yield store
     store.reset()
     made = boto3.resource("s3").Bucket(BUCKET)
     made.objects.all().delete()

@@ -74,7 +74,7 @@ def test_same_bytes(log, engine, workers, request, tmp_path):
 @on_each_engine
 def test_same_bytes_in_an_object_store(log, engine, workers, request, tmp_path):
     path, flags, expected = log
-    with running(tmp_path / "cache") as server, bucket(server) as store:
+    with running() as server, bucket(server, tmp_path / "cache") as store:
         store.put("log", path.read_bytes())
         output = "s3://clicks/data"
         more = worker_flags(workers, request)

@@ -3,13 +3,13 @@ from object_store import bucket, running
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("cache")) as server:
+def server():
+    with running() as server:
         yield server
 
 
 @pytest.fixture
-def store(server):
+def store(server, tmp_path):
     """An empty bucket on the server."""
-    with bucket(server):
+    with bucket(server, tmp_path / "cache"):
         yield server

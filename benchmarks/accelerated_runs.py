@@ -22,7 +22,7 @@ from hln_tf.common import cli
 from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.data.layout import Manifest
 from hln_tf.training import run_flags
-from hln_tf.training.settings import DataDescription, RunConfig
+from hln_tf.training.run_config import DataDescription, RunConfig
 from tuning import search
 
 _DESCRIPTION = """\

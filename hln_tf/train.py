@@ -14,9 +14,10 @@ from hln_tf.common.files import Location, as_location, join, name_of
 from hln_tf.data import stores
 from hln_tf.data.layout import MANIFEST, SPLITS, VOCABULARY
 from hln_tf.training.cluster import Cluster
+from hln_tf.training.run_config import DataDescription, RunConfig
 from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.run_flags import parse
-from hln_tf.training.settings import DataDescription, RunConfig, TensorBoardSettings
+from hln_tf.training.settings import TensorBoardSettings
 
 EXAMPLES = """examples:
   python -m hln_tf.train --dataset sample --preset demo

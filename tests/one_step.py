@@ -14,7 +14,8 @@ import tf_keras as keras
 
 from hln_tf.data.sessions import Sessions
 from hln_tf.models.registry import MODELS
-from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
+from hln_tf.training.run_config import DataDescription, RunConfig
+from hln_tf.training.settings import TrainingSettings
 from hln_tf.training.trainer import compile_step, make_optimizer
 
 NUM_ITEMS = 8

@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.compiled.programs import Argument, Program, ProgramError, program_of
 from benchmarks.session_files import from_arrays, to_arrays
 from hln_tf.data.sessions import Sessions
-from hln_tf.training.settings import RunConfig
+from hln_tf.training.run_config import RunConfig
 
 PLAN = "plan.json"
 FORMAT = 1

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from hln_tf.common import __version__
 from hln_tf.retrieval.session_graph import SessionGraph
-from hln_tf.training.settings import RunConfig
+from hln_tf.training.run_config import RunConfig
 
 MODEL_CARD = "model_card.json"
 

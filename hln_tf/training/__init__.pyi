@@ -3,14 +3,14 @@ from .evaluation import evaluate_sessions as evaluate_sessions
 from .run import Fitted as Fitted
 from .run import Run as Run
 from .run import train_and_evaluate as train_and_evaluate
+from .run_config import DataDescription as DataDescription
+from .run_config import RunConfig as RunConfig
 from .run_directory import CONFIG as CONFIG
 from .run_directory import METRICS as METRICS
 from .run_directory import RunDirectory as RunDirectory
 from .run_directory import load_model as load_model
 from .run_flags import parse as parse
 from .settings import OBJECTIVE as OBJECTIVE
-from .settings import DataDescription as DataDescription
-from .settings import RunConfig as RunConfig
 from .settings import TensorBoardSettings as TensorBoardSettings
 from .settings import TrainingSettings as TrainingSettings
 from .settings import check_loss as check_loss

@@ -8,8 +8,9 @@ from typing import Any
 
 from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.training.distribution import Workers
+from hln_tf.training.run_config import RunConfig
 from hln_tf.training.run_directory import RunDirectory
-from hln_tf.training.settings import RunConfig, TensorBoardSettings
+from hln_tf.training.settings import TensorBoardSettings
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ from hln_tf.data.sessions import Sessions
 from hln_tf.models.encoder import SessionEncoder
 from hln_tf.training.gradients import compile_gradient_norm
 from hln_tf.training.projector import write_projector
-from hln_tf.training.settings import RunConfig
+from hln_tf.training.run_config import RunConfig
 from hln_tf.training.tensorboard import TensorBoardLogger
 
 # Number of sessions, the latest, of which retention is logged: they take about a second.

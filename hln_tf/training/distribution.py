@@ -22,7 +22,7 @@ import tensorflow as tf
 from hln_tf.common.errors import HlnError
 from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.training.cluster import VARIABLE, Cluster
-from hln_tf.training.settings import RunConfig
+from hln_tf.training.run_config import RunConfig
 
 # Checks for a signal of which one blocks until all workers have reached it.
 CHECKS_BETWEEN_REDUCTIONS = 20

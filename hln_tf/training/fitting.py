@@ -14,8 +14,9 @@ from hln_tf.data.sessions import Sessions
 from hln_tf.models.registry import model_entry
 from hln_tf.training.distribution import Workers
 from hln_tf.training.run import Run, train_and_evaluate
+from hln_tf.training.run_config import DataDescription, RunConfig
 from hln_tf.training.run_directory import RunDirectory
-from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
+from hln_tf.training.settings import TrainingSettings
 
 # Factor on the learning rate of a fit for its updates, which see few clicks: at the whole rate the
 # weights would lose more than they gain.

@@ -11,7 +11,7 @@ from tensorboard.plugins.hparams import summary as hparams_summary
 
 from hln_tf.analysis.comparison import NON_IDENTIFYING_SETTINGS
 from hln_tf.common.interrupt import TrainingInterrupt
-from hln_tf.training.settings import RunConfig
+from hln_tf.training.run_config import RunConfig
 from hln_tf.training.tensorboard import summary_writer
 
 # A sibling of the trainings' event directories, not their parent: HParams would take each of

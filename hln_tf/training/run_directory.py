@@ -35,7 +35,7 @@ from hln_tf.data.layout import (
     vocabulary_text,
 )
 from hln_tf.models.registry import model_entry
-from hln_tf.training.settings import RunConfig
+from hln_tf.training.run_config import RunConfig
 
 if TYPE_CHECKING:
     from hln_tf.models.base import SessionScorer

@@ -14,8 +14,9 @@ from hln_tf.data import stores
 from hln_tf.data.layout import MANIFEST
 from hln_tf.data.sources import CUSTOM, SOURCES
 from hln_tf.models.registry import model_entry, model_names, recorded_settings
+from hln_tf.training.run_config import DataDescription, RunConfig
 from hln_tf.training.run_directory import new_run
-from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings, check_loss
+from hln_tf.training.settings import TrainingSettings, check_loss
 
 # Training settings that apply to models that are fitted by counting only.
 COUNTING = ("refit", "max_length", "evaluation_batch_size")

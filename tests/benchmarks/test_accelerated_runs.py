@@ -16,7 +16,7 @@ from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.data.sessions import Sessions
 from hln_tf.models.settings import STAMPSettings
 from hln_tf.training import RunConfig, RunDirectory, TrainingSettings
-from hln_tf.training.settings import DataDescription
+from hln_tf.training.run_config import DataDescription
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--embedding_dim", "8", "--batch_size", "32", "--max_length", "5", "--epochs", "2")

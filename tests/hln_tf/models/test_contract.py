@@ -21,8 +21,9 @@ from hln_tf.models.encoder import SessionEncoder
 from hln_tf.models.registry import MODELS
 from hln_tf.recommender import Recommender
 from hln_tf.retrieval.settings import ServingSettings
+from hln_tf.training.run_config import DataDescription, RunConfig
 from hln_tf.training.run_directory import RunDirectory
-from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
+from hln_tf.training.settings import TrainingSettings
 
 NUM_ITEMS = 11
 MAX_LENGTH = 4

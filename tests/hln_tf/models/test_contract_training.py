@@ -19,8 +19,9 @@ from hln_tf.data.sessions import read_split
 from hln_tf.models.registry import MODELS
 from hln_tf.training.evaluation import evaluate
 from hln_tf.training.run import Fitted, Run
+from hln_tf.training.run_config import DataDescription, RunConfig
 from hln_tf.training.run_directory import RunDirectory
-from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
+from hln_tf.training.settings import TrainingSettings
 
 NUM_ITEMS = 40
 LONGEST = 20

@@ -22,8 +22,8 @@ from toy import write_dataset
 
 from hln_tf.common import files
 from hln_tf.common.errors import HlnError
+from hln_tf.training.run_config import RunConfig
 from hln_tf.training.run_directory import RunDirectory
-from hln_tf.training.settings import RunConfig
 
 # Epochs of 6 steps. Neither 63 rows nor the last batch's 45 divide evenly between two replicas.
 SETTINGS = (

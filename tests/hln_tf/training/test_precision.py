@@ -10,11 +10,12 @@ import tensorflow as tf
 
 from hln_tf.common.errors import HlnError
 from hln_tf.models.registry import model_entry
-from hln_tf.training import settings
+from hln_tf.training import run_config
 from hln_tf.training.distribution import Workers
 from hln_tf.training.precision import fastest_precision
+from hln_tf.training.run_config import DataDescription, RunConfig
 from hln_tf.training.run_directory import RunDirectory
-from hln_tf.training.settings import DataDescription, RunConfig, TrainingSettings
+from hln_tf.training.settings import TrainingSettings
 
 ITEM_IDS = ["a", "b", "c"]
 TILES = "processor\t: 0\nflags\t\t: fpu avx512_bf16 amx_bf16 amx_tile\n"
@@ -64,7 +65,7 @@ def machine(monkeypatch):
     """Return a function that makes this a machine of another kind."""
 
     def be(kind):
-        monkeypatch.setattr(settings, "fastest_precision", lambda: kind)
+        monkeypatch.setattr(run_config, "fastest_precision", lambda: kind)
 
     return be
 

@@ -33,7 +33,7 @@ from hln_tf.data.layout import SPLITS
 from hln_tf.data.prefixes import Prefixes, noise_seed
 from hln_tf.data.sessions import Sessions
 from hln_tf.metrics.of_ranks import means_of_ranks
-from hln_tf.training.settings import OBJECTIVE
+from hln_tf.training.results import describe, is_better, is_over
 
 Ranks = npt.NDArray[np.int32]
 State = dict[str, Any]
@@ -118,18 +118,19 @@ class Executor:
         train, validation, test = SPLITS
         training = run.config.training
         started = time.monotonic()
-        state, history, best, chosen = self._initial(run, False), [], None, None
+        history: list[dict[str, float]] = []
+        state, best, chosen = self._initial(run, False), None, None
         for epoch, loss in self._epochs(run, state, train, training.epochs):
             found = means_of_ranks(self._ranks(run, state, validation), KS, ("recall", "mrr"))
             rate = training.learning_rate_at(epoch)
-            history.append({"loss": loss, "learning_rate": rate} | found)
-            if best is None or found[OBJECTIVE] > history[best][OBJECTIVE]:
+            if is_better(found, history, best):
                 best = epoch
                 chosen = None if training.refit else {k: jnp.copy(v) for k, v in state.items()}
+            history.append({"loss": loss, "learning_rate": rate} | found)
             seconds = time.monotonic() - started
-            text = f"{run.workdir} epoch {epoch + 1}, {seconds:.0f} s: {_describe(history[-1])}"
+            text = f"{run.workdir} epoch {epoch + 1}, {seconds:.0f} s: {describe(history[-1])}"
             print(text, flush=True)
-            if epoch - best >= training.patience:
+            if is_over(epoch + 1, best, training.epochs, training.patience):
                 break
         assert best is not None
         results: dict[str, Any] = {
@@ -150,7 +151,7 @@ class Executor:
         assert chosen is not None
         ranks = self._ranks(run, chosen, test)
         results["test"] = means_of_ranks(ranks, KS, ("recall", "mrr"))
-        print(f"{run.workdir} test: {_describe(results['test'])}", flush=True)
+        print(f"{run.workdir} test: {describe(results['test'])}", flush=True)
         weights = {name: value for name, value in chosen.items() if is_variable(name)}
         return Trained(results, ranks, weights)
 
@@ -260,11 +261,6 @@ def _padded(
     items = np.pad(items, [(0, 0), (0, length - items.shape[1])])
     rows = np.where(np.arange(size) < len(target), np.arange(size), 0)
     return {"items": items[rows], "target": target[rows]}
-
-
-def _describe(entry: dict[str, float]) -> str:
-    loss = f"loss {entry['loss']:.4f}, " if "loss" in entry else ""
-    return f"{loss}recall@20 {100 * entry['recall@20']:.2f} %, mrr@20 {100 * entry['mrr@20']:.2f} %"
 
 
 def execute_runs(directory: Path, plan: Plan, output: Path, at_once: int) -> list[str]:

@@ -197,10 +197,3 @@ def mean_retention(model: HLN, prefixes: Prefixes, batch_size: int) -> list[floa
         total += retention(batch["items"]).numpy().sum(axis=(0, 2), dtype=np.float64)
         clicks += int(np.count_nonzero(batch["items"]))
     return [float(mean) for mean in total / clicks]
-
-
-def describe(entry: dict[str, float]) -> str:
-    """Format an epoch's loss and main metrics as one line."""
-    parts = [f"loss {entry['loss']:.4f}"] if "loss" in entry else []
-    shown = [name for name in ("recall@20", "mrr@20") if name in entry]
-    return ", ".join(parts + [f"{name} {100 * entry[name]:.2f} %" for name in shown])

@@ -16,12 +16,13 @@ from hln_tf.data.sessions import Sessions, count_unseen
 from hln_tf.models.base import SessionScorer
 from hln_tf.models.encoder import SessionEncoder
 from hln_tf.training.context import RunContext
-from hln_tf.training.evaluation import describe, evaluate, evaluate_sessions
+from hln_tf.training.evaluation import evaluate, evaluate_sessions
 from hln_tf.training.hparams import RESULTS, HParamsLogger, record_metrics
+from hln_tf.training.results import describe, is_over
 from hln_tf.training.run_directory import RunDirectory, warm_start_run
 from hln_tf.training.state import saved_progress
 from hln_tf.training.tensorboard import TensorBoardLogger
-from hln_tf.training.trainer import REFIT, SELECTION, Phase, Trainer, is_over
+from hln_tf.training.trainer import REFIT, SELECTION, Phase, Trainer
 
 # Losses that score every item in each step, and items from which on that is slow.
 FULL_LOSSES = ("softmax", "equation_8")

@@ -19,10 +19,11 @@ from hln_tf.data.sessions import Sessions
 from hln_tf.models.encoder import SessionEncoder
 from hln_tf.models.graphs import compiled
 from hln_tf.training.context import RunContext
-from hln_tf.training.evaluation import describe, evaluate
+from hln_tf.training.evaluation import evaluate
 from hln_tf.training.gradients import STEP_SIGNATURE, replica_gradients
 from hln_tf.training.optimizers import LazyAdam, add_weight_decay
-from hln_tf.training.settings import OBJECTIVE, TrainingSettings
+from hln_tf.training.results import describe, is_better, is_over
+from hln_tf.training.settings import TrainingSettings
 from hln_tf.training.state import Progress, TrainingCheckpoint
 from hln_tf.training.tensorboard import TensorBoardLogger
 
@@ -167,8 +168,7 @@ class Trainer:
                 "validation",
                 self._stop,
             )
-            best = progress.best_epoch
-            if best is None or entry[OBJECTIVE] > progress.history[best][OBJECTIVE]:
+            if is_better(entry, progress.history, progress.best_epoch):
                 progress.best_epoch = progress.epoch
                 self._checkpoint.save_best()
         progress.history.append(entry)
@@ -201,18 +201,6 @@ class Trainer:
                 f"lower `learning_rate`, or limit the gradients with `clip_norm`"
             )
         return value
-
-
-def is_over(epoch: int, best: int | None, epochs: int, patience: int) -> bool:
-    """Check for the end of a training: all epochs are done, or early stopping applies.
-
-    Args:
-      epoch: Number of epochs that are done.
-      best: Index of the best of them, or None where none is validated.
-      epochs: The largest number of epochs.
-      patience: Epochs without a better one before early stopping.
-    """
-    return epoch >= epochs or (best is not None and epoch - 1 - best >= patience)
 
 
 def compile_step(model: SessionEncoder, optimizer: Any, loss: Any) -> Callable[..., None]:

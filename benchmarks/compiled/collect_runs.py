@@ -16,8 +16,9 @@ from benchmarks.compiled.run_plan import (
 from hln_tf.analysis.ranked_examples import examples_table, write_examples
 from hln_tf.data.layout import SPLITS, VOCABULARY
 from hln_tf.data.prefixes import Prefixes
-from hln_tf.data.sessions import Sessions, count_unseen
+from hln_tf.data.sessions import Sessions
 from hln_tf.data.stores import local_copy
+from hln_tf.training.results import compose_results, unseen_targets
 from hln_tf.training.run_directory import RunDirectory
 
 
@@ -59,7 +60,6 @@ def _write(
     train, validation, test = (parts[each] for each in SPLITS)
     target = RunDirectory(run.workdir)
     data = run.config.data.directory
-    seconds = {name: found.pop(name) for name in list(found) if name.endswith("_seconds")}
     with target.locked():
         config = target.begin(run.config, local_copy(data, [VOCABULARY]) / VOCABULARY)
         model = config.create_model()
@@ -75,19 +75,12 @@ def _write(
         scores = np.full(len(prefixes), np.nan, np.float32)
         table = examples_table(test, prefixes, ranks, scores, counts, target.vocabulary())
         write_examples(target.ranks("test"), table)
-        unseen = {
-            "train": count_unseen(test.targets, [train]),
-            "train+validation": count_unseen(test.targets, [train, validation]),
-        }
-        content = {
-            "model": config.model,
-            "dataset": config.data.dataset,
-            "parameters": int(sum(np.prod(one.shape) for one in model.trainable_variables)),
-            "sessions": {each: len(parts[each]) for each in SPLITS},
+        of_training = {name: value for name, value in found.items() if name != "test"} | {
+            "sessions": {"train": len(train), "validation": len(validation)},
             "training_examples": train.prefixes * len(found["history"]),
-            **found,
-            "test": {**found["test"], "prefixes": test.prefixes},
-            "unseen_test_targets": unseen,
-            "timing": {**seconds, "seconds_since_last_start": sum(seconds.values())},
+            "unseen_test_targets": unseen_targets(train, validation, test),
         }
-        target.finish(content)
+        of_test = found["test"] | {"prefixes": test.prefixes, "sessions": len(test)}
+        seconds = sum(value for name, value in found.items() if name.endswith("_seconds"))
+        timing = {"seconds_since_last_start": seconds}
+        target.finish(compose_results(config, model, of_training, of_test, timing))

@@ -33,7 +33,7 @@ from hln_tf.data.layout import SPLITS
 from hln_tf.data.prefixes import Prefixes, noise_seed
 from hln_tf.data.sessions import Sessions
 from hln_tf.metrics.of_ranks import means_of_ranks
-from hln_tf.training.results import describe, is_better, is_over
+from hln_tf.training.results import describe, is_better, is_over, selection_results
 
 Ranks = npt.NDArray[np.int32]
 State = dict[str, Any]
@@ -133,13 +133,8 @@ class Executor:
             if is_over(epoch + 1, best, training.epochs, training.patience):
                 break
         assert best is not None
-        results: dict[str, Any] = {
-            "best_epoch": best + 1,
-            "history": history,
-            "validation": {name: value for name, value in history[best].items() if "@" in name},
-            "trained_on": "train",
-            "training_seconds": time.monotonic() - started,
-        }
+        results = selection_results(history, best, time.monotonic() - started)
+        results["trained_on"] = "train"
         if training.refit:
             started = time.monotonic()
             chosen, refit = self._initial(run, True), []

@@ -7,18 +7,23 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from hln_tf.data.prefixes import Prefixes
-from hln_tf.data.sessions import Sessions, count_unseen
+from hln_tf.data.sessions import Sessions
 from hln_tf.models.base import SessionScorer
 from hln_tf.models.encoder import SessionEncoder
 from hln_tf.training.context import RunContext
 from hln_tf.training.evaluation import evaluate, evaluate_sessions
 from hln_tf.training.hparams import RESULTS, HParamsLogger, record_metrics
-from hln_tf.training.results import describe, is_over
+from hln_tf.training.results import (
+    compose_results,
+    describe,
+    is_over,
+    selection_results,
+    unseen_targets,
+)
 from hln_tf.training.run_directory import RunDirectory, warm_start_run
 from hln_tf.training.state import saved_progress
 from hln_tf.training.tensorboard import TensorBoardLogger
@@ -113,14 +118,8 @@ class Run(RunContext):
             progress = Trainer(self, model, phase, logger).run()
             logger.finish(model)
         assert progress.best_epoch is not None, "a training with validation has a best epoch"
-        best = progress.history[progress.best_epoch]
-        results |= {
-            "best_epoch": progress.best_epoch + 1,
-            "history": progress.history,
-            "validation": {name: value for name, value in best.items() if "@" in name},
-            "training_examples": train.prefixes * len(progress.history),
-            "training_seconds": progress.seconds,
-        }
+        results |= selection_results(progress.history, progress.best_epoch, progress.seconds)
+        results["training_examples"] = train.prefixes * len(progress.history)
         return Fitted(model, results)
 
     def _is_over(self, selected: Mapping[str, Any]) -> bool:
@@ -185,28 +184,16 @@ class Run(RunContext):
         if not self.workers.is_chief:
             return
         self.directory.weights_of(fitted.model).save()
-        results = dict(fitted.results)
-        seconds = {name: results.pop(name) for name in list(results) if name.endswith("_seconds")}
+        results = fitted.results
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // 10**6
-        weights = fitted.model.trainable_variables
-        content = {
-            "model": self.config.model,
-            "dataset": self.config.data.dataset,
-            "parameters": int(sum(np.prod(weight.shape) for weight in weights)),
-            **results,
-            "timing": {
-                **seconds,
-                "seconds_since_last_start": time.monotonic() - self.started,
-                "peak_memory_megabytes": peak,
-            },
+        timing = {
+            "seconds_since_last_start": time.monotonic() - self.started,
+            "peak_memory_megabytes": peak,
         }
-        if test is not None:
-            content["sessions"] = {**content["sessions"], "test": test["sessions"]}
-            content["test"] = {name: value for name, value in test.items() if name != "sessions"}
-        if "training_seconds" in seconds:
-            rate = results["training_examples"] / seconds["training_seconds"]
+        if "training_seconds" in results:
+            rate = results["training_examples"] / results["training_seconds"]
             print(f"trained {rate:,.0f} examples/s; at most {peak:,} MB of memory", file=sys.stderr)
-        self.directory.finish(content)
+        self.directory.finish(compose_results(self.config, fitted.model, results, test, timing))
 
     def new_model(self, counted: Sessions) -> SessionScorer:
         """Create the model with initial weights, or those of `init_from`, and item counts.
@@ -280,10 +267,7 @@ def train_and_evaluate(
     results, metrics = {**fitted.results, **(more or {})}, None
     if test is not None:
         metrics = run.evaluate(fitted.model, test)
-        unseen = {
-            "train": count_unseen(test.targets, [train]),
-            "train+validation": count_unseen(test.targets, [train, validation]),
-        }
+        unseen = unseen_targets(train, validation, test)
         results["unseen_test_targets"] = unseen
         if note := _describe_unseen(unseen, results["trained_on"], test.prefixes):
             print(note, file=sys.stderr)

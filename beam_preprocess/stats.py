@@ -20,6 +20,7 @@ from beam_preprocess.settings import Settings
 from beam_preprocess.splits import Ranges, Span
 from beam_preprocess.write import Shard
 from hln_tf.common.errors import HlnError
+from hln_tf.common.files import join
 from hln_tf.data.boundaries import count_share
 from hln_tf.data.layout import SPLITS, STATS, VOCABULARY, vocabulary_text
 from hln_tf.data.parts import (
@@ -372,11 +373,11 @@ def write_outcome(directory: str, outcome: Outcome) -> None:
     problem = outcome.problem()
     if not problem:
         text = vocabulary_text(list_item_ids(outcome.items, outcome.indices))
-        with storage.create_file(storage.join(directory, VOCABULARY), directory) as file:
+        with storage.create_file(join(directory, VOCABULARY), directory) as file:
             file.write(text)
-        storage.write_json(storage.join(directory, STATS), directory, outcome.stats())
+        storage.write_json(join(directory, STATS), directory, outcome.stats())
         return
-    storage.write_json(storage.join(directory, PROBLEM), directory, {"problem": problem})
+    storage.write_json(join(directory, PROBLEM), directory, {"problem": problem})
 
 
 def _day(seconds: int) -> str:

@@ -23,7 +23,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam_preprocess.inputs import HIDDEN
 from hln_tf.common.cli import require_extra
 from hln_tf.common.errors import HlnError
-from hln_tf.common.files import is_url
+from hln_tf.common.files import is_url, join
 from hln_tf.common.periodic import periodic
 from hln_tf.data.stores import REMEDY
 
@@ -127,11 +127,6 @@ def absolute(path: str | os.PathLike[str]) -> str:
     return os.path.abspath(path) if is_local(path) else str(path)
 
 
-def join(directory: str, *names: str) -> str:
-    """Join names to a directory."""
-    return FileSystems.join(directory, *names)
-
-
 def check_scheme(path: str) -> None:
     """Check that Beam knows the file system of a path.
 
@@ -203,7 +198,7 @@ def create_file(path: str, directory: str, compressed: bool = False) -> Iterator
       directory: The data set directory, which temporary files are in.
       compressed: Whether to compress with gzip; equal contents give equal files.
     """
-    temporary = join(directory, UNFINISHED, uuid.uuid4().hex)
+    temporary = join(directory, f"{UNFINISHED}/{uuid.uuid4().hex}")
     with _create(temporary) as file:
         if compressed:
             with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as stream:

@@ -8,6 +8,7 @@ import numpy as np
 from beam_preprocess import storage
 from beam_preprocess.tfrecord import byte_strings, example, varints, write_record
 from hln_tf.common.errors import HlnError
+from hln_tf.common.files import join
 from hln_tf.data.layout import COMPRESSED_SUFFIX, SESSIONS_PER_RECORD, record_compression
 from hln_tf.data.parts import PartShape
 from hln_tf.data.session_columns import SessionColumns, concatenate, slice_sessions
@@ -77,7 +78,7 @@ def write_shard(
 def _write_records(directory: str, name: str, sessions: SessionColumns) -> None:
     compressed = bool(record_compression(name))
     try:
-        with storage.create_file(storage.join(directory, name), directory, compressed) as file:
+        with storage.create_file(join(directory, name), directory, compressed) as file:
             for start in range(0, len(sessions), _ENCODED):
                 end = min(start + _ENCODED, len(sessions))
                 for record in _records(slice_sessions(sessions, start, end)):

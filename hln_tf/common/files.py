@@ -10,11 +10,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from hln_tf.common.errors import HlnError, UsageError
 
 Location: TypeAlias = Path | str  # a path of this machine, or a URL such as s3://bucket/directory
+_Directory = TypeVar("_Directory", Path, str, Location)
 
 
 def is_url(path: str | os.PathLike[str]) -> bool:
@@ -45,8 +46,8 @@ def written_here(path: str | os.PathLike[str], name: str) -> Path:
     return Path(path)
 
 
-def join(directory: Location, name: str) -> Location:
-    """Join a name to a directory."""
+def join(directory: _Directory, name: str) -> _Directory:
+    """Join a name to a directory's path or URL."""
     return directory / name if isinstance(directory, Path) else f"{directory}/{name}"
 
 

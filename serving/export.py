@@ -39,8 +39,8 @@ def main(arguments: Sequence[str]) -> None:
     config, results = workdir.config(), workdir.metrics()
     if results is None:
         raise HlnError(
-            f"{workdir.path} is not finished: run python -m hln_tf.train with the same settings "
-            f"and --workdir {workdir.path} to finish it"
+            f"{workdir.path} is not finished: run python -m hln_tf.train with the settings and the "
+            f"--workdir of its training to finish it"
         )
     candidates, notes = choose_candidates(workdir.vocabulary(), flags.allow_items, flags.deny_items)
     for note in notes:

@@ -4,7 +4,7 @@ Every command turns these into one sentence on standard error. Any other
 exception is a defect of the package and is reported with its traceback.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 
 class HlnError(Exception):
@@ -13,9 +13,20 @@ class HlnError(Exception):
     The message is one clear sentence that names the file, row or value, says
     what was expected and how to fix it. It names arguments in backticks; `cli.run`
     names the flags instead. Commands exit with code 1.
+
+    Attributes:
+      copies: Paths of copies of directories in object stores, with the URLs that
+        messages name in their stead.
     """
 
     exit_code = 1
+    copies: ClassVar[dict[str, str]] = {}
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        for path, url in self.copies.items():
+            text = text.replace(path, url)
+        return text
 
 
 class ReportedError(HlnError):

@@ -46,8 +46,9 @@ def local_copy(directory: Location, names: Sequence[str] = ALL) -> Path:
     found = list_files(directory)
     listing = json.dumps([directory, found], sort_keys=True, default=str)
     digest = hashlib.sha256(listing.encode())
-    root = Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/hln-tf").expanduser()
+    root = Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/hln-tf").expanduser().absolute()
     copy = root / "copies" / digest.hexdigest()[:32] / directory.rpartition("/")[2]
+    HlnError.copies[str(copy)] = directory
     fetch(directory, copy, found, names)
     return copy
 

@@ -287,7 +287,7 @@ class RunDirectory:
         if self.metrics() is None or not self.weights_of(model).restore(is_whole=True):
             raise HlnError(
                 f"{self.path} holds no trained model yet: run python -m hln_tf.train with the "
-                f"same settings and `workdir` {self.path} to finish the training"
+                f"settings and the `workdir` of its training to finish it"
             )
         model.workdir = str(self.path)
         return model

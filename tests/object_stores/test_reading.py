@@ -211,7 +211,7 @@ def test_a_run_is_evaluated_and_recommends(there, workdir, data):
     reports = [run("hln_tf.report", path).out.splitlines()[-1] for path in (workdir, RUN)]
     assert reports[0].split("|")[2:] == reports[1].split("|")[2:]
     sentence = run("hln_tf.evaluate", "--workdir", "s3://clicks/runs/none").sentence()
-    assert "config.json does not exist" in sentence
+    assert "s3://clicks/runs/none/config.json does not exist" in sentence
 
 
 def test_a_run_that_starts_from_another_names_its_url(there, workdir, data):

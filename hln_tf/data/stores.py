@@ -3,7 +3,8 @@
 TensorFlow knows few stores; fsspec, by which the files are copied, knows nearly all. A copy is
 below `~/.cache/hln-tf/copies`, or below the directory that the environment variable
 `HLN_TF_CACHE` names, in a directory whose name is a checksum of what the store lists, so that it is
-never read for other content. It may be removed whenever nothing reads it.
+never read for other content. A new copy removes those that no process has opened for 30 days, which
+the modification times of these directories record.
 """
 
 import contextlib
@@ -12,18 +13,21 @@ import fnmatch
 import hashlib
 import json
 import os
+import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hln_tf.common.errors import HlnError
-from hln_tf.common.files import Location, atomic_write, join
+from hln_tf.common.files import Location, atomic_write, directory_lock, join
 from hln_tf.common.progress import progress_bar
 
 REMEDY = "check the URL, and the credentials and the endpoint of the store"
 CACHE_VARIABLE = "HLN_TF_CACHE"
 ALL = ("*",)
 _LOCAL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_UNUSED_SECONDS = 30 * 24 * 3600  # after which a copy is removed
 _SHOWN_BYTES = 10 << 20  # copies that are larger have a progress bar
 
 
@@ -49,8 +53,28 @@ def local_copy(directory: Location, names: Sequence[str] = ALL) -> Path:
     root = Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/hln-tf").expanduser().absolute()
     copy = root / "copies" / digest.hexdigest()[:32] / directory.rpartition("/")[2]
     HlnError.copies[str(copy)] = directory
+    if found:
+        _open_copy(copy.parent)
     fetch(directory, copy, found, names)
     return copy
+
+
+def _open_copy(entry: Path) -> None:
+    """Create the directory of a copy, or record that it is used; a new one removes unused ones.
+
+    All of it is under a lock, so that no process removes a copy that another one has just opened.
+    """
+    with directory_lock(entry.parent):
+        is_new = not entry.exists()
+        entry.mkdir(exist_ok=True)
+        with contextlib.suppress(OSError):  # another user's, or in a file system that is read only
+            os.utime(entry)
+        if is_new:
+            oldest = time.time() - _UNUSED_SECONDS
+            for other in entry.parent.iterdir():
+                with contextlib.suppress(FileNotFoundError):  # removed by hand meanwhile
+                    if other.stat().st_mtime < oldest:
+                        shutil.rmtree(other, ignore_errors=True)
 
 
 def fetch(

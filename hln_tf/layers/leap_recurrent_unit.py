@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
+from hln_tf.layers.cell_steps import run_cell
 from hln_tf.layers.checked_call import (
     EMBEDDINGS,
     CheckedCall,
@@ -196,8 +197,8 @@ class LeapRecurrentUnit(CheckedCall, keras.layers.RNN):
         if noise is None and self.cell.is_gated and self.cell.gate.is_sampled(training):
             noise = self.cell.sample_noise(tf.shape(inputs)[:2])
         if not self._takes_fused_path():
-            return self._run_cell(
-                inputs, mask, training, initial_state, constants, noise, available
+            return self._results(
+                *run_cell(self, inputs, mask, training, initial_state, constants, noise, available)
             )
         h_0, retained_0 = [*initial_state, None][:2] if given_state is not None else (None, None)
         a = constants[0] if constants else None
@@ -339,65 +340,6 @@ class LeapRecurrentUnit(CheckedCall, keras.layers.RNN):
     def _takes_fused_path(self) -> bool:
         others = (self.stateful, self.unroll, self.time_major, self.go_backwards)
         return self.fused and not any(others) and not self.zero_output_for_mask
-
-    def _run_cell(
-        self,
-        inputs: tf.Tensor,
-        mask: tf.Tensor | None,
-        training: bool | None,
-        initial_state: Sequence[tf.Tensor],
-        constants: Sequence[tf.Tensor] | None,
-        noise: tf.Tensor | None,
-        available: tf.Tensor | None,
-    ) -> Any:
-        """Run the cell step by step, as `keras.layers.RNN` does."""
-        time_axis = 0 if self.time_major else 1
-        ones = tf.ones(tf.shape(inputs)[:2], inputs.dtype)
-        at_steps = (
-            inputs,
-            (tf.zeros_like(ones) if noise is None else noise)[..., None],
-            (ones if available is None else available)[..., None],
-        )
-
-        count = len(initial_state)  # of states; the constants follow them
-
-        def step(at_step: Any, states: Any) -> tuple[Any, list[tf.Tensor]]:
-            a = list(states[count:])
-            outputs, new_states = self.cell(at_step, states[:count], constants=a, training=training)
-            leap = gate = tf.zeros_like(outputs[:, :1])
-            if self.cell.is_gated:
-                logit = self.cell.leap_logit(at_step[0], states[0], a[0] if a else None)
-                logit, noise = self.cell.gate.at_begin(logit, at_step[1], *states[1:count])
-                leap, gate = tf.sigmoid(logit), self.cell.gate(logit, noise, training)
-            of_click = [1 - (1 - leap) * at_step[2]] * self.return_leap_probabilities
-            of_click += [gate] * self.return_gates
-            return tf.concat([outputs, *of_click], axis=1), new_states
-
-        num_of_click = self.return_leap_probabilities + self.return_gates
-        last, outputs, states = keras.backend.rnn(
-            step,
-            at_steps,
-            initial_state,
-            constants=constants,
-            go_backwards=self.go_backwards,
-            mask=mask,
-            unroll=self.unroll,
-            input_length=inputs.shape[time_axis],
-            time_major=self.time_major,
-            zero_output_for_mask=self.zero_output_for_mask,
-            return_all_outputs=self.return_sequences or num_of_click > 0,
-        )
-        if self.stateful:
-            for variable, state in zip(self.states, states, strict=True):
-                variable.assign(tf.cast(state, variable.dtype))
-        units = self.cell.units
-        of_clicks = tf.unstack(outputs[..., units:], num_of_click, axis=-1)
-        if self.go_backwards:  # outputs are in the order of the steps
-            of_clicks = [tf.reverse(values, [time_axis]) for values in of_clicks]
-        if mask is not None:
-            of_clicks = [tf.where(mask, values, 1.0) for values in of_clicks]
-        outputs = outputs[..., :units] if self.return_sequences else last[:, :units]
-        return self._results(outputs, states, of_clicks)
 
     def _results(
         self, outputs: tf.Tensor, states: Sequence[tf.Tensor], of_clicks: Sequence[tf.Tensor]

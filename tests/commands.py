@@ -50,6 +50,11 @@ def run(module, *arguments):
     return Outcome(code, out.getvalue(), err.getvalue())
 
 
+def train(data, path, *flags):
+    """Train on a data set directory of the generated log's form; see `run`."""
+    return run("hln_tf.train", "--dataset", "sample", "--data_dir", data, "--workdir", path, *flags)
+
+
 def prepare(*arguments):
     """Run `python -m beam_preprocess` in this process, without what it changes in the process."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -1,7 +1,5 @@
 """`Recommender`: from a table of clicks to recommendations, and on from there."""
 
-import contextlib
-import io
 import json
 import shutil
 
@@ -10,50 +8,11 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from commands import run, tree
+from visits import COLUMNS, DAY, FAST, HOUR, SIZES, fit, table, walks
 
 import hln_tf
 from hln_tf import Recommender, SessionDataset
 from hln_tf.common.errors import HlnError, UsageError
-
-COLUMNS = {"session": "visit", "item": "sku", "time": "at"}
-SIZES = {"embedding_dim": 8, "hidden_dim": 8, "num_groups": 2}
-FAST = {**SIZES, "epochs": 2, "batch_size": 8, "learning_rate": 0.02}
-HOUR, DAY = 3_600, 86_400
-
-
-def table(visits, first=0, apart=HOUR):
-    """Return a frame of visits, lists of items, so many seconds apart."""
-    rows = [
-        (f"v{first + visit}", item, (first + visit) * apart + 10 * click)
-        for visit, items in enumerate(visits)
-        for click, item in enumerate(items)
-    ]
-    return pd.DataFrame(rows, columns=["visit", "sku", "at"])
-
-
-def walks(count, items="abcdefghij", seed=0):
-    """Return visits that go around the items, mostly in steps of one."""
-    random = np.random.default_rng(seed)
-    return [
-        [
-            items[at % len(items)]
-            for at in random.integers(len(items))
-            + random.choice([1, 1, 1, 2], random.integers(2, 6)).cumsum()
-        ]
-        for _ in range(count)
-    ]
-
-
-def fit_columns(clicks, columns, **settings):
-    """Return a recommender and what its training printed on standard error."""
-    err = io.StringIO()
-    with contextlib.redirect_stderr(err):
-        recommender = Recommender.fit(clicks, **columns, **settings)
-    return recommender, err.getvalue()
-
-
-def fit(clicks, **settings):
-    return fit_columns(clicks, COLUMNS, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -162,83 +121,12 @@ def test_counting_models_are_fitted_too(clicks, model):
         recommender.similar_items("a")
 
 
-@pytest.mark.parametrize(
-    ("settings", "error", "words"),
-    [
-        ({"embeding_dim": 8}, TypeError, ("embeding_dim", "embedding_dim", "epochs", "min_item_")),
-        ({"model": "hnl"}, UsageError, ("`model` is 'hnl'", "narm", "sknn")),
-        ({"preset": "best"}, UsageError, ("`preset` is 'best'", "paper", "demo")),
-        ({"epochs": 0}, UsageError, ("`epochs` is 0", "at least 1")),
-        ({"learning_rate": "fast"}, UsageError, ("`learning_rate` is 'fast'", "float")),
-        ({"loss": "hinge"}, UsageError, ("`loss` is 'hinge'", "softmax")),
-        ({"refit": 2}, UsageError, ("`refit` is 2", "bool")),
-        ({"min_item_count": 0}, UsageError, ("`min_item_count` is 0",)),
-        ({"test_seconds": -1}, UsageError, ("`test_seconds` is -1",)),
-        ({"test_seconds": 100 * DAY}, HlnError, ("train part is empty", "`test_seconds`")),
-        ({"validation_fraction": "0"}, HlnError, ("validation part", "`validation_fraction`")),
-        ({"min_item_count": 9_999}, HlnError, ("0 of frequent items", "`min_item_count`")),
-        ({"item": "article"}, UsageError, ("'article'", "visit", "sku", "at")),
-        ({"session": None}, UsageError, ("session and user are neither given",)),
-        ({"session": None, "user": "visit"}, UsageError, ("`session_timeout` is 0", "as 1800")),
-        ({"session_timeout": "30min"}, UsageError, ("`session_timeout` is '30min'", "as 1800")),
-        ({"session_timeout": 0.5}, UsageError, ("`session_timeout` is 0.5", "whole seconds")),
-        ({"session_timeout": True}, UsageError, ("`session_timeout` is True", "whole seconds")),
-        ({"item": None}, TypeError, ("item=..., time=...",)),
-        ({"time": None}, TypeError, ("item=..., time=...", "user=...")),
-    ],
-)
-def test_what_cannot_be_fitted_is_named(clicks, settings, error, words):
-    with pytest.raises(error) as caught:
-        Recommender.fit(clicks, **{**COLUMNS, **settings})
-    message = str(caught.value)
-    assert "--" not in message and "\n" not in message
-    assert all(word in message for word in words), message
-
-
-@pytest.mark.parametrize("wrong", [[["a", "b"], ["c"]], {"visit": [1], "sku": ["a"]}, None])
-def test_what_is_no_table_is_refused(wrong):
-    with pytest.raises(TypeError, match=r"expected a table with a row .*, not sessions, and its c"):
-        Recommender.fit(wrong)
-    with pytest.raises(UsageError, match="expected a pandas or Polars DataFrame or a pyarrow Tab"):
-        Recommender.fit(wrong, **COLUMNS)
-
-
-@pytest.mark.parametrize(
-    "timeout", [1_800, 1_800.0, pd.Timedelta("30min"), np.timedelta64(30, "m")], ids=repr
-)
-def test_a_session_timeout_is_in_seconds_or_a_time_difference(clicks, timeout):
-    named = clicks.rename(columns={"visit": "visitor"}).assign(visitor="u")
-    columns = {"user": "visitor", "item": "sku", "time": "at"}
-    data = SessionDataset.from_clicks(named, **columns, session_timeout=timeout, test_seconds=0)
-    expected = SessionDataset.from_clicks(clicks, **COLUMNS, test_seconds=0)
-    for part in ("train", "validation"):
-        np.testing.assert_array_equal(data.split(part).items, expected.split(part).items)
-
-
-def test_several_columns_make_an_item(clicks):
-    named = clicks.assign(shop=7)
-    columns = {**COLUMNS, "item": ["shop", "sku"]}
-    counted, _ = fit_columns(named, columns, model="popularity")
-    assert counted.known == {f"7/{item}" for item in "abcdefghij"}
-    assert counted.evaluate(named, **columns)["unknown_clicks"] == 0
-
-
 def test_it_shows_what_it_is(recommender, clicks):
     assert repr(recommender) == "Recommender(hln, 10 items, trained on 66 sessions)"
     data = SessionDataset.from_clicks(clicks, **COLUMNS, test_seconds=DAY)
     assert repr(data) == (
         "SessionDataset('custom', 10 items, 60 train, 6 validation, 24 test sessions)"
     )
-
-
-def test_a_data_set_has_its_own_columns_and_protocol(clicks):
-    data = SessionDataset.from_clicks(clicks, **COLUMNS)
-    recommender = Recommender.fit(data, model="popularity")
-    assert {"validation", "test"} <= recommender.metrics.keys()
-    with pytest.raises(TypeError, match="leave out item, time, session"):
-        Recommender.fit(data, **COLUMNS)
-    with pytest.raises(TypeError, match="no setting 'min_item_count'"):
-        Recommender.fit(data, min_item_count=3)
 
 
 @pytest.mark.parametrize("wrong", [["a", "b"], None, {"a": 1}, 5, [["a", None]]])

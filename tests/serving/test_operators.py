@@ -9,7 +9,6 @@ import dataclasses
 import http.client
 import shutil
 import signal
-import socket
 import ssl
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import trustme
-from commands import ROOT, run
+from commands import run
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from served import Served, serve_flags, wait_for
@@ -339,143 +338,3 @@ def test_a_draining_server_is_not_ready_but_answers_and_its_log_warms_up(secured
     (version / "assets.extra").mkdir(exist_ok=True)
     shutil.copy(path, version / "assets.extra" / "tf_serving_warmup_requests")
     Servable(str(version), "m", 1).retire()
-
-
-# Flags
-
-
-@pytest.mark.parametrize(
-    ("flags", "code", "message"),
-    [
-        (("--tls_key_file", "key"), 2, "one of --tls_certificate_file and --tls_key_file"),
-        (("--tls_client_ca_file", "ca"), 2, "--tls_client_ca_file needs TLS"),
-        (("--tls_certificate_file", "x", "--tls_key_file", "y"), 1, "no certificate with its key"),
-        (("--token_file", "nowhere"), 1, "--token_file nowhere cannot be read"),
-        (("--token_file", "{empty}"), 1, "has no token: expected one line"),
-        (("--model_config_file", "x"), 2, "exclude each other"),
-        (("--served_versions", "latest:0"), 2, "expected at least 1 version"),
-        (("--enable_batching=maybe",), 2, "--enable_batching is 'maybe', expected true or false"),
-        (("--rest_api_timeout_in_ms=soon",), 2, "expected --rest_api_timeout_in_ms=MILLISECONDS"),
-        (("--request_log_prefix", "/nowhere/x"), 1, "/nowhere is no directory"),
-        (("--host", "no host"), 1, "--host no host has no address"),
-    ],
-)
-def test_bad_flags(tmp_path, flags, code, message):
-    (tmp_path / "model" / "3").mkdir(parents=True)
-    (tmp_path / "empty").touch()
-    flags = [flag.format(empty=tmp_path / "empty") for flag in flags]
-    outcome = run("serving.serve", "--model_base_path", tmp_path / "model", *flags)
-    assert message in outcome.sentence(code)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (None, "cannot be read"),
-        ("model_config_list {", "is no ModelServerConfig in text format"),
-        ("model_config_list {}", "there is no model"),
-        ("custom_model_config {}", "Only ModelConfigList is currently supported"),
-        (
-            "model_config_list { config { name: 'a' base_path: '/x' } "
-            "config { name: 'a' base_path: '/y' } }",
-            "'a' is configured twice",
-        ),
-        (
-            "model_config_list { config { name: 'a' base_path: '/nowhere' } }",
-            "/nowhere is not a directory",
-        ),
-    ],
-)
-def test_bad_files_of_models(tmp_path, text, message):
-    path = tmp_path / "models.config"
-    if text is not None:
-        path.write_text(text)
-    outcome = run("serving.serve", "--model_config_file", path, "--port", 0, "--rest_api_port", 1)
-    assert message in outcome.err and "Traceback" not in outcome.err
-
-
-def test_the_file_for_tensorflow_serving_is_read():
-    from serving.models import read_configs
-
-    (config,) = read_configs(ROOT / "serving" / "models.config")
-    assert (config.name, config.model_base_path, config.num_versions()) == ("hln", "/models/hln", 1)
-
-
-def test_a_symbolic_link_serves_under_its_own_name(tmp_path):
-    from serving.settings import ModelSettings
-
-    (tmp_path / "hln-2026-01").mkdir()
-    (tmp_path / "current").symlink_to("hln-2026-01")
-    assert ModelSettings(str(tmp_path / "current")).name == "current"
-    assert ModelSettings("gs://bucket/models/hln/").name == "hln"
-
-
-@pytest.mark.slow
-def test_clients_need_a_certificate_of_the_authority(versions, tmp_path):
-    """With --tls_client_ca_file, both ports refuse clients without a certificate."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    for name in ("127.0.0.1", "client"):
-        issued = authority.issue_cert(name)
-        issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / f"{name}.pem")
-        issued.private_key_pem.write_to_path(tmp_path / f"{name}.key")
-    server = serve_flags(
-        tmp_path / "log",
-        *("--model_base_path", versions, "--model_name", "m"),
-        *("--tls_certificate_file", tmp_path / "127.0.0.1.pem"),
-        *("--tls_key_file", tmp_path / "127.0.0.1.key"),
-        *("--tls_client_ca_file", tmp_path / "ca.pem"),
-    )
-    context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
-
-    def status():
-        connection = http.client.HTTPSConnection("127.0.0.1", server.rest, context=context)
-        with contextlib.closing(connection):
-            connection.request("GET", "/v1/models/m")
-            return connection.getresponse().status
-
-    wait_for(lambda: server.process.poll() is None and listens(server.rest), "server")
-    with pytest.raises((ssl.SSLError, ConnectionError)):
-        status()
-    ca, key, chain = (
-        (tmp_path / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem")
-    )
-    for credentials, works in (
-        (grpc.ssl_channel_credentials(ca), False),
-        (grpc.ssl_channel_credentials(ca, key, chain), True),
-    ):
-        with grpc.secure_channel(f"127.0.0.1:{server.grpc}", credentials) as channel:
-            check = health_pb2_grpc.HealthStub(channel).Check
-            if works:
-                answer = check(health_pb2.HealthCheckRequest(), timeout=60)
-                assert answer.status == health_pb2.HealthCheckResponse.SERVING
-            else:
-                with pytest.raises(grpc.RpcError):
-                    check(health_pb2.HealthCheckRequest(), timeout=60)
-    context.load_cert_chain(tmp_path / "client.pem")
-    assert status() == 200
-    assert server.stop() == 0
-
-
-def listens(port):
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5):
-        return True
-    return False
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("has_token", [False, True])
-def test_an_open_network_without_a_token_is_a_warning(versions, tmp_path, has_token):
-    """--host beyond loopback needs a token, or is logged once with the flags that close it."""
-    (tmp_path / "token").write_text("a-long-secret-of-an-operator")
-    token = ("--token_file", tmp_path / "token") if has_token else ()
-    where = ("--model_base_path", versions, "--model_name", "m", "--host", "0.0.0.0")
-    server = serve_flags(tmp_path / "log", *where, *token)
-    wait_for(lambda: server.process.poll() is None and listens(server.rest), "server")
-    warnings = [event for event in server.events() if event["event"] == "open"]
-    assert server.stop() == 0
-    assert len(warnings) == (not has_token)
-    for warning in warnings:
-        assert warning["level"] == "warning"
-        assert warning["host"] == "0.0.0.0"
-        assert "--token_file" in warning["reason"]

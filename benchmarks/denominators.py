@@ -64,7 +64,7 @@ def ranks_by_denominator(
     import tensorflow as tf
 
     from hln_tf.layers.catalogue_scores import target_ranks
-    from hln_tf.training.evaluation import batches_by_length
+    from hln_tf.training.ranking import batches_by_length
 
     model, config = run.model(), run.config().training
     of_train: Sessions = read_sessions(data_dir, "train")
@@ -76,7 +76,7 @@ def ranks_by_denominator(
     place = np.searchsorted(seen, prefixes.items[prefixes.targets])
     among_all, among_seen = np.empty([2, len(prefixes)], np.int32)
     for chosen, batch in batches_by_length(prefixes, config.evaluation_batch_size, "ranking"):
-        among_all[chosen] = model.compiled_target_ranks(batch["items"], batch["target"])
+        among_all[chosen] = model.compiled_rank_targets(batch["items"], batch["target"])[0]
         scores = tf.gather(model(batch["items"]), seen - 1, axis=1)
         among_seen[chosen] = target_ranks(scores, np.minimum(place[chosen], len(seen) - 1))
     return {

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> None:
     from hln_tf.models.ensemble import Ensemble
     from hln_tf.models.hln import HLN
     from hln_tf.training.evaluation import mean_retention, with_unknown
-    from hln_tf.training.ranked_examples import rank_examples
+    from hln_tf.training.ranking import rank_examples
 
     vocabulary = workdir.vocabulary()
     if settings:

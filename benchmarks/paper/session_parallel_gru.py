@@ -8,8 +8,8 @@ from benchmarks.paper.session_parallel import Array, Schedule, SessionParallelSe
 from hln_tf.common.progress import progress_bar
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions
-from hln_tf.layers.catalogue_scores import catalogue_ranks
-from hln_tf.training.evaluation import batches_by_length
+from hln_tf.layers.catalogue_scores import rank_in_catalogue
+from hln_tf.training.ranking import batches_by_length
 
 # Steps that one call of the graph takes.
 _STEPS = 500
@@ -124,7 +124,7 @@ class SessionParallelGRU(tf.Module):
         # The bias of an item is one more entry of its vector; tanh changes no rank.
         query = tf.pad(state, [[0, 0], [0, 1]], constant_values=1.0)
         candidates = tf.concat([self.items, self.item_bias[:, None]], axis=1)
-        return catalogue_ranks(query, candidates, targets - 1)
+        return rank_in_catalogue(query, candidates, targets - 1)[0]
 
     def ranks(self, prefixes: Prefixes, batch_size: int = 1024) -> Array:
         """Rank the target of each prefix among all items, int32 [examples]."""

@@ -19,9 +19,10 @@ from hln_tf.retrieval import ServingSettings
 from hln_tf.retrieval.index import CandidateRanker
 from hln_tf.tasks import FullSoftmax
 from hln_tf.training import RunConfig, TrainingSettings
-from hln_tf.training.evaluation import batches_by_length, evaluate
+from hln_tf.training.evaluation import evaluate
 from hln_tf.training.gradients import replica_gradients
 from hln_tf.training.optimizers import LazyAdam
+from hln_tf.training.ranking import batches_by_length
 from hln_tf.training.trainer import compile_step, make_optimizer
 
 
@@ -129,7 +130,7 @@ def rank_targets(model: SessionScorer, prefixes: Prefixes, batch_size: int) -> N
 def rank_each_prefix(model: SessionScorer, prefixes: Prefixes, batch_size: int) -> None:
     """Rank the target of each prefix with an encoding of its own, equal ones too."""
     for _, batch in batches_by_length(prefixes, batch_size, "ranking"):
-        model.compiled_target_ranks(batch["items"], batch["target"]).numpy()
+        model.compiled_rank_targets(batch["items"], batch["target"])[0].numpy()
 
 
 def top_k(model: SessionScorer, k: int) -> Callable[[tf.Tensor], tf.Tensor]:

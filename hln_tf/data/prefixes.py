@@ -85,6 +85,22 @@ class Prefixes:
         """Order the examples for evaluation: shortest prefixes first."""
         return np.argsort(self.lengths, kind="stable")
 
+    def length_batches(
+        self, chosen: npt.NDArray[np.int64], batch_size: int
+    ) -> Iterator[tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.int32]]]]:
+        """Make batches of examples, shortest prefixes first.
+
+        Args:
+          chosen: int64 [chosen], examples.
+          batch_size: Examples in a batch; the last one may have fewer.
+
+        Yields:
+          The examples of a batch, int64 [batch], and the batch, see `batches`.
+        """
+        order = chosen[np.argsort(self.lengths[chosen], kind="stable")]
+        for step, batch in enumerate(self.batches(order, batch_size)):
+            yield order[step * batch_size : (step + 1) * batch_size], batch
+
     def distinct(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Find the examples that differ in clicks or target.
 

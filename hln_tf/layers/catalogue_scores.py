@@ -90,10 +90,10 @@ class CatalogueStatistics(NamedTuple):
         return self.log_partition - self.target_scores
 
 
-def catalogue_ranks(
+def rank_in_catalogue(
     query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor, megabytes: int = SCORE_MEGABYTES
-) -> tf.Tensor:
-    """Compute `target_ranks` of the scores of queries with all candidates, in chunks if needed.
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Compute `rank_targets` of the scores of queries with all candidates, in chunks if needed.
 
     Args:
       query: float [batch, d].
@@ -102,14 +102,14 @@ def catalogue_ranks(
       megabytes: Memory for scores at a time, see `chunk_width`.
 
     Returns:
-      int32 [batch].
+      The targets' ranks from 1, int32 [batch], and their scores, float [batch].
     """
     candidates = tf.convert_to_tensor(candidates)
     width = chunk_width(tf.shape(candidates)[0], tf.shape(query)[0], megabytes)
     return tf.cond(
         width < tf.shape(candidates)[0],
-        lambda: _count_in_chunks(query, candidates, target, width, lambda *_: [], [])[0],
-        lambda: target_ranks(_product(query, candidates), target),
+        lambda: _count_in_chunks(query, candidates, target, width, lambda *_: [], []),
+        lambda: rank_targets(_product(query, candidates), target),
     )
 
 
@@ -229,7 +229,7 @@ def ranked_lists(
       query: float [batch, d].
       candidates: float [items, d], the whole catalogue.
       target: int [batch], row of each example's target in the catalogue.
-      k: From 0 to the size of the catalogue.
+      k: From 1 to the size of the catalogue.
       megabytes: Memory for scores at a time, see `chunk_width`.
     """
     candidates = tf.convert_to_tensor(candidates)
@@ -239,11 +239,11 @@ def ranked_lists(
     nothing = [tf.fill([batch, k], query.dtype.min), tf.zeros([batch, k], tf.int32)]
 
     def add(scores: tf.Tensor, first: tf.Tensor, state: list[tf.Tensor]) -> list[tf.Tensor]:
-        return list(_merge_top_k(scores, first, state)) if k else state
+        return list(_merge_top_k(scores, first, state))
 
     def at_once() -> tuple[tf.Tensor, ...]:
         scores = _product(query, candidates)
-        return *rank_targets(scores, target), *(top_k(scores, k) if k else nothing)
+        return *rank_targets(scores, target), *top_k(scores, k)
 
     ranks, scores, _, top = tf.cond(
         width < tf.shape(candidates)[0],

@@ -49,7 +49,10 @@ class BeyondAccuracy:
         return min(max(self.ks), len(self._clicks))
 
     def update(
-        self, recommended: npt.NDArray[np.integer], sessions: npt.NDArray[np.integer]
+        self,
+        recommended: npt.NDArray[np.integer],
+        sessions: npt.NDArray[np.integer],
+        times: npt.NDArray[np.integer] | None = None,
     ) -> None:
         """Add the lists of a batch.
 
@@ -57,12 +60,15 @@ class BeyondAccuracy:
           recommended: int [batch, k], item indices from 1, the best first, with k at
             least `longest`.
           sessions: int [batch, time], the clicks of each session, padded with 0.
+          times: int [batch], how many times each list counts; None for once.
         """
+        if times is None:
+            times = np.ones(len(recommended), np.int64)
         is_repeat = (recommended[:, :, None] == sessions[:, None, :]).any(axis=2)
         for k in self.ks:
             first = recommended[:, :k]
-            self._counts[k] += np.bincount(first.ravel() - 1, minlength=len(self._clicks))
-            self._repeats[k] += int(np.count_nonzero(is_repeat[:, :k]))
+            np.add.at(self._counts[k], first - 1, times[:, None])
+            self._repeats[k] += int(times @ np.count_nonzero(is_repeat[:, :k], axis=1))
 
     def results(self) -> dict[str, float]:
         """Return the metrics by name, such as `coverage@20`; NaN before the first batch."""

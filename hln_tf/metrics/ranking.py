@@ -9,8 +9,8 @@ import tf_keras as keras
 
 from hln_tf.layers.catalogue_scores import (
     CatalogueStatistics,
-    catalogue_ranks,
     catalogue_statistics,
+    rank_in_catalogue,
 )
 from hln_tf.layers.choices import SCORE_MEGABYTES, checked_count
 from hln_tf.layers.repeat_head import Repeats, mixture_statistics
@@ -187,12 +187,24 @@ class FullCatalogueRanking(tfrs.metrics.Factorized):
         """
         if self._candidates is None:
             raise ValueError("`candidates` is None: pass ranks to `update_from_ranks`")
-        ranks = self.ranks(query_embeddings, self._candidates(), true_candidate_ids)
+        ranks, _ = self.rank_targets(query_embeddings, self._candidates(), true_candidate_ids)
         return self.update_from_ranks(ranks, sample_weight)
 
-    def ranks(self, query: tf.Tensor, candidates: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        """Compute the ranks of targets among all candidates, see `catalogue_ranks`."""
-        return catalogue_ranks(query, candidates, target, self.megabytes)
+    def rank_targets(
+        self,
+        query: tf.Tensor,
+        candidates: tf.Tensor,
+        target: tf.Tensor,
+        repeats: Repeats | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Compute ranks and scores of targets among all candidates, see `rank_in_catalogue`.
+
+        With `repeats` the scores are the log-probabilities of `mixture_statistics`.
+        """
+        if repeats is not None:
+            found = self.statistics(query, candidates, target, repeats)
+            return found.ranks, found.target_scores
+        return rank_in_catalogue(query, candidates, target, self.megabytes)
 
     def statistics(
         self,

@@ -14,14 +14,14 @@ import tf_keras as keras
 
 from hln_tf.common.settings import declared_fields, from_dict, help_text
 from hln_tf.data.sessions import Sessions
-from hln_tf.layers.catalogue_scores import target_ranks
+from hln_tf.layers.catalogue_scores import rank_targets
 from hln_tf.layers.checked_call import CheckedCall
 from hln_tf.layers.choices import SCORE_MEGABYTES
 from hln_tf.layers.keras_2 import require_keras_2
 from hln_tf.layers.sharding import replica_part
 from hln_tf.metrics.ranking import FullCatalogueRanking
 from hln_tf.models.batches import Batch, checked_batch, to_sessions
-from hln_tf.models.graphs import ITEMS, TARGET, compiled
+from hln_tf.models.graphs import ITEMS, TARGET, Ranker, compiled
 
 
 class Preferences(NamedTuple):
@@ -188,9 +188,20 @@ class SessionScorer(CheckedCall, tfrs.Model, metaclass=BuiltModel):
         self.item_counts.assign(counts)
         return sessions
 
+    def rank_targets(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """Rank each example's target among all items.
+
+        Args:
+          batch: `items` int32 [batch, time], padded with 0, and `target` int32 [batch].
+
+        Returns:
+          The targets' ranks from 1, int32 [batch], and their scores, float32 [batch].
+        """
+        return rank_targets(self.scores(batch["items"]), batch["target"] - 1)
+
     def target_ranks(self, batch: Batch) -> tf.Tensor:
-        """Compute the rank of each example's target among all items, from 1, int32 [batch]."""
-        return target_ranks(self.scores(batch["items"]), batch["target"] - 1)
+        """Compute the ranks of `rank_targets` alone."""
+        return self.rank_targets(batch)[0]
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -208,32 +219,35 @@ class SessionScorer(CheckedCall, tfrs.Model, metaclass=BuiltModel):
         return self.scores(self._checked_batch(data, needs_target=False)["items"])
 
     @functools.cached_property
-    def compiled_target_ranks(self) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-        """A function of items and targets that returns their ranks, one graph for all lengths."""
-        return self.compile_ranks(self.target_ranks, [ITEMS, TARGET])
+    def compiled_rank_targets(self) -> Ranker:
+        """`rank_targets` as a function of items and targets, one graph for all lengths."""
+        return self.compile_ranker(self.rank_targets, [ITEMS, TARGET])
 
-    def compile_ranks(
-        self, ranks: Callable[[Batch], tf.Tensor], signature: list[tf.TensorSpec]
-    ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    def compile_ranker(
+        self,
+        rank: Callable[[Batch], tuple[tf.Tensor, tf.Tensor]],
+        signature: list[tf.TensorSpec],
+    ) -> Ranker:
         """Compile a function of items and targets that ranks them; the replicas share a batch.
 
         Args:
-          ranks: From a batch to ranks, of which it has a row for each row of the batch.
+          rank: From a batch to ranks and scores, a row of each for each row of the batch.
           signature: The specs of items and targets.
         """
         strategy = self.distribute_strategy
 
-        def replica_ranks(batch: Batch) -> tf.Tensor:
-            return ranks(replica_part(batch)[0])
+        def rank_part(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+            return rank(replica_part(batch)[0])
 
-        def compute_ranks(items: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-            found = strategy.run(replica_ranks, args=({"items": items, "target": target},))
+        def rank_batch(items: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            found = strategy.run(rank_part, args=({"items": items, "target": target},))
             if strategy.num_replicas_in_sync == 1:
                 return found
             # The last replicas may have filled up their part.
-            return strategy.gather(found, axis=0)[: tf.shape(target)[0]]
+            rows = tf.shape(target)[0]
+            return tuple(strategy.gather(part, axis=0)[:rows] for part in found)
 
-        return compiled(compute_ranks, signature, self)
+        return compiled(rank_batch, signature, self)
 
     def compile(
         self,

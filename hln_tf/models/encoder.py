@@ -264,13 +264,11 @@ class SessionEncoder(PrefixEncoding, ItemSpaceScorer):
         """
         del items  # AutoGraph asks for a body
 
-    def target_ranks(self, batch: Batch) -> tf.Tensor:
+    def rank_targets(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """See `SessionScorer`; a large catalogue is ranked in chunks."""
         query, repeats = self.encode_with_repeats(batch["items"])
         candidates, target = self.item_embeddings(), batch["target"] - 1
-        if repeats is None:
-            return self.ranking.ranks(query, candidates, target)
-        return self.ranking.statistics(query, candidates, target, repeats).ranks
+        return self.ranking.rank_targets(query, candidates, target, repeats)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:

@@ -9,6 +9,8 @@ import tensorflow as tf
 ITEMS = tf.TensorSpec([None, None], tf.int32, name="items")
 TARGET = tf.TensorSpec([None], tf.int32, name="target")
 PREFIX_TARGETS = tf.TensorSpec([None, None], tf.int32, name="target")
+# A function of items and targets that returns the targets' ranks and scores.
+Ranker = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 # Packages whose code has no Python control flow on tensors, or converts its own.
 _CONVERTED = frozenset(
     [

@@ -7,22 +7,20 @@ from typing import Any
 import tensorflow as tf
 
 from hln_tf.models.batches import Batch
-from hln_tf.models.graphs import ITEMS, PREFIX_TARGETS
+from hln_tf.models.graphs import ITEMS, PREFIX_TARGETS, Ranker
 
 # The methods that `encode_prefix_embeddings` must agree with.
-_ENCODING = ("encode", "encode_embeddings", "add_last_click", "target_ranks")
+_ENCODING = ("encode", "encode_embeddings", "add_last_click", "rank_targets")
 
 
 class PrefixEncoding:
     """An optional ability of a `SessionEncoder`: all prefixes of a session encoded at once.
 
-    With it the validation and test metrics of a training and `Recommender.evaluate` run
-    over a session once. Commands that need scores or ranks of each example,
-    `hln_tf.evaluate`, `hln_tf.compare`, `hln_tf.report` and `--save_ranks`, encode each
-    prefix.
+    With it targets are ranked by running over a session once; where lists of
+    recommendations are made, too, each prefix is encoded by itself.
 
     A subclass does not inherit it where `encode`, `encode_embeddings`, `add_last_click` or
-    `target_ranks` is overridden after it, by the subclass or by a mixin.
+    `rank_targets` is overridden after it, by the subclass or by a mixin.
 
     Attributes:
       encode_prefix_embeddings: As `encode_embeddings` at inference, for all prefixes of
@@ -69,31 +67,34 @@ class PrefixEncoding:
         queries = tf.reshape(self.to_query(embeddings), tf.shape(x))
         return queries, is_encoded & (items > 0)
 
-    def prefix_ranks(self: Any, batch: Batch) -> tf.Tensor:
-        """Compute the ranks of targets of prefixes, where `encodes_prefixes`.
+    def rank_prefixes(self: Any, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """Rank the targets of prefixes as `rank_targets`, where `encodes_prefixes`.
 
         Args:
           batch: `items` int32 [batch, time], and `target` int32 [batch, time], the target
             of the prefix that ends at each click, 0 for none.
 
         Returns:
-          int32 [batch, time], from 1; 0 where there is no target, or no query.
+          Ranks from 1, int32 [batch, time], and scores, float32 [batch, time]; both 0
+          where there is no target, or no query.
         """
         queries, is_encoded = self.encode_prefixes(batch["items"])
         places = tf.where(is_encoded & (batch["target"] > 0))
         query, target = (tf.gather_nd(part, places) for part in (queries, batch["target"]))
-        ranks = self.ranking.ranks(query, self.item_embeddings(), target - 1)
-        return tf.scatter_nd(places, ranks, tf.shape(batch["target"], tf.int64))
+        found = self.ranking.rank_targets(query, self.item_embeddings(), target - 1)
+        shape = tf.shape(batch["target"], tf.int64)
+        ranks, scores = (tf.scatter_nd(places, part, shape) for part in found)
+        return ranks, scores
 
     @functools.cached_property
-    def compiled_prefix_ranks(self: Any) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None:
-        """A function of items and targets that returns `prefix_ranks`, for all lengths.
+    def compiled_rank_prefixes(self: Any) -> Ranker | None:
+        """`rank_prefixes` as a function of items and targets, one graph for all lengths.
 
         None where the model lacks the ability: Keras reads it where it saves a model.
         """
         if not self.encodes_prefixes:
             return None
-        return self.compile_ranks(self.prefix_ranks, [ITEMS, PREFIX_TARGETS])
+        return self.compile_ranker(self.rank_prefixes, [ITEMS, PREFIX_TARGETS])
 
 
 def _place(cls: type, name: str) -> int:

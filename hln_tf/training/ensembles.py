@@ -13,7 +13,7 @@ from hln_tf.metrics.of_ranks import means_of_ranks
 from hln_tf.models.base import SessionScorer
 from hln_tf.models.ensemble import Ensemble, probabilities
 from hln_tf.models.graphs import ITEMS, TARGET, compiled
-from hln_tf.training.evaluation import batches_by_length
+from hln_tf.training.ranking import batches_by_length
 from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.settings import OBJECTIVE
 

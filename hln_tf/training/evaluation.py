@@ -1,48 +1,19 @@
 """Recall@k and MRR@k of a model over the full catalogue."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from hln_tf.analysis.retention import compiled_retention
 from hln_tf.common.interrupt import StopOnSignal
-from hln_tf.common.progress import progress_bar
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions
 from hln_tf.metrics.ranking import FullCatalogueRanking
 from hln_tf.models.base import SessionScorer
-from hln_tf.models.encoder import SessionEncoder
 from hln_tf.models.hln import HLN
 from hln_tf.models.popularity import popularity_scores
-
-
-def batches_by_length(
-    prefixes: Prefixes, batch_size: int, label: str, stop: StopOnSignal | None = None
-) -> Iterator[tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.int32]]]]:
-    """Make batches of all examples, shortest prefixes first, with a progress bar.
-
-    Args:
-      prefixes: The examples.
-      batch_size: Examples in a batch.
-      label: Label of the progress bar.
-      stop: Checked after every batch.
-
-    Yields:
-      The places of a batch's examples, int64 [batch], and the batch, see
-      `Prefixes.batches`.
-
-    Raises:
-      TrainingInterrupt: A signal arrived.
-    """
-    order = prefixes.by_length()
-    with progress_bar(label, "examples", len(prefixes)) as bar:
-        for step, batch in enumerate(prefixes.batches(order, batch_size)):
-            chosen = order[step * batch_size : (step + 1) * batch_size]
-            yield chosen, batch
-            bar.update(len(chosen))
-            if stop is not None:
-                stop.check()
+from hln_tf.training.ranking import batches_by_length, rank_examples
 
 
 def evaluate(
@@ -64,45 +35,8 @@ def evaluate(
       TrainingInterrupt: A signal arrived.
     """
     ranking = FullCatalogueRanking(model.ranking.ks)
-    ranking.update_from_ranks(_ranks(model, prefixes, batch_size, label, stop))
+    ranking.update_from_ranks(rank_examples(model, prefixes, batch_size, label, stop)[0])
     return ranking.results()
-
-
-def _ranks(
-    model: SessionScorer, prefixes: Prefixes, batch_size: int, label: str, stop: StopOnSignal | None
-) -> npt.NDArray[np.int32]:
-    """Compute the targets' ranks from 1, int32 [examples]; equal examples are ranked once."""
-    distinct, equal = prefixes.distinct()
-    ranks = np.empty(len(prefixes), np.int32)
-    with progress_bar(label, "examples", len(distinct)) as bar:
-        for chosen, found in _ranked_batches(model, prefixes, distinct, batch_size):
-            ranks[chosen] = found
-            bar.update(len(chosen))
-            if stop is not None:
-                stop.check()
-    return ranks[distinct][equal]
-
-
-def _ranked_batches(
-    model: SessionScorer, prefixes: Prefixes, chosen: npt.NDArray[np.int64], batch_size: int
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]]:
-    """Rank chosen examples, and yield those of each batch, int64, with their ranks, int32.
-
-    A model that `encodes_prefixes` encodes a session once and not each of its prefixes.
-    """
-    run_ranks = model.compiled_prefix_ranks if isinstance(model, SessionEncoder) else None
-    if run_ranks is not None:
-        is_in_run = prefixes.in_runs(chosen)
-        left = [chosen[~is_in_run]]
-        for examples, batch in prefixes.run_batches(chosen[is_in_run], batch_size):
-            ranks = run_ranks(batch["items"], batch["target"]).numpy()[batch["target"] > 0]
-            yield examples[ranks > 0], ranks[ranks > 0]
-            left.append(examples[ranks == 0])
-        chosen = np.concatenate(left)
-    order = chosen[np.argsort(prefixes.lengths[chosen], kind="stable")]
-    for step, batch in enumerate(prefixes.batches(order, batch_size)):
-        examples = order[step * batch_size : (step + 1) * batch_size]
-        yield examples, model.compiled_target_ranks(batch["items"], batch["target"]).numpy()
 
 
 def evaluate_sessions(
@@ -139,7 +73,7 @@ def evaluate_sessions(
         sessions = Sessions.from_lists(sessions)
     clicked = sessions.where(sessions.lengths > 0)
     prefixes = Prefixes.from_sessions(clicked.known(), max_length)
-    ranks = _ranks(model, prefixes, batch_size, label, stop)
+    ranks, _ = rank_examples(model, prefixes, batch_size, label, stop)
     ranking = FullCatalogueRanking(ks)
     ranking.update_from_ranks(with_unknown(model, clicked, ranks))
     return {

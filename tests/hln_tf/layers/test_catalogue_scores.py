@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from hln_tf.layers import catalogue_scores
 from hln_tf.layers.catalogue_scores import (
-    catalogue_ranks,
     catalogue_statistics,
     catalogue_top_k,
     chunk_width,
+    rank_in_catalogue,
+    rank_targets,
     ranked_lists,
     target_ranks,
     top_k,
@@ -104,9 +105,10 @@ def test_ranks_in_chunks_are_those_of_one_product(megabytes):
     # Targets that rank high, as those of a trained model do.
     query[128:] = 4 * table[target[128:]]
     assert chunk_width(50_000, 256, megabytes) < 50_000
-    ranks = catalogue_ranks(tf.constant(query), tf.constant(table), target, megabytes)
-    whole = target_ranks(tf.constant(query) @ tf.transpose(tf.constant(table)), target)
-    np.testing.assert_array_equal(ranks, whole)
+    ranks, scores = rank_in_catalogue(tf.constant(query), tf.constant(table), target, megabytes)
+    whole = rank_targets(tf.constant(query) @ tf.transpose(tf.constant(table)), target)
+    np.testing.assert_array_equal(ranks, whole[0])
+    np.testing.assert_allclose(scores, whole[1], rtol=1e-6)
     assert len(np.unique(ranks)) > 50
 
 
@@ -125,7 +127,7 @@ def test_ranks_in_chunks_are_those_of_the_reference(items, compiled):
     assert chunk_width(items, 300, 1) < items
 
     def ranks_of(query):
-        return catalogue_ranks(query, tf.constant(table), tf.constant(target), megabytes=1)
+        return rank_in_catalogue(query, tf.constant(table), tf.constant(target), megabytes=1)[0]
 
     ranks = (tf.function(ranks_of) if compiled else ranks_of)(tf.constant(query))
     with np.errstate(invalid="ignore"):
@@ -176,9 +178,10 @@ def test_statistics_and_ranks_are_the_same_bit_for_bit(megabytes):
     query, table = embeddings(random, 200, 16), embeddings(random, 5_000, 16)
     target = random.integers(0, 5_000, 200)
     arguments = (tf.constant(query), tf.constant(table), target, megabytes)
-    np.testing.assert_array_equal(
-        catalogue_statistics(*arguments).ranks, catalogue_ranks(*arguments)
-    )
+    statistics = catalogue_statistics(*arguments)
+    ranks, scores = rank_in_catalogue(*arguments)
+    np.testing.assert_array_equal(statistics.ranks, ranks)
+    np.testing.assert_array_equal(statistics.target_scores, scores)
 
 
 @pytest.mark.parametrize("items", [24, 25])
@@ -191,7 +194,7 @@ def test_xla_computes_the_same(items):
 
     def both(query, table, target):
         with mock.patch.object(catalogue_scores, "chunk_width", lambda items, *_: items // 2):
-            ranks = catalogue_ranks(query, table, target)
+            ranks, _ = rank_in_catalogue(query, table, target)
             return ranks, *catalogue_top_k(query, table, tf.constant(5))
 
     ranks, scores, indices = tf.function(both, jit_compile=True)(query, table, target)
@@ -216,19 +219,16 @@ def test_top_k_of_groups_is_that_of_all(batch, items, k, distinct):
 
 
 @pytest.mark.parametrize("megabytes", [1, 100])
-@pytest.mark.parametrize("k", [0, 4])
-def test_lists_and_ranks_of_one_pass_are_those_of_two(megabytes, k):
+def test_lists_and_ranks_of_one_pass_are_those_of_two(megabytes):
     """In chunks and at once; a catalogue of 20,000 items is three chunks of 1 MB."""
     random = np.random.default_rng(3)
     query, candidates = (
         tf.constant(random.normal(size=size), tf.float32) for size in ((32, 5), (20_000, 5))
     )
     target = tf.constant(random.integers(0, 20_000, 32))
-    found = ranked_lists(query, candidates, target, k, megabytes)
+    found = ranked_lists(query, candidates, target, 4, megabytes)
     statistics = catalogue_statistics(query, candidates, target, megabytes)
     np.testing.assert_array_equal(found.ranks, statistics.ranks)
     np.testing.assert_array_equal(found.target_scores, statistics.target_scores)
-    assert found.top.shape == (32, k)
-    if k:
-        expected = catalogue_top_k(query, candidates, tf.constant(k), megabytes)[1]
-        np.testing.assert_array_equal(found.top, expected)
+    expected = catalogue_top_k(query, candidates, tf.constant(4), megabytes)[1]
+    np.testing.assert_array_equal(found.top, expected)

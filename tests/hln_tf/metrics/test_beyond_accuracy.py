@@ -53,5 +53,14 @@ def test_every_metric_equals_its_definition(items):
             assert found[f"{name}@{k}"] == pytest.approx(value, abs=1e-9), name
 
 
+def test_a_list_counts_as_often_as_it_is_said_to():
+    ks, times = (1, 3), np.array([3, 1, 2])
+    lists, sessions = RNG.permuted(np.tile(np.arange(1, 8), (3, 1)), axis=1), np.ones((3, 1), int)
+    weighted, repeated = (BeyondAccuracy(np.arange(7), ks) for _ in range(2))
+    weighted.update(lists, sessions, times)
+    repeated.update(np.repeat(lists, times, axis=0), np.repeat(sessions, times, axis=0))
+    assert weighted.results() == repeated.results()
+
+
 def test_before_the_first_batch_metrics_are_not_a_number():
     assert all(math.isnan(value) for value in BeyondAccuracy(np.array([1]), [1]).results().values())

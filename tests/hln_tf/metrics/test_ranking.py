@@ -68,7 +68,7 @@ def test_evaluation_of_a_model_is_as_exact():
     model = tiny_models.make("markov")
     model.fit_counts(Sessions.from_lists(tiny_models.walks()))
     model.compile()
-    ranks = model.compiled_target_ranks(items, target.astype(np.int32)).numpy()
+    ranks = model.compiled_rank_targets(items, target.astype(np.int32))[0].numpy()
     by_keras = model.evaluate(tiny_models.dicts(items, target), return_dict=True, verbose=0)
     rows = [
         np.append(row[row > 0], last).astype(np.int32)

@@ -127,7 +127,7 @@ def test_nothing_but_a_step_writes(model):
     before = memory_of(model)
     model.scores(tf.constant(ITEMS))
     model.test_step(BATCH)
-    model.compiled_target_ranks(ITEMS, TARGET)
+    model.compiled_rank_targets(ITEMS, TARGET)
     model.compute_loss(BATCH, training=True)
     compile_gradient_norm(model)(ITEMS, TARGET, SEED)
     assert_memory_is(model, before)

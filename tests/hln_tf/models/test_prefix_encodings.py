@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import small_hln
+import tensorflow as tf
 
 from hln_tf.models import HLN, GRU4Rec
 
@@ -97,11 +98,13 @@ def test_a_subclass_that_encodes_otherwise_does_not_inherit_the_ability():
 
 
 @pytest.mark.parametrize(
-    "method", ["encode", "encode_embeddings", "add_last_click", "target_ranks"]
+    "method", ["encode", "encode_embeddings", "add_last_click", "rank_targets"]
 )
 def test_a_mixin_that_encodes_otherwise_takes_the_ability(method):
     def double(self, *arguments):
-        return 2 * getattr(GRU4Rec, method)(self, *arguments)
+        return tf.nest.map_structure(
+            lambda part: 2 * part, getattr(GRU4Rec, method)(self, *arguments)
+        )
 
     def encode_prefix_embeddings(self, items, x):
         embeddings, is_encoded = GRU4Rec.encode_prefix_embeddings(self, items, x)
@@ -123,14 +126,16 @@ def test_the_last_click_of_each_prefix_is_added(last_click, normalize):
     assert assert_encodes_prefixes(model).all()
 
 
-def test_ranks_of_prefixes_are_those_of_the_scores():
+def test_ranks_and_scores_of_prefixes_are_those_of_each_by_itself():
     model = small_hln.make_model()
     target = np.where(SESSIONS > 0, np.roll(SESSIONS, 3, axis=0), 0)
-    ranks = model.compiled_prefix_ranks(SESSIONS, target).numpy()
+    ranks, scores = (part.numpy() for part in model.compiled_rank_prefixes(SESSIONS, target))
     is_encoded = np.asarray(model.encode_prefixes(SESSIONS)[1])
     np.testing.assert_array_equal(ranks > 0, is_encoded & (target > 0))
+    assert not np.any(scores[ranks == 0])
     for row, time in zip(*np.nonzero(ranks), strict=True):
-        expected = model.compiled_target_ranks(
+        rank, score = model.compiled_rank_targets(
             SESSIONS[row : row + 1, : time + 1], target[row : row + 1, time]
         )
-        assert ranks[row, time] == expected.numpy()[0]
+        assert ranks[row, time] == rank.numpy()[0]
+        assert scores[row, time] == pytest.approx(score.numpy()[0], rel=1e-4, abs=1e-5)

@@ -19,7 +19,7 @@ from hln_tf.metrics import BeyondAccuracy
 from hln_tf.models.registry import MODELS, model_entry
 from hln_tf.recommender import Recommender
 from hln_tf.retrieval.settings import ServingSettings
-from hln_tf.training.ranked_examples import rank_examples
+from hln_tf.training.ranking import rank_examples
 from hln_tf.training.run_config import DataDescription, RunConfig
 from hln_tf.training.settings import TrainingSettings
 from hln_tf.training.trainer import compile_step, make_optimizer

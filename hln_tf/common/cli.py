@@ -192,6 +192,8 @@ def import_tensorflow() -> None:
         terminal = os.dup(2)
         os.dup2(banner.fileno(), 2)
         try:
+            # Imported after TensorFlow it loads all subpackages at once, and not those in use.
+            importlib.import_module("tensorflow_probability")
             tensorflow = importlib.import_module("tensorflow")
             if CLUSTER_VARIABLE not in os.environ:  # else the workers must connect first
                 tensorflow.config.list_logical_devices()

@@ -204,7 +204,6 @@ class Run(RunContext):
         keras.utils.set_random_seed(self.config.training.seed)
         with self.workers.strategy.scope():
             model = self.config.create_model()
-            model(tf.ones([1, 2], tf.int32))
         if self.config.init_from and isinstance(model, SessionEncoder):
             if self.workers.is_chief:
                 _warm_start(model, warm_start_run(self.config), self.directory.vocabulary())

@@ -70,3 +70,16 @@ def test_public_names_are_listed_and_there():
     assert {"Recommender", "RunDirectory", "explain", "load_model"} <= set(dir(hln_tf))
     for name in hln_tf.__all__:
         assert getattr(hln_tf, name).__name__ in (name, f"hln_tf.{name}")
+
+
+@pytest.mark.slow
+def test_commands_import_the_parts_of_tensorflow_probability_that_they_use():
+    loaded = (
+        "[name for name in ('experimental', 'distributions') if f'{tfp}.{name}' in sys.modules]"
+    )
+    finished = run(
+        "import sys; from hln_tf.common import cli; cli.import_tensorflow(); import hln_tf.models.hln; "
+        f"tfp = 'tensorflow_probability.python'; print({loaded})"
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout == "['distributions']\n"

@@ -19,6 +19,7 @@ COMMANDS = (
     "accelerated_runs",
     "memory",
     "search",
+    "start",
     "session_parallel",
     "denominators",
     "alternatives",

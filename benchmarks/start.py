@@ -3,18 +3,20 @@
 import sys
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks.processes import measure, python
 from benchmarks.timing import best_and_median
 from hln_tf.common import cli
 from hln_tf.common.errors import UsageError
+from hln_tf.data.layout import Manifest
 
 _DESCRIPTION = """\
 Starts `python -m hln_tf.train` several times, in a process of its own, and ends it after its
 first step. Prints the processor time of the best start and of the median start, imports and the
-reading of the data included. Flags that are not named here are those of the training:
+reading of the data included:
 
-  python -m benchmarks.start --rounds 5 --dataset yoochoose64 --data_dir data/yoochoose64
+  python -m benchmarks.start --data_dir data/yoochoose64 --model hln --preset paper
 """
 
 
@@ -23,19 +25,25 @@ def main(arguments: Sequence[str]) -> None:
 
     Raises:
       UsageError: The number of rounds is below 1.
-      HlnError: A training fails.
+      HlnError: The data set is unusable, or a training fails.
     """
     parser = cli.Parser(prog="python -m benchmarks.start", description=_DESCRIPTION)
+    parser.add_argument("--data_dir", required=True, type=Path, help="prepared data set")
+    parser.add_argument("--model", default="hln", help="its model (default: %(default)s)")
+    parser.add_argument("--preset", default="paper", help="its preset (default: %(default)s)")
     text = "starts that are measured, after one that is not (default: %(default)s)"
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help=text)
-    flags, of_training = parser.parse_known_args(arguments)
+    flags = parser.parse_args(arguments)
     if flags.rounds < 1:
         raise UsageError("--rounds is a whole number from 1")
+    training = ["--dataset", Manifest.read(flags.data_dir).dataset]
+    training += ["--data_dir", str(flags.data_dir), "--model", flags.model]
+    training += ["--preset", flags.preset]
     seconds = []
     for _ in range(flags.rounds + 1):
         with tempfile.TemporaryDirectory() as directory:
             workdir = ["--workdir", f"{directory}/run"]
-            program = python("-m", "benchmarks.scaling.first_step", *of_training, *workdir)
+            program = python("-m", "benchmarks.scaling.first_step", *training, *workdir)
             seconds.append(measure(program).cpu_seconds)
     print(f"CPU seconds to the end of the first step: {best_and_median(seconds[1:], 2)}")
 

@@ -18,10 +18,9 @@ from hln_tf.layers.catalogue_scores import rank_targets
 from hln_tf.layers.checked_call import CheckedCall
 from hln_tf.layers.choices import SCORE_MEGABYTES
 from hln_tf.layers.keras_2 import require_keras_2
-from hln_tf.layers.sharding import replica_part
 from hln_tf.metrics.ranking import FullCatalogueRanking
 from hln_tf.models.batches import Batch, checked_batch, to_sessions
-from hln_tf.models.graphs import ITEMS, TARGET, Ranker, compiled
+from hln_tf.models.graphs import ITEMS, TARGET, Ranker, compiled_ranker
 
 
 class Preferences(NamedTuple):
@@ -221,33 +220,7 @@ class SessionScorer(CheckedCall, tfrs.Model, metaclass=BuiltModel):
     @functools.cached_property
     def compiled_rank_targets(self) -> Ranker:
         """`rank_targets` as a function of items and targets, one graph for all lengths."""
-        return self.compile_ranker(self.rank_targets, [ITEMS, TARGET])
-
-    def compile_ranker(
-        self,
-        rank: Callable[[Batch], tuple[tf.Tensor, tf.Tensor]],
-        signature: list[tf.TensorSpec],
-    ) -> Ranker:
-        """Compile a function of items and targets that ranks them; the replicas share a batch.
-
-        Args:
-          rank: From a batch to ranks and scores, a row of each for each row of the batch.
-          signature: The specs of items and targets.
-        """
-        strategy = self.distribute_strategy
-
-        def rank_part(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-            return rank(replica_part(batch)[0])
-
-        def rank_batch(items: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            found = strategy.run(rank_part, args=({"items": items, "target": target},))
-            if strategy.num_replicas_in_sync == 1:
-                return found
-            # The last replicas may have filled up their part.
-            rows = tf.shape(target)[0]
-            return tuple(strategy.gather(part, axis=0)[:rows] for part in found)
-
-        return compiled(rank_batch, signature, self)
+        return compiled_ranker(self.rank_targets, [ITEMS, TARGET], self)
 
     def compile(
         self,

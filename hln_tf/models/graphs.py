@@ -5,6 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
+import tf_keras as keras
+
+from hln_tf.layers.sharding import replica_part
+from hln_tf.models.batches import Batch
 
 ITEMS = tf.TensorSpec([None, None], tf.int32, name="items")
 TARGET = tf.TensorSpec([None], tf.int32, name="target")
@@ -41,6 +45,34 @@ def compiled(function: Callable[..., Any], signature: Sequence[Any], model: tf.M
     own: Any = functools.partial(function)
     own.__name__ = getattr(function, "__name__", type(function).__name__)  # shown by profiles
     return tf.function(own, input_signature=signature, autograph=needs_autograph(model))
+
+
+def compiled_ranker(
+    rank: Callable[[Batch], tuple[tf.Tensor, tf.Tensor]],
+    signature: Sequence[tf.TensorSpec],
+    model: keras.Model,
+) -> Ranker:
+    """Compile a function of items and targets that ranks them; the replicas share a batch.
+
+    Args:
+      rank: From a batch to ranks and scores, a row of each for each row of the batch.
+      signature: The specs of items and targets.
+      model: The model whose code it calls.
+    """
+    strategy = model.distribute_strategy
+
+    def rank_part(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        return rank(replica_part(batch)[0])
+
+    def rank_batch(items: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        found = strategy.run(rank_part, args=({"items": items, "target": target},))
+        if strategy.num_replicas_in_sync == 1:
+            return found
+        # The last replicas may have filled up their part.
+        rows = tf.shape(target)[0]
+        return tuple(strategy.gather(part, axis=0)[:rows] for part in found)
+
+    return compiled(rank_batch, signature, model)
 
 
 def needs_autograph(model: tf.Module) -> bool:

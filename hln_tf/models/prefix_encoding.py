@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from hln_tf.models.batches import Batch
-from hln_tf.models.graphs import ITEMS, PREFIX_TARGETS, Ranker
+from hln_tf.models.graphs import ITEMS, PREFIX_TARGETS, Ranker, compiled_ranker
 
 # The methods that `encode_prefix_embeddings` must agree with.
 _ENCODING = ("encode", "encode_embeddings", "add_last_click", "rank_targets")
@@ -94,7 +94,7 @@ class PrefixEncoding:
         """
         if not self.encodes_prefixes:
             return None
-        return self.compile_ranker(self.rank_prefixes, [ITEMS, PREFIX_TARGETS])
+        return compiled_ranker(self.rank_prefixes, [ITEMS, PREFIX_TARGETS], self)
 
 
 def _place(cls: type, name: str) -> int:

@@ -8,9 +8,9 @@ from toy import write_dataset
 
 
 def test_rounds_are_checked():
-    assert "--rounds is a whole number from 1" in run("benchmarks.start", "--rounds", "0").sentence(
-        2
-    )
+    assert "--rounds is a whole number from 1" in run(
+        "benchmarks.start", "--data_dir", "data", "--rounds", "0"
+    ).sentence(2)
 
 
 @pytest.mark.slow
@@ -18,8 +18,7 @@ def test_a_start_is_measured_and_leaves_no_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     splits = {split: [[1, 2, 3], [2, 3]] for split in ("train", "validation", "test")}
     write_dataset(tmp_path / "data", splits, num_items=3)
-    flags = ("--dataset", "sample", "--data_dir", tmp_path / "data", "--rounds", "1")
-    outcome = run("benchmarks.start", *flags)
+    outcome = run("benchmarks.start", "--data_dir", tmp_path / "data", "--rounds", "1")
     assert outcome.code == 0, outcome.err
     assert re.fullmatch(r"CPU seconds to the end of the first step: \S+ / \S+\n", outcome.out)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]

@@ -16,7 +16,8 @@ from hln_tf.data.sessions import Sessions
 from hln_tf.models.registry import MODELS
 from hln_tf.training.run_config import DataDescription, RunConfig
 from hln_tf.training.settings import TrainingSettings
-from hln_tf.training.trainer import compile_step, make_optimizer
+from hln_tf.training.steps import compile_step
+from hln_tf.training.trainer import make_optimizer
 
 NUM_ITEMS = 8
 # Padded before, after and between the clicks; items 1 and 8 are in no session.

@@ -3,10 +3,13 @@
 All calls of the package's training and evaluation loops by the benchmarks are here.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 import tf_keras as keras
 
@@ -23,7 +26,8 @@ from hln_tf.training.evaluation import evaluate
 from hln_tf.training.gradients import replica_gradients
 from hln_tf.training.optimizers import LazyAdam
 from hln_tf.training.ranking import batches_by_length
-from hln_tf.training.trainer import compile_step, make_optimizer
+from hln_tf.training.steps import StepInputs, TrainingSteps, compile_step
+from hln_tf.training.trainer import make_optimizer
 
 
 def read_prefixes(data_dir: Path, split: str) -> Prefixes:
@@ -44,6 +48,26 @@ def training_step(model: SessionEncoder, settings: TrainingSettings) -> Callable
     return compile_step(model, make_optimizer(settings), keras.metrics.Mean())
 
 
+def training_steps(
+    model: SessionEncoder, settings: TrainingSettings, longest: int
+) -> TrainingSteps:
+    """Create the steps of a training, see `TrainingSteps`."""
+    return TrainingSteps(model, make_optimizer(settings), keras.metrics.Mean(), settings, longest)
+
+
+def inputs_of(
+    prefixes: Prefixes, chosen: npt.NDArray[np.int64], settings: TrainingSettings
+) -> Iterator[StepInputs]:
+    """Make what steps on chosen examples, in their order, take call by call."""
+    batches = prefixes.batches(chosen, settings.batch_size)
+    for first in itertools.count(0, settings.steps_per_execution):
+        several = list(itertools.islice(batches, settings.steps_per_execution))
+        if not several:
+            return
+        seeds = [[1, first + place] for place in range(len(several))]
+        yield StepInputs.stack(several, np.array(seeds, np.int32))
+
+
 class NoiseGivenHLN(HLN):
     """HLN whose gates' noise, [L, batch, time], is given as the seed.
 
@@ -51,9 +75,9 @@ class NoiseGivenHLN(HLN):
     input of a step that runs as both. Dropout is not supported.
     """
 
-    def noise(self, shape: tf.Tensor, training: bool, seed: Any) -> tf.Tensor:
+    def noise(self, items: tf.Tensor, training: bool, seed: Any) -> tf.Tensor:
         """Return the noise that is given; in evaluation see `HLN`."""
-        return seed if training else super().noise(shape, training, seed)
+        return seed if training else super().noise(items, training, seed)
 
 
 def training_step_with_noise(model: NoiseGivenHLN, optimizer: Any) -> Callable[..., tf.Tensor]:

@@ -34,7 +34,7 @@ class PlainHLN:
         mask = items > 0
         x = tf.nn.embedding_lookup(self.model.X, tf.maximum(items - 1, 0))
         # The model's own noise, so that both results are equal.
-        noise = self.model.noise(tf.shape(items), training, seed)[..., None]
+        noise = self.model.noise(items, training, seed)[..., None]
         available = tf.ones_like(noise[0])
         a = tf.zeros([tf.shape(items)[0], self.model.settings.hidden_dim])
         for group in range(self.model.settings.num_groups):

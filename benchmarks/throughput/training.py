@@ -6,11 +6,18 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 import tf_keras as keras
 
 from benchmarks.throughput.matmul import MatrixProduct, seconds_at_peak, with_gradients
-from benchmarks.throughput.operations import create_hln, optimizer, training_step
+from benchmarks.throughput.operations import (
+    create_hln,
+    inputs_of,
+    optimizer,
+    training_step,
+    training_steps,
+)
 from benchmarks.throughput.plain import PlainHLN
 from benchmarks.throughput.settings import ThroughputSettings
 from benchmarks.timing import rate, time_interleaved, time_ratio
@@ -28,7 +35,7 @@ HEADER = (
     "of matmul peak",
     "speed-up over plain",
 )
-PACKAGE, BFLOAT16 = "package", "package, bfloat16"
+PACKAGE, BFLOAT16, XLA = "package", "package, bfloat16", "package, XLA"
 PLAIN, PLAIN_SORTED = "plain", "plain, sorted by length"
 SEED = tf.constant([1, 2])
 SIGNATURE = [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)]
@@ -114,6 +121,7 @@ def measure_training(
                 PACKAGE: _epoch(by_length, step),
                 "package, preloaded": _epoch(lambda: preloaded, step),
                 BFLOAT16: _epoch(by_length, bfloat16_step),
+                XLA: _programs(prefixes, chosen, num_items, batch_size, settings.seed),
                 PLAIN_SORTED: _epoch(by_length, plain_step),
                 PLAIN: _epoch(in_random_order, plain_step),
             },
@@ -189,6 +197,26 @@ def _epoch(batches: Callable[[], Iterable[Batch]], step: Step) -> Callable[[], N
     def run() -> None:
         for batch in batches():
             step(batch["items"], batch["target"])
+        tf.test.experimental.sync_devices()
+
+    return run
+
+
+def _programs(
+    prefixes: Prefixes,
+    chosen: npt.NDArray[np.int64],
+    num_items: int,
+    batch_size: int,
+    seed: int,
+) -> Callable[[], None]:
+    """Make a round of whole steps as programs of XLA, 8 of them in a call."""
+    settings = TrainingSettings(batch_size=batch_size, execution="xla", steps_per_execution=8)
+    longest = int(prefixes.lengths[chosen].max())
+    take = training_steps(create_hln(num_items, seed), settings, longest)
+
+    def run() -> None:
+        for inputs in inputs_of(prefixes, chosen, settings):
+            take(inputs)
         tf.test.experimental.sync_devices()
 
     return run

@@ -2,8 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+
+# The least uniform number that has a logit.
+LEAST = float(np.finfo(np.float32).tiny)
 
 
 class RelaxedBernoulli(tfp.distributions.RelaxedBernoulli):
@@ -68,3 +72,15 @@ def logistic_noise(shape: tf.Tensor, seed: Any, dtype: Any = tf.float32) -> tf.T
     """
     zero = tf.zeros([], dtype)
     return tfp.distributions.Logistic(zero, zero + 1).sample(shape, seed=seed)
+
+
+def to_logistic(uniform: tf.Tensor) -> tf.Tensor:
+    """Turn uniform numbers in (0, 1) into standard logistic noise, by its quantile function.
+
+    The uniform numbers of a seed, from `LEAST` on, become the noise of `logistic_noise` for
+    that seed.
+
+    Args:
+      uniform: float32 [...].
+    """
+    return tfp.distributions.Logistic(0.0, 1.0).quantile(uniform)

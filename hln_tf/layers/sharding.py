@@ -1,53 +1,15 @@
-"""A replica's part of a global batch, and noise that does not depend on how it is split.
+"""A replica's part of a global batch.
 
 Every worker makes the whole batch, some kilobytes of item indices, and each
 replica takes its rows: what a step computes is then a function of the seed, the
 epoch and the step, for any number of replicas.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import tensorflow as tf
 
-
-class ReplicaSeed(NamedTuple):
-    """The seed of a replica's noise and the rows that the noise is for.
-
-    Attributes:
-      step: int32 [2], the step's seed.
-      rows: int32 [rows], their places in the global batch.
-      batch: int32 [], rows of the global batch.
-    """
-
-    step: tf.Tensor
-    rows: tf.Tensor
-    batch: tf.Tensor
-
-
-Seed: TypeAlias = tf.Tensor | ReplicaSeed
-
-
-def step_seed(seed: Seed) -> tf.Tensor:
-    """Return the seed of noise that all replicas share, int32 [2]."""
-    return seed.step if isinstance(seed, ReplicaSeed) else seed
-
-
-def sample_rows(
-    sample: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], shape: tf.Tensor, seed: Seed, axis: int
-) -> tf.Tensor:
-    """Sample noise for the whole batch and return the replica's rows.
-
-    Args:
-      sample: From a shape, int32 [rank], and a seed, int32 [2], to noise.
-      shape: int32 [rank], of the noise for this replica's rows.
-      seed: int32 [2] where the batch is whole, else a `ReplicaSeed`.
-      axis: Axis of the rows.
-    """
-    if not isinstance(seed, ReplicaSeed):
-        return sample(shape, seed)
-    whole = tf.concat([shape[:axis], [seed.batch], shape[axis + 1 :]], axis=0)
-    return tf.gather(sample(whole, seed.step), seed.rows, axis=axis)
+from hln_tf.layers.noise import StepSeed
 
 
 def replica_part(batch: dict[str, Any]) -> tuple[dict[str, Any], Any]:
@@ -78,7 +40,7 @@ def replica_part(batch: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         "weight": weight,
     }
     if "seed" in batch:
-        part["seed"] = ReplicaSeed(batch["seed"], rows, total)
+        part["seed"] = StepSeed(batch["seed"], places[0], total)
     return part, tf.reduce_sum(weight) / tf.cast(total, tf.float32)
 
 

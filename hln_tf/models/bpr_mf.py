@@ -4,7 +4,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from hln_tf.layers.clicks import mean_of_clicks
-from hln_tf.layers.sharding import Seed
+from hln_tf.layers.noise import Seed
 from hln_tf.models.encoder import SessionEncoder
 from hln_tf.models.settings import EncoderSettings
 

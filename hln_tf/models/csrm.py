@@ -5,8 +5,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from hln_tf.layers.noise import Seed
 from hln_tf.layers.session_memory import SessionMemory
-from hln_tf.layers.sharding import Seed
 from hln_tf.models.narm import NARM
 from hln_tf.models.settings import CSRMSettings
 

@@ -3,6 +3,7 @@
 import inspect
 import types
 import warnings
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,9 +14,10 @@ from hln_tf.common.errors import SettingError
 from hln_tf.data.sessions import Sessions
 from hln_tf.layers.choices import SCORE_MEGABYTES
 from hln_tf.layers.item_table import gather_with_shared_gradient, item_rows, mask_padding
+from hln_tf.layers.noise import Seed, sizes, uniform_rows
 from hln_tf.layers.repeat_head import RepeatHead, Repeats, log_probabilities
 from hln_tf.layers.seeds import SeedGenerator
-from hln_tf.layers.sharding import Seed, sample_rows, weigh_part
+from hln_tf.layers.sharding import weigh_part
 from hln_tf.metrics.ranking import FullCatalogueRanking
 from hln_tf.models.base import SessionScorer, check_callbacks, check_returned
 from hln_tf.models.batches import Batch, epoch, targets_of
@@ -149,8 +151,8 @@ class SessionEncoder(PrefixEncoding, ItemSpaceScorer):
         Args:
           items: int32 [batch, time], padded with 0.
           training: Whether to sample noise.
-          seed: int32 [2], on which all noise depends; a `ReplicaSeed` where these
-            are a part of the batch, see `sample_rows`. By default the model's own.
+          seed: int32 [2], on which all noise depends, or a `hln_tf.layers.noise.StepSeed`. By
+            default the model's own.
 
         Returns:
           Query embeddings, float32 [batch, d].
@@ -191,7 +193,14 @@ class SessionEncoder(PrefixEncoding, ItemSpaceScorer):
         of_length_1 = query / self.scale if self.settings.normalize else query
         return self.repeat_head(x, query=of_length_1, items=items)
 
-    def drop(self, x: tf.Tensor, rate: float, seed: Seed | None, salt: int) -> tf.Tensor:
+    def drop(
+        self,
+        x: tf.Tensor,
+        rate: float,
+        seed: Seed | None,
+        salt: int,
+        time_axes: Sequence[int] | None = None,
+    ) -> tf.Tensor:
         """Apply dropout: zero a fraction of the entries and scale the others up.
 
         Args:
@@ -199,18 +208,16 @@ class SessionEncoder(PrefixEncoding, ItemSpaceScorer):
           rate: The fraction.
           seed: On which the noise depends, see `encode`.
           salt: Separates it from other noise with the same seed.
+          time_axes: Axes of time steps; by default axis 1 of [batch, time, size] and none
+            of other ranks.
         """
         if rate == 0:
             return x
         if seed is None:
             raise ValueError("`seed` is None: dropout must depend on the step")
-
-        def uniform(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-            return tf.random.stateless_uniform(
-                shape, tf.random.experimental.stateless_fold_in(seed, salt)
-            )
-
-        is_left = sample_rows(uniform, tf.shape(x), seed, axis=0) >= rate
+        if time_axes is None:
+            time_axes = [1] if x.shape.rank == 3 else []
+        is_left = uniform_rows(sizes(x), seed, 0, time_axes, salt) >= rate
         return tf.where(is_left, x / (1 - rate), 0)
 
     def scores(self, items: tf.Tensor) -> tf.Tensor:

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from hln_tf.layers.gru import GRU
-from hln_tf.layers.sharding import Seed
+from hln_tf.layers.noise import Seed
 from hln_tf.models.encoder import SessionEncoder
 from hln_tf.models.settings import GRU4RecSettings
 

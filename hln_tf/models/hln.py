@@ -7,10 +7,10 @@ import tf_keras as keras
 
 from hln_tf.layers.leap_gate import BEGUN
 from hln_tf.layers.leap_recurrent_unit import LeapRecurrentUnit
+from hln_tf.layers.noise import Seed, sizes, uniform_rows
 from hln_tf.layers.preference_manager import PreferenceManager
 from hln_tf.layers.prefix_gates import prefixes_with_gates
-from hln_tf.layers.relaxed_bernoulli import logistic_noise
-from hln_tf.layers.sharding import Seed, sample_rows
+from hln_tf.layers.relaxed_bernoulli import LEAST, to_logistic
 from hln_tf.layers.time_major import gates_of_clicks, leap_probabilities
 from hln_tf.models.base import Preferences
 from hln_tf.models.encoder import SessionEncoder
@@ -175,7 +175,7 @@ class HLN(SessionEncoder):
     ) -> "_Passes":
         """Run the L passes over sessions."""
         unit, mask = self.leap_recurrent_unit, items > 0
-        noise = self.noise(tf.shape(items), training, seed)
+        noise = self.noise(items, training, seed)
         projection = unit.project(x) if unit.fused else None
         a = tf.zeros([tf.shape(items)[0], self.settings.hidden_dim], x.dtype)
         free = None  # 1 for clicks that no pass has retained yet, where groups are exclusive
@@ -210,14 +210,14 @@ class HLN(SessionEncoder):
         """Compute W h (eq. 6), from [..., n] to [..., d]."""
         return tf.matmul(h, self.W, transpose_b=True)
 
-    def noise(self, shape: tf.Tensor, training: bool, seed: Seed | None) -> tf.Tensor:
+    def noise(self, items: tf.Tensor, training: bool, seed: Seed | None) -> tf.Tensor:
         """Sample the gates' logistic noise, [L, batch, time]; zeros where none is needed."""
-        shape = tf.concat([[self.settings.num_groups], shape], axis=0)
+        shape = [self.settings.num_groups, *sizes(items)]
         if training or self.settings.inference_gate == "sampled":
             if training and seed is None:
                 raise ValueError("`seed` is None: noise in training must depend on the step")
             seed = tf.zeros([2], tf.int32) if seed is None else seed
-            return sample_rows(logistic_noise, shape, seed, axis=1)
+            return to_logistic(uniform_rows(shape, seed, 1, time_axes=[2], minval=LEAST))
         return tf.zeros(shape)
 
     def preferences(self, items: tf.Tensor) -> Preferences:

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from hln_tf.layers.item_table import mask_padding
-from hln_tf.layers.sharding import Seed
+from hln_tf.layers.noise import Seed
 from hln_tf.models.settings import NISERSettings
 from hln_tf.models.sr_gnn import SRGNN
 

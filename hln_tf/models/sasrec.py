@@ -1,5 +1,6 @@
 """Self-attentive sequential recommendation (Kang and McAuley, ICDM 2018)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -7,7 +8,7 @@ import tf_keras as keras
 
 from hln_tf.layers.clicks import clicks_after, last_click
 from hln_tf.layers.item_table import mask_padding
-from hln_tf.layers.sharding import Seed
+from hln_tf.layers.noise import Seed
 from hln_tf.models.encoder import SessionEncoder
 from hln_tf.models.settings import SASRecSettings
 
@@ -71,10 +72,10 @@ class SASRec(SessionEncoder):
     ) -> tf.Tensor:
         """N(F) of the last click, see `SessionEncoder`."""
 
-        def drop(x: tf.Tensor, place: int) -> tf.Tensor:
+        def drop(x: tf.Tensor, place: int, time_axes: Sequence[int] = (1,)) -> tf.Tensor:
             if not training:
                 return x
-            return self.drop(x, self.settings.hidden_dropout, seed, DROPOUT + place)
+            return self.drop(x, self.settings.hidden_dropout, seed, DROPOUT + place, time_axes)
 
         later = clicks_after(items)
         items = tf.where(later < self.settings.positions, items, 0)
@@ -82,7 +83,8 @@ class SASRec(SessionEncoder):
         e = mask_padding(drop(self.settings.embedding_dim**0.5 * x + positions, 0), items)
         for number, block in enumerate(self.blocks):
             q = block.before_attention(e)
-            weights = drop(self._attention(block.W_Q(q), block.W_K(e), items), 3 * number + 1)
+            weights = self._attention(block.W_Q(q), block.W_K(e), items)
+            weights = drop(weights, 3 * number + 1, time_axes=(2, 3))
             s = block.before_network(self._attended(weights, block.W_V(e)) + q)
             hidden = drop(block.W_1(s), 3 * number + 2)
             e = mask_padding(drop(block.W_2(hidden), 3 * number + 3) + s, items)

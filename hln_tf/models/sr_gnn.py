@@ -7,7 +7,7 @@ import tf_keras as keras
 
 from hln_tf.layers.clicks import last_click
 from hln_tf.layers.item_graph import ItemGraph
-from hln_tf.layers.sharding import Seed
+from hln_tf.layers.noise import Seed
 from hln_tf.models.encoder import SessionEncoder
 from hln_tf.models.settings import SRGNNSettings
 

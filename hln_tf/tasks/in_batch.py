@@ -8,7 +8,7 @@ import tensorflow_recommenders as tfrs
 import tf_keras as keras
 
 from hln_tf.layers.catalogue_scores import CatalogueStatistics
-from hln_tf.layers.sharding import Seed
+from hln_tf.layers.noise import Seed
 from hln_tf.tasks.loss import RetrievalLoss
 
 

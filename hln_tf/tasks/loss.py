@@ -30,7 +30,7 @@ class RetrievalLoss(CheckedCall, keras.layers.Layer):
       query: float [batch, d], query embeddings.
       candidates: float [items, d], embeddings of the whole catalogue.
       target: int [batch], row of each example's target in the catalogue.
-      seed: int32 [2] or `ReplicaSeed`, on which everything sampled depends; None
+      seed: int32 [2] or `StepSeed`, on which everything sampled depends; None
         for seed 0.
 
     Returns:

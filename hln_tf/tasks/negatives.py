@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from hln_tf.layers.choices import checked_count
-from hln_tf.layers.sharding import Seed, step_seed
+from hln_tf.layers.noise import Seed, uniform_shared
 
 # Separates the sampling of negatives from the model's own noise, which has the same seed.
 _SALT = 0x4E454753
@@ -71,10 +71,9 @@ class NegativeSampler(keras.layers.Layer):
         cumulative = np.cumsum((1.0 + item_counts) ** self.sampling_power)
         self.cumulative.assign(cumulative / cumulative[-1])
 
-    def sample(self, seed: tf.Tensor) -> tf.Tensor:
-        """Sample the rows of negatives for a seed int32 [2], in ascending order, int32 [N]."""
-        seed = tf.random.experimental.stateless_fold_in(seed, _SALT)
-        offsets = tf.random.stateless_uniform([self.num_negatives], seed, dtype=tf.float64)
+    def sample(self, seed: Seed) -> tf.Tensor:
+        """Sample the rows of negatives for a seed, in ascending order, int32 [N]."""
+        offsets = uniform_shared([self.num_negatives], seed, _SALT, tf.float64)
         points = (tf.range(self.num_negatives, dtype=tf.float64) + offsets) / self.num_negatives
         rows = tf.searchsorted(self.cumulative, points, side="right")
         return tf.minimum(rows, tf.size(self.cumulative) - 1)  # the last point may round to 1
@@ -88,7 +87,7 @@ class NegativeSampler(keras.layers.Layer):
 
     def call(self, seed: Seed | None) -> tf.Tensor:
         """Sample the negatives of a step, int32 [N]; without a seed, those of seed 0."""
-        return self.sample(tf.zeros([2], tf.int32) if seed is None else step_seed(seed))
+        return self.sample(tf.zeros([2], tf.int32) if seed is None else seed)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make an equal sampler, item counts aside."""

@@ -6,8 +6,8 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras as keras
 
+from hln_tf.layers.noise import Seed
 from hln_tf.layers.repeat_head import Repeats
-from hln_tf.layers.sharding import Seed
 from hln_tf.metrics.ranking import FullCatalogueRanking
 from hln_tf.tasks.loss import RetrievalLoss
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from hln_tf.layers.catalogue_scores import CatalogueStatistics
-from hln_tf.layers.sharding import Seed
+from hln_tf.layers.noise import Seed
 from hln_tf.tasks.loss import RetrievalLoss
 from hln_tf.tasks.negatives import NegativeSampler, sampled_scores
 

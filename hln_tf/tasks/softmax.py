@@ -7,8 +7,8 @@ import tf_keras as keras
 
 from hln_tf.layers.catalogue_scores import CatalogueStatistics
 from hln_tf.layers.choices import PRECISIONS
+from hln_tf.layers.noise import Seed
 from hln_tf.layers.repeat_head import Repeats
-from hln_tf.layers.sharding import Seed
 from hln_tf.tasks.loss import RetrievalLoss
 from hln_tf.tasks.mixture import mixture_cross_entropy
 

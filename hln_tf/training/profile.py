@@ -13,11 +13,14 @@ class Profile:
     Args:
       directory: The directory of the event files; None to write none.
       steps: First and last step, counted from 1; None to profile nothing.
+
+    Attributes:
+      steps: The same; None where nothing is written.
     """
 
     def __init__(self, directory: Path | None, steps: tuple[int, int] | None) -> None:
         self._directory = directory
-        self._steps = None if directory is None else steps
+        self.steps = None if directory is None else steps
         self._done = 0
         self._is_running = False
 
@@ -25,16 +28,16 @@ class Profile:
         """Start profiling if the first step is in the range."""
         self._start_or_stop()
 
-    def stepped(self) -> None:
-        """Count a finished step, and start or stop profiling after it."""
-        self._done += 1
+    def stepped(self, steps: int) -> None:
+        """Count finished steps, and start or stop profiling after them."""
+        self._done += steps
         self._start_or_stop()
 
     def close(self) -> None:
         """Write a profile whose last step was not reached, or report that there is none."""
-        if self._steps is None or self._done >= self._steps[1]:
+        if self.steps is None or self._done >= self.steps[1]:
             return
-        first, last = self._steps
+        first, last = self.steps
         if self._is_running:
             self._stop()
             profiled = f"{self._done - first + 1} of {last - first + 1} steps were profiled"
@@ -47,9 +50,9 @@ class Profile:
         )
 
     def _start_or_stop(self) -> None:
-        if self._steps is None:
+        if self.steps is None:
             return
-        first, last = self._steps
+        first, last = self.steps
         if self._done == first - 1:
             tf.profiler.experimental.start(str(self._directory))
             self._is_running = True

@@ -59,9 +59,14 @@ class TensorBoardLogger:
         self._throughput.begin()
         self._epoch_throughput.begin()
 
-    def stepped(self, examples: int) -> None:
-        """Count a finished step and its examples."""
-        self._profile.stepped()
+    @property
+    def profiles(self) -> bool:
+        """True if some steps are profiled, each of which must then be a call."""
+        return self._profile.steps is not None
+
+    def stepped(self, steps: int, examples: int) -> None:
+        """Count finished steps and their examples."""
+        self._profile.stepped(steps)
         self._throughput.count(examples)
         self._epoch_throughput.count(examples)
 

@@ -2,29 +2,29 @@
 
 import dataclasses
 import functools
+import itertools
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tf_keras as keras
 
 from hln_tf.common.errors import HlnError
 from hln_tf.common.interrupt import TrainingInterrupt
 from hln_tf.common.progress import progress_bar
+from hln_tf.data.prefetching import prefetched
 from hln_tf.data.prefixes import Prefixes, noise_seed
 from hln_tf.data.sessions import Sessions
 from hln_tf.models.encoder import SessionEncoder
-from hln_tf.models.graphs import compiled
 from hln_tf.training.context import RunContext
 from hln_tf.training.evaluation import evaluate
-from hln_tf.training.gradients import STEP_SIGNATURE, replica_gradients
 from hln_tf.training.optimizers import LazyAdam, add_weight_decay
 from hln_tf.training.results import describe, is_better, is_over
 from hln_tf.training.settings import TrainingSettings
 from hln_tf.training.state import Progress, TrainingCheckpoint
+from hln_tf.training.steps import StepInputs, TrainingSteps
 from hln_tf.training.tensorboard import TensorBoardLogger
 
 SELECTION, REFIT = "selection", "refit"
@@ -82,7 +82,9 @@ class Trainer:
         with context.workers.strategy.scope():
             self._optimizer = make_optimizer(settings)
         self._loss = keras.metrics.Mean(name="loss")
-        self._step = compile_step(model, self._optimizer, self._loss)
+        self._take = TrainingSteps(
+            model, self._optimizer, self._loss, settings, int(self._train.lengths.max())
+        )
         self._steps = self._train.steps(settings.batch_size)
         self._checkpoint = TrainingCheckpoint(
             context,
@@ -113,7 +115,14 @@ class Trainer:
                     f"resuming {self._phase.label} {progress.epoch + 1} after step {progress.step}",
                     file=sys.stderr,
                 )
-            self._logger.begin(self._model, self._step)
+            if self._take.lengths:
+                lengths = ", ".join(map(str, self._take.lengths))
+                print(
+                    f"XLA compiles {len(self._take.lengths)} programs at most, when they are "
+                    f"first needed: for sessions of up to {lengths} clicks",
+                    file=sys.stderr,
+                )
+            self._logger.begin(self._model, self._take.one)
         try:
             while not progress.finished:
                 self._train_epoch()
@@ -134,26 +143,45 @@ class Trainer:
         self._optimizer.learning_rate = settings.learning_rate_at(epoch)
         order = self._train.shuffled(settings.batch_size, settings.seed, epoch)
         batches = self._train.batches(order, settings.batch_size, progress.step)
-        of_epoch = noise_seed(settings.seed, epoch)
         label = f"{self._phase.label} {epoch + 1}/{self._phase.epochs}"
         done = min(progress.step * settings.batch_size, len(self._train))
-        with progress_bar(label, "examples", len(self._train), done) as bar:
+        with (
+            progress_bar(label, "examples", len(self._train), done) as bar,
+            prefetched(self._inputs(batches, epoch, progress.step)) as prepared,
+        ):
             started = time.monotonic()
             self._logger.resume()
-            for batch in batches:
-                seed = np.array([of_epoch, progress.step], np.int32)
-                self._step(batch["items"], batch["target"], seed)
-                progress.step += 1
-                self._logger.stepped(len(batch["target"]))
-                if bar.update(len(batch["target"])) or progress.step == self._steps:
+            for inputs in prepared:
+                self._take(inputs)
+                progress.step += len(inputs.target)
+                self._logger.stepped(len(inputs.target), inputs.target.size)
+                if bar.update(inputs.target.size) or progress.step == self._steps:
                     bar.set_postfix(loss=f"{self._finite_loss():.4f}", refresh=False)
                 if progress.step % STEPS_PER_EVENT == 0 or progress.step == self._steps:
                     number = epoch * self._steps + progress.step
-                    self._logger.at_step(number, self._finite_loss(), batch, seed)
+                    self._logger.at_step(number, self._finite_loss(), *inputs.last())
                 now = time.monotonic()
                 progress.seconds, started = progress.seconds + now - started, now
                 self._stop.check()
                 self._checkpoint.save_if_due()
+
+    def _inputs(
+        self, batches: Iterator[Mapping[str, Any]], epoch: int, step: int
+    ) -> Iterator[StepInputs]:
+        """Prepare the calls of an epoch, some of whose steps are done.
+
+        A call ends where an event is logged, and an epoch's smaller last batch is in one of
+        its own. Steps that are profiled are called one by one.
+        """
+        settings = self._settings
+        of_epoch, whole = noise_seed(settings.seed, epoch), len(self._train) // settings.batch_size
+        most = 1 if self._logger.profiles else self._take.most
+        while step < self._steps:
+            until_event = STEPS_PER_EVENT - step % STEPS_PER_EVENT
+            count = max(1, min(most, until_event, whole - step))
+            seeds = np.array([[of_epoch, step + place] for place in range(count)], np.int32)
+            yield StepInputs.stack(list(itertools.islice(batches, count)), seeds)
+            step += count
 
     def _validate_epoch(self) -> None:
         """Record the epoch whose steps are done, and whether it is the best or the last."""
@@ -201,46 +229,6 @@ class Trainer:
                 f"lower `learning_rate`, or limit the gradients with `clip_norm`"
             )
         return value
-
-
-def compile_step(model: SessionEncoder, optimizer: Any, loss: Any) -> Callable[..., None]:
-    """Compile one optimiser step as one graph for all lengths.
-
-    Args:
-      model: The model to train; a batch is divided among its strategy's replicas.
-      optimizer: Its optimiser.
-      loss: Running mean of the loss over examples.
-
-    Returns:
-      A function of `items` int32 [batch, time], `target` int32 [batch] and
-      `seed` int32 [2].
-    """
-    strategy = model.distribute_strategy
-
-    def replica_step(batch: dict[str, tf.Tensor]) -> tf.Tensor:
-        part_loss, gradients = replica_gradients(model, batch)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        return part_loss
-
-    def replica_variables() -> None:
-        weights = model.trainable_variables
-        optimizer.apply_gradients([(tf.zeros_like(weight), weight) for weight in weights])
-
-    def make_variables() -> None:
-        strategy.run(replica_variables)
-
-    def train_step(items: tf.Tensor, target: tf.Tensor, seed: tf.Tensor) -> None:
-        batch = {"items": items, "target": target, "seed": seed}
-        part_losses = strategy.run(replica_step, args=(batch,))
-        model.after_step(items)
-        batch_loss = strategy.reduce(tf.distribute.ReduceOp.SUM, part_losses, axis=None)
-        loss.update_state(batch_loss, sample_weight=tf.shape(target)[0])
-
-    # Tracing makes the optimiser's variables. A checkpoint restored before they exist would
-    # reach them at the first step only, and a save before that step would lose them. A graph
-    # that makes variables is traced twice, so they are made by a small one.
-    tf.function(make_variables, autograph=False).get_concrete_function()
-    return compiled(train_step, STEP_SIGNATURE, model)
 
 
 def make_optimizer(settings: TrainingSettings) -> Any:

@@ -19,7 +19,7 @@ QUICK = ("--batches", "2", "--rounds", "1")
             "training",
             ["4"],
             "examples/s",
-            ["package", "plain, sorted by length", "package, bfloat16"],
+            ["package", "plain, sorted by length", "package, bfloat16", "package, XLA"],
         ),
         ("prediction", ["4", "8"], "sessions/s", ["package"]),
         ("evaluation", ["4", "8"], "examples/s", ["package"]),
@@ -55,6 +55,17 @@ def test_each_gate_is_compared_with_the_additive_one(data):
     assert "predictive, exclusive groups" in ratios
 
 
+@pytest.mark.slow
+def test_executions_are_compared_with_a_graph_of_one_step(data):
+    where = ("--data_dir", data, "--batch_size", "4")
+    outcome = run("benchmarks.execution", *where, *QUICK)
+    assert outcome.code == 0, outcome.err
+    rows = [line.split("|")[1:-1] for line in outcome.out.splitlines() if "|" in line]
+    found = [[cell.strip() for cell in row] for row in rows[2:]]
+    assert [row[1] for row in found] == ["graph", "graph", "graph", "xla", "xla"]
+    assert found[0][5] == "1.00 / 1.00" and all(re.match(r"[\d,]+ / ", row[4]) for row in found)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -64,7 +75,7 @@ def test_each_gate_is_compared_with_the_additive_one(data):
         (["--data_dir", "nowhere"], "nowhere"),
     ],
 )
-@pytest.mark.parametrize("name", ["training", "prediction", "evaluation", "gates"])
+@pytest.mark.parametrize("name", ["training", "prediction", "evaluation", "gates", "execution"])
 def test_bad_input(name, flags, message):
     outcome = run(f"benchmarks.{name}", *flags)
     assert message in outcome.sentence(1 if "nowhere" in flags else 2)

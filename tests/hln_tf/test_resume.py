@@ -72,6 +72,20 @@ def kill_when_saved(process, directory, number):
     return outcome
 
 
+def assert_equal_runs(killed, whole):
+    """Check that metrics, weights and the optimiser are equal bit for bit."""
+    found, wanted = (files.read_json(path / "metrics.json", "") for path in (killed, whole))
+    assert found.pop("timing").keys() == wanted.pop("timing").keys()
+    assert found == wanted
+    for part in ("model", "checkpoint"):
+        only_checkpoint(killed / part)
+        found, wanted = (weights(path / part) for path in (killed, whole))
+        assert found.keys() == wanted.keys()
+        assert len(found) > 5
+        for name, array in wanted.items():
+            np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
 @pytest.mark.slow
 def test_killed_and_resumed_equals_uninterrupted(data, tmp_path):
     flags = ("--deterministic", "--refit")
@@ -105,16 +119,25 @@ def test_killed_and_resumed_equals_uninterrupted(data, tmp_path):
 
     expected = finish(uninterrupted)
     assert expected.code == 0, expected.err
-    found, wanted = (files.read_json(path / "metrics.json", "") for path in (killed, whole))
-    assert found.pop("timing").keys() == wanted.pop("timing").keys()
-    assert found == wanted
-    for part in ("model", "checkpoint"):
-        only_checkpoint(killed / part)
-        found, wanted = (weights(path / part) for path in (killed, whole))
-        assert found.keys() == wanted.keys()
-        assert len(found) > 5
-        for name, array in wanted.items():
-            np.testing.assert_array_equal(found[name], array, err_msg=name)
+    assert_equal_runs(killed, whole)
+
+
+@pytest.mark.slow
+def test_programs_of_xla_killed_and_resumed_equal_uninterrupted(data, tmp_path):
+    flags = ("--deterministic", "--execution", "xla", "--batch_size", "40")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    process = start("hln_tf.train", *arguments(data, killed, *flags))
+    kill_when_saved(process, killed / "checkpoint", 3)
+    # The number of steps in a call may change, the execution may not.
+    refused = run("hln_tf.train", *arguments(data, killed, *flags, "--execution", "graph"))
+    assert "execution = 'xla', not 'graph'" in refused.sentence()
+    several = (*flags, "--steps_per_execution", "3")
+    uninterrupted = start("hln_tf.train", *arguments(data, whole, *several))
+    outcome = finish(start("hln_tf.train", *arguments(data, killed, *several)))
+    assert outcome.code == 0 and "resuming epoch" in outcome.err, outcome.err
+    assert "XLA compiles 2 programs at most" in outcome.err
+    assert finish(uninterrupted).code == 0
+    assert_equal_runs(killed, whole)
 
 
 @pytest.mark.slow

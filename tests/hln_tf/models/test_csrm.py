@@ -23,7 +23,8 @@ from small_narm import (
 from hln_tf.models.csrm import CSRM
 from hln_tf.training.gradients import compile_gradient_norm
 from hln_tf.training.settings import TrainingSettings
-from hln_tf.training.trainer import compile_step, make_optimizer
+from hln_tf.training.steps import compile_step
+from hln_tf.training.trainer import make_optimizer
 
 BATCH = {"items": tf.constant(ITEMS), "target": tf.constant(TARGET), "seed": tf.constant(SEED)}
 # Two logical devices; three sessions cannot be divided evenly between them.
@@ -39,7 +40,8 @@ sys.path.insert(0, "tests")
 from small_narm import ITEMS, SEED, TARGET, make_model
 from hln_tf.models.csrm import CSRM
 from hln_tf.training.settings import TrainingSettings
-from hln_tf.training.trainer import compile_step, make_optimizer
+from hln_tf.training.steps import compile_step
+from hln_tf.training.trainer import make_optimizer
 
 def trained(strategy):
     with strategy.scope():

@@ -13,7 +13,8 @@ from hln_tf.models.registry import MODELS
 from hln_tf.models.settings import EncoderSettings
 from hln_tf.tasks.softmax import FullSoftmax
 from hln_tf.training.settings import TrainingSettings
-from hln_tf.training.trainer import compile_step, make_optimizer
+from hln_tf.training.steps import compile_step
+from hln_tf.training.trainer import make_optimizer
 
 ITEMS = tf.constant([[1, 2, 0], [3, 0, 0]])
 TARGET = tf.constant([3, 1])

@@ -136,7 +136,7 @@ def test_noise_is_a_function_of_the_seed_in_training():
 
 
 def test_groups_and_clicks_have_noise_of_their_own():
-    noise = make_model().noise(tf.constant([6, 7]), True, SEED).numpy()
+    noise = make_model().noise(tf.zeros([6, 7], tf.int32), True, SEED).numpy()
     assert noise.shape == (L, 6, 7)
     assert len(np.unique(noise)) == noise.size
 
@@ -238,7 +238,7 @@ def test_gradient_is_that_of_the_relaxed_gates():
     # h_1 = (1 - g) GRU(0, x), so d loss / d b = -(d loss / d h . GRU) g~ (1 - g~) / t.
     model = make_model(num_groups=1, temperature=0.5)
     items, target = tf.constant([[4]]), tf.constant([7])
-    noise = float(model.noise(tf.constant([1, 1]), True, SEED)[0, 0, 0])
+    noise = float(model.noise(tf.zeros([1, 1], tf.int32), True, SEED)[0, 0, 0])
     _, gradients = gradients_of(model, items, target)
     by_name = {name.split("/")[-1]: gradient for name, gradient in gradients.items()}
     weights, X = weights_of(model), model.X.numpy().astype(np.float64)

@@ -15,7 +15,8 @@ from small_narm import (
 )
 
 from hln_tf.training.settings import TrainingSettings
-from hln_tf.training.trainer import compile_step, make_optimizer
+from hln_tf.training.steps import compile_step
+from hln_tf.training.trainer import make_optimizer
 
 BATCH = {"items": tf.constant(ITEMS), "target": tf.constant(TARGET), "seed": tf.constant(SEED)}
 

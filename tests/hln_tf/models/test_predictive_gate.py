@@ -82,7 +82,7 @@ def test_gradients_through_exclusivity_are_those_of_the_relaxed_gates(variant, f
         weight.name.split("/")[-1].split(":")[0]: tf.convert_to_tensor(gradient).numpy()
         for weight, gradient in zip(model.trainable_variables, gradients, strict=True)
     }
-    noise = model.noise(tf.shape(items), True, SEED).numpy()[:, 0]
+    noise = model.noise(items, True, SEED).numpy()[:, 0]
     gates = [reference.StraightThroughGate(of_group, 0.7) for of_group in noise]
     arrays = {name: value.astype(float) for name, value in weights_of(model).items()}
     arrays["X"] = model.X.numpy().astype(float)

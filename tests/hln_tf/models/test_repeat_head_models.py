@@ -22,7 +22,8 @@ from hln_tf.retrieval.settings import ServingSettings
 from hln_tf.training.ranking import rank_examples
 from hln_tf.training.run_config import DataDescription, RunConfig
 from hln_tf.training.settings import TrainingSettings
-from hln_tf.training.trainer import compile_step, make_optimizer
+from hln_tf.training.steps import compile_step
+from hln_tf.training.trainer import make_optimizer
 
 ENCODERS = [name for name, entry in MODELS.items() if entry.is_encoder]
 IDS = [f"i{item}" for item in range(1, NUM_ITEMS + 1)]

@@ -136,7 +136,7 @@ def test_two_devices_learn_what_one_does_with_sampled_negatives(splits, tmp_path
         settings = (*SETTINGS, "--batch_size", "60", "--epochs", "3")
         return (*where, tmp_path / name, *settings, *loss, "--tensorboard")
 
-    process = start(ON_TWO_DEVICES, *arguments("two"))
+    process = start(ON_TWO_DEVICES, *arguments("two"), "--steps_per_execution", "4")
     assert run("hln_tf.train", *arguments("one")).code == 0
     outcome = finish(process)
     assert outcome.code == 0, outcome.err

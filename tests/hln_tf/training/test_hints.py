@@ -50,7 +50,7 @@ def test_a_profile_past_the_end_says_so(tmp_path, monkeypatch, capsys, steps, ta
     profile = Profile(tmp_path, steps)
     profile.begin()
     for _ in range(taken):
-        profile.stepped()
+        profile.stepped(1)
     profile.close()
     found = [line for line in capsys.readouterr().err.splitlines() if "--profile_steps" in line]
     assert bool(found) == bool(words)

@@ -268,12 +268,26 @@ def test_a_training_that_ends_before_its_profile(tmp_path, capsys):
     late, cut = Profile(tmp_path / "late", (5, 6)), Profile(tmp_path / "cut", (1, 9))
     for profile in (late, cut):
         profile.begin()
-        profile.stepped()
+        profile.stepped(1)
         profile.close()
     said = capsys.readouterr().err
     assert "names the steps 5 to 6 of this process, which took 1" in said
     assert not (tmp_path / "late").exists()
     assert list((tmp_path / "cut").glob("plugins/profile/*/*.xplane.pb"))
+
+
+def test_several_steps_in_a_call_are_logged_as_single_ones(trained, tmp_path):
+    arguments = (*trained.arguments, "--epochs", "1", "--workdir", tmp_path / "run")
+    several = ("--steps_per_execution", "32", "--profile_steps", "2:3")
+    for flags in (several[:2], several):
+        outcome = run("hln_tf.train", *arguments, *flags, "--overwrite")
+        assert outcome.code == 0, outcome.err
+        found = events.scalars(tmp_path / "run" / "events" / "selection")
+        wanted = events.scalars(trained.path / "events" / "selection")
+        for tag in ("loss", "epoch/mrr@20"):
+            of_epoch = wanted[tag][: len(found[tag])]
+            np.testing.assert_allclose(found[tag], of_epoch, rtol=1e-4)
+        assert len(found["loss"]) == 2  # after 100 steps and at the end
 
 
 # In the browser

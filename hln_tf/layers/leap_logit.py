@@ -1,5 +1,6 @@
 """The leap logit as a function of the hidden state (eq. 2 and the predictive gate)."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -30,22 +31,30 @@ class LeapInput(NamedTuple):
         """Return the parts of a step, or of a slice of steps."""
         return self._replace(bias=self.bias[t], key=None if self.key is None else self.key[t])
 
-    def logit(self, h: tf.Tensor) -> tf.Tensor:
+    def kernels(self) -> list[tf.Tensor]:
+        """Return the matrices that meet the hidden state, [n, m] each, of all steps."""
+        kernels = [] if self.w_q is None else [self.w_q[:, None]]
+        return kernels if self.W is None else [*kernels, tf.transpose(self.W)]
+
+    def logit(self, h: tf.Tensor, products: Sequence[tf.Tensor] | None = None) -> tf.Tensor:
         """Compute leap logits.
 
         Args:
           h: h_{t-1}, float [..., n], of the same steps.
+          products: h_{t-1} times each of `kernels`; computed where they are None.
 
         Returns:
           float [..., 1].
         """
+        if products is None:
+            products = [tf.tensordot(h, kernel, 1) for kernel in self.kernels()]
         logit = self.bias
         if self.w_q is not None:
-            logit += tf.tensordot(h, self.w_q[:, None], 1)
+            logit += products[0]
         if self.key is not None:
             score = tf.reduce_sum(h * self.key, axis=-1, keepdims=True)
             if self.W is not None:
-                query = tf.tensordot(h, tf.transpose(self.W), 1)
+                query = products[-1]
                 square = tf.reduce_sum(query * query, axis=-1, keepdims=True)
                 score *= tf.math.rsqrt(tf.maximum(square, SHORTEST**2))
             logit += score

@@ -91,6 +91,10 @@ class LeapRecurrentUnit(CheckedCall, keras.layers.RNN):
       those that are not asked for. `keras.layers.Bidirectional` merges one output:
       it takes the layer without leap probabilities and gates.
 
+    Attributes:
+      joined: Whether the fused path takes one product with h_{t-1} in a step, or one for
+        each gate; None for one where TensorFlow has a GPU.
+
     Raises:
       TypeError: `inputs` holds no floats, or an argument or the caller is Keras 3's.
       ValueError: An argument is not allowed, or has another shape.
@@ -143,6 +147,7 @@ class LeapRecurrentUnit(CheckedCall, keras.layers.RNN):
         self.return_leap_probabilities = return_leap_probabilities
         self.return_gates = return_gates
         self.fused = fused
+        self.joined: bool | None = None
 
     def __call__(
         self, inputs: Any, initial_state: Any = None, constants: Any = None, **kwargs: Any
@@ -292,6 +297,7 @@ class LeapRecurrentUnit(CheckedCall, keras.layers.RNN):
             retained_0,
             training,
             return_states,
+            self.joined,
         )
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:

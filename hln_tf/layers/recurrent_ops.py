@@ -96,7 +96,8 @@ def gru_step(
 def gate_kernels(U: tf.Tensor) -> list[tf.Tensor]:
     """Split U into those of the update gate, the reset gate and the candidate, each [n, n].
 
-    Small products of their own run side by side, and no result is split afterwards.
+    On a processor small products of their own run side by side, and no result is split
+    afterwards.
     """
     return tf.split(U, 3, axis=1)
 
@@ -112,6 +113,7 @@ def run_recurrence(
     retained_0: tf.Tensor | None = None,
     training: bool | None = None,
     return_states: bool = False,
+    joined: bool | None = None,
 ) -> Recurrence:
     """Run a GRU, with or without a leap gate, over all steps, at least one.
 
@@ -130,11 +132,15 @@ def run_recurrence(
       retained_0: [batch, 1], the sum of k before; None for zeros.
       training: Whether a gradient is needed; the gate is then sampled.
       return_states: Whether to return every state.
+      joined: Whether the weights that meet h_{t-1} are joined to one matrix, for one
+        product in a step; None where TensorFlow has a GPU, which launches each product.
     """
+    if joined is None:
+        joined = bool(tf.config.list_physical_devices("GPU"))
     inputs = _Inputs(tuple(gru_input), weights, leap, available, h_0)
     if not training:
         arrays = _forward(
-            inputs, gate, noise, retained_0, is_sampled=False, saved=int(return_states)
+            inputs, gate, noise, retained_0, joined, is_sampled=False, saved=int(return_states)
         )
         states = arrays.made[0] if return_states else None
         return Recurrence(arrays.h_last, states, arrays.logits, arrays.gates, arrays.retained_last)
@@ -145,7 +151,7 @@ def run_recurrence(
     def run(*tensors: tf.Tensor) -> tuple[Any, Any]:
         given = _unflatten(inputs, tensors)
         arrays = _forward(
-            given, gate, noise, retained_0, is_sampled=True, saved=len(GRUStep._fields)
+            given, gate, noise, retained_0, joined, is_sampled=True, saved=len(GRUStep._fields)
         )
         states = arrays.made[0] if return_states else None
         outputs = arrays.h_last, states, arrays.logits, arrays.gates, arrays.retained_last
@@ -154,7 +160,7 @@ def run_recurrence(
         def gradient(*d_made: tf.Tensor) -> list[tf.Tensor]:
             remaining = iter(d_made)
             d_outputs = Recurrence(*(next(remaining) if made else None for made in is_made))
-            d_inputs = _backward(given, gate, noise, arrays, d_outputs)
+            d_inputs = _backward(given, gate, noise, joined, arrays, d_outputs)
             return [tensor for tensor in tf.nest.flatten(d_inputs) if tensor is not None]
 
         return [output for output in outputs if output is not None], gradient
@@ -191,6 +197,7 @@ def _forward(
     gate: LeapGate | None,
     noise: tf.Tensor | None,
     retained_0: tf.Tensor | None,
+    joined: bool,
     is_sampled: bool,
     saved: int,
 ) -> _Arrays:
@@ -198,6 +205,10 @@ def _forward(
     gru_input, weights, leap, available, h_0 = inputs
     time, batch = tf.unstack(tf.shape(gru_input[0])[:2])
     kernels, units, dtype = gate_kernels(weights.U), weights.c.shape[0], gru_input[0].dtype
+    kernels += [] if leap is None else leap.kernels()
+    widths = [kernel.shape[1] for kernel in kernels]
+    if joined:
+        kernels = [tf.concat(kernels, axis=1)]
 
     def gate_values(logit: tf.Tensor, at_t: tf.Tensor | None) -> tf.Tensor:
         assert gate is not None
@@ -222,7 +233,9 @@ def _forward(
 
     def body(t: tf.Tensor, h: tf.Tensor, retained: Any, arrays: Any) -> Any:
         products = [tf.matmul(h, kernel) for kernel in kernels]
-        logit = None if leap is None else leap.at(t).logit(h)
+        if joined:
+            products = tf.split(products[0], widths, axis=1)
+        logit = None if leap is None else leap.at(t).logit(h, products[3:])
         return t + 1, *step(t, h, retained, products, logit, arrays)
 
     retained = []
@@ -254,6 +267,7 @@ def _backward(
     inputs: _Inputs,
     gate: LeapGate | None,
     noise: tf.Tensor | None,
+    joined: bool,
     arrays: _Arrays,
     d_outputs: Recurrence,
 ) -> _Inputs:
@@ -303,7 +317,8 @@ def _backward(
     def chain(t: tf.Tensor, d_h: tf.Tensor, before: tf.Tensor, arrays_: Any) -> Any:
         """Compute the gradient by h_{t-1}."""
         direct, d_logit, d_products, arrays_ = step(t, d_h, before, arrays_)
-        by_products = zip(d_products, kernels, strict=True)
+        d_by_kernel = [tf.concat(d_products, axis=1)] if joined else d_products
+        by_products = zip(d_by_kernel, [weights.U] if joined else kernels, strict=True)
         through = [tf.matmul(d, kernel, transpose_b=True) for d, kernel in by_products]
         if by_h is not None:
             through.append(d_logit * (by_h if by_h.shape.rank == 1 else by_h[t - since]))

@@ -254,11 +254,12 @@ def test_programs_equal_the_cpu_without_tensorflow(emitted):
     assert [row[0] for row in rows] == [f"{kind}-b3-t4-float32" for kind in KINDS]
     deviations = [float(row[header.index("deviation / allowed")]) for row in rows]
     assert max(deviations) <= 1
-    # Two passes, forward and backward; the first step is outside of the loop. An iteration of
-    # each was 16 launches when this was written, and may not become more.
+    # Two passes, forward and backward; the first step is outside of the loop. An iteration was
+    # 13 and 16 launches when the products with h were joined, and may not become more.
     loops = re.findall(r"(\d+) x 3 x (\d+)", rows[0][header.index("loops x steps x launches")])
     assert sum(int(count) for count, _ in loops) == 4
-    assert max(int(launches) for _, launches in loops) <= 16
+    launches = [int(launches) for _, launches in loops]
+    assert min(launches) <= 13 and max(launches) <= 16
     assert rows[1][header.index("loops x steps x launches")] == ""
 
 

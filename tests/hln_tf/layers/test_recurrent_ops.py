@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -67,7 +69,7 @@ def step_by_step(inputs, gate, noise):
     return results
 
 
-def all_at_once(inputs, gate, noise, return_states):
+def all_at_once(inputs, gate, noise, return_states, joined=None):
     leap = LeapInput(inputs["bias"], *(inputs.get(name) for name in ("w_q", "key", "W")))
     return run_recurrence(
         tf.unstack(inputs["gru_input"]),
@@ -79,6 +81,7 @@ def all_at_once(inputs, gate, noise, return_states):
         inputs.get("h_0"),
         training=True,
         return_states=return_states,
+        joined=joined,
     )._asdict()
 
 
@@ -134,10 +137,32 @@ def test_gradient_is_that_of_the_tape_over_single_steps(gate, without, used, abs
         return [outputs[name] for name in used] + gradients
 
     expected = outputs_and_gradients(lambda: step_by_step(inputs, gate, noise))
-    run = lambda: all_at_once({"bias": bias} | inputs, gate, noise, "states" in used)  # noqa: E731
-    for found in (outputs_and_gradients(run), tf.function(outputs_and_gradients)(run)):
+    arguments = {"bias": bias} | inputs, gate, noise, "states" in used
+    separate, joined = (partial(all_at_once, *arguments, joined=one) for one in (False, True))
+    compiled = tf.function(outputs_and_gradients)
+    for found in (outputs_and_gradients(separate), compiled(separate), compiled(joined)):
         for ours, definitions in zip(found, expected, strict=True):
             np.testing.assert_allclose(ours, definitions, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("gpus", [[], ["a GPU"]])
+def test_products_are_joined_where_tensorflow_has_a_gpu(monkeypatch, gpus):
+    """A product for each gate and one for the logit, or one for all of them."""
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    inputs, noise = make_inputs(3)
+    graph = (
+        tf.function(lambda: all_at_once(inputs, LeapGate(), noise, False))
+        .get_concrete_function()
+        .graph
+    )
+    products = [
+        node.name
+        for function in graph.as_graph_def().library.function
+        if "while_body" in function.signature.name
+        for node in function.node_def
+        if node.op == "MatMul"
+    ]
+    assert len(products) == (1 if gpus else 4 + 1)  # the last one is of the score's length
 
 
 def test_states_are_returned_only_where_asked_for():

@@ -63,6 +63,8 @@ _TUNED: dict[str, Any] = {
     "epochs": 6,
 }
 
+_HLN_EMBEDDING = {"dropout": 0.4, "scale": 12.0, "leap_bias": -5.0, **_TUNED}
+
 MODELS: dict[str, ModelEntry] = {
     "hln": ModelEntry(
         HLNSettings,
@@ -70,7 +72,15 @@ MODELS: dict[str, ModelEntry] = {
         presets={
             "paper": {},
             "paper_eq8": {"loss": "equation_8"},
-            "tuned": {"dropout": 0.4, "scale": 12.0, "leap_bias": -5.0, **_TUNED},
+            # The best of those whose scores are products of embeddings.
+            "embedding": _HLN_EMBEDDING,
+            "tuned": {
+                **_HLN_EMBEDDING,
+                "repeat_head": True,
+                "label_smoothing": 0.1,
+                "last_click": "projected",
+                "learning_rate": 0.005,
+            },
             # Of sessions with several minds: more groups than a session has preferences.
             "demo": {
                 "num_groups": 4,
@@ -126,6 +136,14 @@ MODELS: dict[str, ModelEntry] = {
                 "decay": 1.0,
                 "batch_size": 128,
                 "epochs": 15,
+            },
+            "tuned": {
+                "tied": True,
+                "loss": "softmax",
+                "dropout": 0.4,
+                "scale": 12.0,
+                "repeat_head": True,
+                **_TUNED,
             },
         },
     ),

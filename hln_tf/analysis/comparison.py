@@ -12,6 +12,8 @@ NON_IDENTIFYING_SETTINGS = (
     "seed",
     "checkpoint_minutes",
     "evaluation_batch_size",
+    "execution",
+    "steps_per_execution",
     "score_megabytes",
     "deterministic",
 )

@@ -24,7 +24,7 @@ class HlnError(Exception):
 
     def __str__(self) -> str:
         text = super().__str__()
-        for path, url in self.copies.items():
+        for path, url in list(self.copies.items()):  # other threads add to them
             text = text.replace(path, url)
         return text
 

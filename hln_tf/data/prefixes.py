@@ -178,8 +178,8 @@ class Prefixes:
     ) -> Iterator[dict[str, npt.NDArray[np.int32]]]:
         """Make batches in a given order.
 
-        They are made in the calling thread: on two cores the threads of a `tf.data`
-        pipeline slow down the matrix products by more than making a batch costs.
+        On two cores the threads of a `tf.data` pipeline would slow down the matrix products
+        by more than making a batch costs.
 
         Args:
           order: int64 [chosen], examples as from `shuffled` or `by_length`.

@@ -33,6 +33,9 @@ LOSSES = (
     "top1",
     "binary",
 )
+# Of training steps: one operation after another, or programs that XLA compiles.
+GRAPH, XLA = EXECUTIONS = ("graph", "xla")
+
 # Of the factors of the full softmax's products.
 PRECISIONS = ("float32", "bfloat16")
 

@@ -77,7 +77,8 @@ def uniform_rows(
         are known, and all are where the seed has a graph.
       seed: The seed.
       axis: The axis of the rows.
-      time_axes: The axes of time steps; more padding changes none of the other numbers.
+      time_axes: The axes of time steps. Where the seed has a `time`, more padding than that
+        changes none of the other numbers.
       salt: Separates the numbers from other noise with the same seed.
       minval: The least number.
 

@@ -106,6 +106,11 @@ class SessionScorer(CheckedCall, tfrs.Model, metaclass=BuiltModel):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "target_ranks" in vars(cls) and "rank_targets" not in vars(cls):
+            raise TypeError(
+                f"{cls.__name__} overrides `target_ranks`, which is part of `rank_targets`: "
+                f"override that, to return ranks and scores"
+            )
         if hasattr(cls, "Settings"):
             if not (isinstance(cls.Settings, type) and dataclasses.is_dataclass(cls.Settings)):
                 raise TypeError(

@@ -199,7 +199,7 @@ class SessionEncoder(PrefixEncoding, ItemSpaceScorer):
         rate: float,
         seed: Seed | None,
         salt: int,
-        time_axes: Sequence[int] | None = None,
+        time_axes: Sequence[int] = (),
     ) -> tf.Tensor:
         """Apply dropout: zero a fraction of the entries and scale the others up.
 
@@ -208,15 +208,12 @@ class SessionEncoder(PrefixEncoding, ItemSpaceScorer):
           rate: The fraction.
           seed: On which the noise depends, see `encode`.
           salt: Separates it from other noise with the same seed.
-          time_axes: Axes of time steps; by default axis 1 of [batch, time, size] and none
-            of other ranks.
+          time_axes: Axes of time steps, see `uniform_rows`.
         """
         if rate == 0:
             return x
         if seed is None:
             raise ValueError("`seed` is None: dropout must depend on the step")
-        if time_axes is None:
-            time_axes = [1] if x.shape.rank == 3 else []
         is_left = uniform_rows(sizes(x), seed, 0, time_axes, salt) >= rate
         return tf.where(is_left, x / (1 - rate), 0)
 
@@ -246,7 +243,7 @@ class SessionEncoder(PrefixEncoding, ItemSpaceScorer):
         else:
             x = self.lookup(candidates, items)
         if training:
-            x = self.drop(x, self.settings.dropout, seed, ITEM_DROPOUT)
+            x = self.drop(x, self.settings.dropout, seed, ITEM_DROPOUT, time_axes=[1])
         query = self._query(items, x, training, seed)
         loss = self.task(
             query,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
+import tensorflow_recommenders as tfrs
 import tf_keras as keras
 
 from hln_tf.layers.sharding import replica_part
@@ -79,10 +80,14 @@ def needs_autograph(model: tf.Module) -> bool:
     """Check whether a model may hold code for AutoGraph to convert.
 
     The code of this package is traced in less than half the time without it. A model,
-    layer or loss of one's own may branch on tensors, as in any Keras model.
+    layer or loss of one's own may branch on tensors, as in any Keras model, and TFRS'
+    retrieval task does.
 
     Args:
       model: The model; its layers and its loss are looked at, too.
     """
     classes = {cls for part in (model, *model.submodules) for cls in type(part).__mro__}
-    return any(cls.__module__.partition(".")[0] not in _CONVERTED for cls in classes)
+    return any(
+        cls.__module__.partition(".")[0] not in _CONVERTED or cls is tfrs.tasks.Retrieval
+        for cls in classes
+    )

@@ -60,6 +60,6 @@ class GRU4Rec(SessionEncoder):
         if not self.settings.tied:
             x = self.lookup(self.kernel, items)
             if training:
-                x = self.drop(x, self.settings.dropout, seed, KERNEL_DROPOUT)
+                x = self.drop(x, self.settings.dropout, seed, KERNEL_DROPOUT, time_axes=[1])
             x += self.bias
         return self.gru(x, mask=items > 0, training=training)

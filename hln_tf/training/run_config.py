@@ -12,7 +12,7 @@ from hln_tf.common.files import Location
 from hln_tf.common.settings import checked, from_dict
 from hln_tf.data.layout import Manifest, vocabulary_text
 from hln_tf.models.registry import model_entry, recorded_settings
-from hln_tf.training.machine import AUTO, GRAPH, default_execution, fastest_precision
+from hln_tf.training.precision import AUTO, fastest_precision
 from hln_tf.training.settings import TrainingSettings, check_loss
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ class RunConfig:
         "data.directory",
         "training.checkpoint_minutes",
         "training.evaluation_batch_size",
+        "training.execution",
         "training.score_megabytes",
         "training.steps_per_execution",
         "version",
@@ -125,10 +126,7 @@ class RunConfig:
                 "model_settings": recorded_settings(
                     values["model"], values["model_settings"], source
                 ),
-                # Before there was a choice, steps were graphs.
-                "training": from_dict(
-                    TrainingSettings, {"execution": GRAPH, **values["training"]}, source
-                ),
+                "training": from_dict(TrainingSettings, values["training"], source),
                 "data": from_dict(DataDescription, values["data"], source),
             }
             return from_dict(cls, {**values, **typed}, source)
@@ -167,17 +165,18 @@ class RunConfig:
         return None
 
     def settled(self, other: "RunConfig | None" = None) -> "RunConfig":
-        """Choose what is left to the machine: where precision or execution is `auto`.
+        """Choose what is left to the machine: the precision `auto`.
 
         Args:
-          other: The same run's settings as they were settled before, whose choices
-            stay; without, this machine's.
+          other: The same run's settings as they were settled before, whose choice
+            stays; without, this machine's.
         """
-        chosen: dict[str, Any] = {}
-        for name, choose in (("precision", fastest_precision), ("execution", default_execution)):
-            if getattr(self.training, name) == AUTO:
-                chosen[name] = getattr(other.training, name) if other else choose()
-        return dataclasses.replace(self, training=dataclasses.replace(self.training, **chosen))
+        if self.training.precision != AUTO:
+            return self
+        precision = other.training.precision if other else fastest_precision()
+        return dataclasses.replace(
+            self, training=dataclasses.replace(self.training, precision=precision)
+        )
 
     def extends(self, other: "RunConfig") -> bool:
         """Return whether this is the same run as another one, but for more epochs."""

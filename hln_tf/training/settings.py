@@ -6,8 +6,8 @@ from typing import Any
 
 from hln_tf.common.errors import SettingError, UsageError
 from hln_tf.common.settings import Range, checked, documented, setting
-from hln_tf.layers.choices import LOSSES, PRECISIONS, SCORE_MEGABYTES
-from hln_tf.training.machine import AUTO, EXECUTIONS
+from hln_tf.layers.choices import EXECUTIONS, GRAPH, LOSSES, PRECISIONS, SCORE_MEGABYTES
+from hln_tf.training.precision import AUTO
 
 # The validation metric that chooses the epoch and that a search maximises.
 OBJECTIVE = "mrr@20"
@@ -157,17 +157,16 @@ class TrainingSettings:
     seed: int = setting(1, "fixes initial weights, batches and noise", minimum=0, maximum=2**32 - 1)
     deterministic: bool = setting(False, "use only operations that are reproducible bit for bit")
     execution: str = setting(
-        AUTO,
-        "how steps are executed: graph, or xla, as programs that XLA compiles for a few lengths "
-        "of sessions; auto is xla on a single GPU, graph elsewhere, and stays what it was when a "
-        "run is resumed",
-        choices=(*EXECUTIONS, AUTO),
+        GRAPH,
+        "how steps are executed: graph, or xla, on one device, as programs that XLA compiles for "
+        "a few lengths of sessions; results agree to rounding",
+        choices=EXECUTIONS,
     )
     steps_per_execution: int = setting(
         1,
         "steps in a call of TensorFlow, on one device; changes no result",
         minimum=1,
-        maximum=10_000,
+        maximum=100,
     )
     evaluation_batch_size: int = setting(
         1024, "examples ranked at a time", minimum=1, maximum=1_000_000

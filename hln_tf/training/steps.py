@@ -10,11 +10,11 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from hln_tf.common.errors import HlnError
+from hln_tf.layers.choices import XLA
 from hln_tf.layers.noise import StepSeed
 from hln_tf.models.encoder import SessionEncoder
 from hln_tf.models.graphs import compiled, needs_autograph
 from hln_tf.training.gradients import STEP_SIGNATURE, replica_gradients
-from hln_tf.training.machine import XLA
 from hln_tf.training.settings import TrainingSettings
 
 # The least length that sessions are padded to for XLA; the others are its multiples by 2.
@@ -100,8 +100,8 @@ class TrainingSteps:
         if settings.execution == XLA:
             if replicas > 1:
                 raise HlnError(
-                    f"the execution xla is that of one device, and this training has {replicas}: "
-                    f"choose the execution graph"
+                    f"`execution` is xla, which is for one device, where this training has "
+                    f"{replicas}: choose graph"
                 )
             self.lengths = padded_lengths(longest)
         self.one = compile_step(model, optimizer, loss)
@@ -111,7 +111,7 @@ class TrainingSteps:
         """Take steps.
 
         Raises:
-          HlnError: XLA cannot compile one.
+          HlnError: XLA cannot compile one, or a gradient is sparse.
         """
         items, target, seeds, lengths = inputs
         is_program = bool(self.lengths) and items.shape[1] == self._batch_size
@@ -129,7 +129,7 @@ class TrainingSteps:
                 raise
             raise HlnError(
                 f"XLA does not have the operation {missing[1]}, which a step of this training "
-                f"needs: choose the execution graph"
+                f"needs: choose graph for `execution`"
             ) from None
 
     def _take_several(
@@ -165,7 +165,9 @@ class TrainingSteps:
             loss, gradients = replica_gradients(
                 model, {"items": items, "target": target, "seed": of_step}
             )
-            optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+            pairs = list(zip(gradients, model.trainable_variables, strict=True))
+            _check_dense(pairs)
+            optimizer.apply_gradients(pairs)
             model.after_step(items)
             return loss
 
@@ -174,6 +176,19 @@ class TrainingSteps:
         loss = tf.function(program, jit_compile=True, autograph=autograph)(items, target)
         self._loss.update_state(loss, sample_weight=self._batch_size)
         return loss
+
+
+def _check_dense(pairs: Sequence[tuple[Any, tf.Variable]]) -> None:
+    """Check that no gradient is sparse: the number of its rows differs from step to step.
+
+    XLA fills them up to a constant number, and a lazy update would move the rows of that.
+    """
+    for gradient, weight in pairs:
+        if isinstance(gradient, tf.IndexedSlices):
+            raise HlnError(
+                f"`execution` is xla, which is for dense gradients, and that of "
+                f"{weight.name.partition(':')[0]} is sparse: choose graph"
+            )
 
 
 def padded_lengths(longest: int) -> tuple[int, ...]:

@@ -83,7 +83,7 @@ class Trainer:
             self._optimizer = make_optimizer(settings)
         self._loss = keras.metrics.Mean(name="loss")
         self._take = TrainingSteps(
-            model, self._optimizer, self._loss, settings, int(self._train.lengths.max())
+            model, self._optimizer, self._loss, settings, int(self._train.lengths.max(initial=1))
         )
         self._steps = self._train.steps(settings.batch_size)
         self._checkpoint = TrainingCheckpoint(

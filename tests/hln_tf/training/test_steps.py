@@ -7,6 +7,7 @@ import tf_keras as keras
 from one_step import NUM_ITEMS, make_case
 
 from hln_tf.common.errors import HlnError
+from hln_tf.layers.choices import LOSSES
 from hln_tf.training.steps import StepInputs, TrainingSteps, padded_lengths
 from hln_tf.training.trainer import make_optimizer
 
@@ -56,14 +57,12 @@ def test_several_steps_in_a_call_are_those_of_single_calls():
 @pytest.mark.parametrize(
     ("name", "training", "settings"),
     [
-        ("hln", {}, {"dropout": 0.3, "normalize": True, "repeat_head": True}),
+        ("hln", {"label_smoothing": 0.1}, {"dropout": 0.3, "normalize": True}),
         ("hln", {}, {"leap_gate": "predictive", "exclusive_groups": True}),
-        ("hln", {"loss": "sampled", "num_negatives": 4}, {}),
-        ("gru4rec", {"loss": "bpr_max", "num_negatives": 4}, {"hidden_dropout": 0.2}),
+        ("gru4rec", {"loss": "softmax"}, {"tied": True, "hidden_dropout": 0.2}),
         ("narm", {"optimizer": "sgd"}, {"embedding_dim": 8, "hidden_dim": 8}),
         ("stamp", {"optimizer": "adagrad", "clip_norm": 0.1}, {}),
         ("sr_gnn", {"l2": 1e-2}, {"embedding_dim": 8}),
-        ("sasrec", {}, {"embedding_dim": 8, "hidden_dropout": 0.3}),
     ],
 )
 def test_programs_of_xla_compute_what_graphs_do(name, training, settings):
@@ -91,9 +90,22 @@ def test_a_smaller_batch_is_a_graph():
 
 
 @pytest.mark.slow
-def test_what_xla_cannot_compile_is_said():
-    with pytest.raises(HlnError, match=r"the operation \w+, which .*: choose the execution"):
+def test_an_operation_that_xla_lacks_is_named():
+    with pytest.raises(HlnError, match=r"the operation \w+, which .*: choose graph"):
         trained("csrm", [1], {"execution": "xla"})
+
+
+@pytest.mark.parametrize(
+    ("name", "training", "settings", "weight"),
+    [
+        ("hln", {"loss": "sampled", "num_negatives": 4}, {}, "X"),
+        ("hln", {}, {"repeat_head": True}, r"repeat_head\w*/P"),
+        ("sasrec", {"loss": "softmax"}, {}, "P"),
+    ],
+)
+def test_xla_is_for_dense_gradients(name, training, settings, weight):
+    with pytest.raises(HlnError, match=f"that of {weight} is sparse: choose graph"):
+        trained(name, [1], {"execution": "xla", **training}, **settings)
 
 
 def test_xla_is_for_one_device():
@@ -101,8 +113,17 @@ def test_xla_is_for_one_device():
     with strategy.scope():
         case = make_case("stamp", training={"execution": "xla"})
     case.model._distribution_strategy = type("Two", (), {"num_replicas_in_sync": 2})()
-    with pytest.raises(HlnError, match="xla is that of one device, and this training has 2"):
+    with pytest.raises(HlnError, match="for one device, where this training has 2: choose graph"):
         TrainingSteps(case.model, None, None, case.training, LONGEST)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_each_loss_trains(loss):
+    """As a graph: outside of one, Python's control flow would do."""
+    weights = trained("stamp", [1, 3], {"loss": loss, "num_negatives": 4})
+    assert all(np.all(np.isfinite(weight)) for weight in weights)
+    start = trained("stamp", [], {"loss": loss, "num_negatives": 4})
+    assert not np.array_equal(weights[0], start[0])
 
 
 @pytest.mark.parametrize(

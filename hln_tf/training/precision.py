@@ -1,11 +1,10 @@
-"""The choices that are left to the machine which begins a run. Imports no TensorFlow."""
+"""The precision of the softmax's products that a machine is made for. Imports no TensorFlow."""
 
 from pathlib import Path
 
 from hln_tf.common import cli
 
 AUTO = "auto"
-GRAPH, XLA = EXECUTIONS = ("graph", "xla")
 PROCESSOR = Path("/proc/cpuinfo")
 # NVIDIA's GPUs multiply bfloat16 in units of their own since this compute capability.
 _LEAST_CAPABILITY = (8, 0)
@@ -39,16 +38,3 @@ def fastest_precision(processor: Path = PROCESSOR) -> str:
         flag for line in declared.splitlines() if line.startswith("flags") for flag in line.split()
     }
     return "bfloat16" if "amx_bf16" in flags else "float32"
-
-
-def default_execution() -> str:
-    """Choose how steps are executed: `xla` on a single GPU, else `graph`.
-
-    On a GPU a graph launches each of its operations by itself, a program of XLA many at
-    once. On a processor compiling costs some epochs of small data, and large batches gain
-    nothing.
-    """
-    cli.import_tensorflow()
-    import tensorflow as tf
-
-    return XLA if len(tf.config.list_physical_devices("GPU")) == 1 else GRAPH

@@ -12,7 +12,7 @@ from hln_tf.common.errors import HlnError
 from hln_tf.models.registry import model_entry
 from hln_tf.training import run_config
 from hln_tf.training.distribution import Workers
-from hln_tf.training.machine import default_execution, fastest_precision
+from hln_tf.training.precision import fastest_precision
 from hln_tf.training.run_config import DataDescription, RunConfig
 from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.settings import TrainingSettings
@@ -51,32 +51,10 @@ def test_gpus_decide_where_there_are_any(tmp_path, monkeypatch, capabilities, ex
     assert fastest_precision(tmp_path / "cpuinfo") == expected
 
 
-@pytest.mark.parametrize(("gpus", "expected"), [(0, "graph"), (1, "xla"), (2, "graph")])
-def test_a_single_gpu_executes_programs_of_xla(monkeypatch, gpus, expected):
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"] * gpus)
-    assert default_execution() == expected
-
-
-def test_a_run_keeps_its_execution(tmp_path, monkeypatch):
-    directory = RunDirectory(tmp_path / "run")
-    for kind in ("xla", "graph"):
-        monkeypatch.setattr(run_config, "default_execution", lambda kind=kind: kind)
-        assert directory.begin(config(), ITEM_IDS).training.execution == "xla"
-    more = directory.begin(config(steps_per_execution=9), ITEM_IDS)
-    assert more.training.execution == "xla"
-
-
-def test_steps_of_an_older_run_are_graphs():
-    values = config().to_dict()
-    del values["training"]["execution"], values["training"]["steps_per_execution"]
-    older = run_config.RunConfig.from_dict(values, "older")
-    assert (older.training.execution, older.training.steps_per_execution) == ("graph", 1)
-
-
 @pytest.mark.process
 def test_the_choice_prints_nothing():
     environment = {n: v for n, v in os.environ.items() if n != "TF_CPP_MIN_LOG_LEVEL"}
-    program = "from hln_tf.training.machine import fastest_precision; fastest_precision()"
+    program = "from hln_tf.training.precision import fastest_precision; fastest_precision()"
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")

@@ -159,15 +159,15 @@ def test_signals_save_and_stop_in_one_sentence(data, tmp_path):
 
 
 def test_interrupted_evaluation_is_one_sentence(popular, monkeypatch):
-    import hln_tf.training.evaluation
+    import hln_tf.training.ranking
 
-    original = hln_tf.training.evaluation.progress_bar
+    original = hln_tf.training.ranking.progress_bar
 
     def interrupted(*arguments):
         os.kill(os.getpid(), signal.SIGINT)
         return original(*arguments)
 
-    monkeypatch.setattr(hln_tf.training.evaluation, "progress_bar", interrupted)
+    monkeypatch.setattr(hln_tf.training.ranking, "progress_bar", interrupted)
     outcome = run("hln_tf.evaluate", "--workdir", popular.path)
     assert outcome.code == 130
     assert outcome.err.splitlines()[-1].startswith("stopped by SIGINT")

@@ -14,8 +14,7 @@ def test_rounds_are_checked():
 
 
 @pytest.mark.slow
-def test_a_start_is_measured_and_leaves_no_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_start_is_measured_and_leaves_no_run(tmp_path):
     splits = {split: [[1, 2, 3], [2, 3]] for split in ("train", "validation", "test")}
     write_dataset(tmp_path / "data", splits, num_items=3)
     outcome = run("benchmarks.start", "--data_dir", tmp_path / "data", "--rounds", "1")

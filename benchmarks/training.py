@@ -2,11 +2,10 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from benchmarks.throughput.settings import parse_flags
-from hln_tf.analysis import markdown
+from benchmarks.throughput.settings import print_rates
 from hln_tf.common import cli
-from hln_tf.data.layout import Manifest
 
 _DESCRIPTION = """\
 Measures training steps of HLN with the paper's sizes on the train split, as the package
@@ -27,18 +26,13 @@ def main(arguments: Sequence[str]) -> None:
       UsageError: A flag or value is not allowed.
       HlnError: The data set is unusable.
     """
-    flags, settings = parse_flags(arguments, "python -m benchmarks.training", _DESCRIPTION)
-    num_items = Manifest.read(flags.data_dir).items
-    cli.import_tensorflow()
-    from benchmarks.throughput.operations import read_prefixes
-    from benchmarks.throughput.training import HEADER, measure_training
 
-    prefixes = read_prefixes(flags.data_dir, "train")
-    rows: list[Sequence[str]] = [HEADER]
-    for size in flags.batch_size:
-        rows += measure_training(prefixes, num_items, size, settings)
-    print(f"{num_items:,} items; figures of the best round / the median round\n")
-    print(markdown(rows, texts=3))
+    def load() -> Any:
+        from benchmarks.throughput.training import HEADER, measure_training
+
+        return HEADER, measure_training
+
+    print_rates(arguments, "training", _DESCRIPTION, load, texts=3)
 
 
 if __name__ == "__main__":

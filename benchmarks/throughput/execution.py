@@ -3,14 +3,10 @@
 import dataclasses
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 
-import tensorflow as tf
-
-from benchmarks.throughput.operations import create_hln, inputs_of, training_steps
+from benchmarks.throughput.operations import create_hln, training_pass
 from benchmarks.throughput.settings import ThroughputSettings
 from benchmarks.timing import rate, time_interleaved, time_ratio
-from hln_tf.data.prefetching import prefetched
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.training import TrainingSettings
 
@@ -59,17 +55,8 @@ def measure_executions(
             execution=variant.execution,
             steps_per_execution=variant.steps,
         )
-        longest = int(prefixes.lengths[chosen].max())
-        take = training_steps(create_hln(num_items, settings.seed), of_training, longest)
-
-        def run() -> None:
-            made = inputs_of(prefixes, chosen, of_training)
-            with prefetched(made) if variant.is_ahead else nullcontext(made) as prepared:
-                for each in prepared:
-                    take(each)
-            tf.test.experimental.sync_devices()
-
-        return run
+        model = create_hln(num_items, settings.seed)
+        return training_pass(model, of_training, prefixes, chosen, variant.is_ahead)
 
     functions = {str(number): one_pass(variant) for number, variant in enumerate(VARIANTS)}
     first = {}

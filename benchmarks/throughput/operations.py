@@ -5,6 +5,7 @@ All calls of the package's training and evaluation loops by the benchmarks are h
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from hln_tf.common.interrupt import StopOnSignal
+from hln_tf.data.prefetching import prefetched
 from hln_tf.data.prefixes import Prefixes
 from hln_tf.data.sessions import Sessions, read_sessions
 from hln_tf.layers.catalogue_scores import catalogue_top_k
@@ -48,24 +50,43 @@ def training_step(model: SessionEncoder, settings: TrainingSettings) -> Callable
     return compile_step(model, make_optimizer(settings), keras.metrics.Mean())
 
 
-def training_steps(
-    model: SessionEncoder, settings: TrainingSettings, longest: int
-) -> TrainingSteps:
-    """Create the steps of a training, see `TrainingSteps`."""
-    return TrainingSteps(model, make_optimizer(settings), keras.metrics.Mean(), settings, longest)
+def training_pass(
+    model: SessionEncoder,
+    settings: TrainingSettings,
+    prefixes: Prefixes,
+    chosen: npt.NDArray[np.int64],
+    is_ahead: bool = False,
+) -> Callable[[], None]:
+    """Make a pass of the training loop's steps over chosen examples, in their order.
 
+    Args:
+      model: The model.
+      settings: Settings of the training.
+      prefixes: All examples.
+      chosen: int64 [chosen], examples.
+      is_ahead: Whether a thread makes the batches ahead of the steps.
+    """
+    longest = int(prefixes.lengths[chosen].max())
+    optimizer, loss = make_optimizer(settings), keras.metrics.Mean()
+    take = TrainingSteps(model, optimizer, loss, settings, longest)
 
-def inputs_of(
-    prefixes: Prefixes, chosen: npt.NDArray[np.int64], settings: TrainingSettings
-) -> Iterator[StepInputs]:
-    """Make what steps on chosen examples, in their order, take call by call."""
-    batches = prefixes.batches(chosen, settings.batch_size)
-    for first in itertools.count(0, settings.steps_per_execution):
-        several = list(itertools.islice(batches, settings.steps_per_execution))
-        if not several:
-            return
-        seeds = [[1, first + place] for place in range(len(several))]
-        yield StepInputs.stack(several, np.array(seeds, np.int32))
+    def inputs() -> Iterator[StepInputs]:
+        batches = prefixes.batches(chosen, settings.batch_size)
+        for first in itertools.count(0, settings.steps_per_execution):
+            several = list(itertools.islice(batches, settings.steps_per_execution))
+            if not several:
+                return
+            seeds = [[1, first + place] for place in range(len(several))]
+            yield StepInputs.stack(several, np.array(seeds, np.int32))
+
+    def run() -> None:
+        made = inputs()
+        with prefetched(made) if is_ahead else nullcontext(made) as prepared:
+            for each in prepared:
+                take(each)
+        tf.test.experimental.sync_devices()
+
+    return run
 
 
 class NoiseGivenHLN(HLN):

@@ -5,9 +5,11 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from hln_tf.analysis import markdown
 from hln_tf.common import cli
 from hln_tf.common.errors import UsageError
 from hln_tf.common.settings import checked, setting
+from hln_tf.data.layout import Manifest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,3 +70,40 @@ def parse_flags(
         if size < 1:
             raise UsageError(f"--batch_size has {size}, expected whole numbers of at least 1")
     return flags, cli.settings_from(ThroughputSettings, flags)
+
+
+def print_rates(
+    arguments: Sequence[str],
+    name: str,
+    description: str,
+    load: Callable[[], tuple[Sequence[str], Callable[..., list[list[str]]]]],
+    texts: int,
+    split: str = "train",
+) -> None:
+    """Measure each batch size, and print the table.
+
+    Args:
+      arguments: The arguments after the program's name.
+      name: Name of the benchmark.
+      description: Its description, for `--help`.
+      load: Returns the table's header, and the function of prefixes, size of the catalogue,
+        batch size and settings that measures its rows; called once TensorFlow is imported.
+      texts: Columns of text, which come first.
+      split: The part that the prefixes are of.
+
+    Raises:
+      UsageError: A flag or value is not allowed.
+      HlnError: The data set is unusable.
+    """
+    flags, settings = parse_flags(arguments, f"python -m benchmarks.{name}", description)
+    num_items = Manifest.read(flags.data_dir).items
+    cli.import_tensorflow()
+    from benchmarks.throughput.operations import read_prefixes
+
+    header, measure = load()
+    prefixes = read_prefixes(flags.data_dir, split)
+    rows = [header]
+    for size in flags.batch_size:
+        rows += measure(prefixes, num_items, size, settings)
+    print(f"{num_items:,} items; figures of the best round / the median round\n")
+    print(markdown(rows, texts))

@@ -6,17 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 import tf_keras as keras
 
 from benchmarks.throughput.matmul import MatrixProduct, seconds_at_peak, with_gradients
 from benchmarks.throughput.operations import (
     create_hln,
-    inputs_of,
     optimizer,
+    training_pass,
     training_step,
-    training_steps,
 )
 from benchmarks.throughput.plain import PlainHLN
 from benchmarks.throughput.settings import ThroughputSettings
@@ -86,6 +84,7 @@ def measure_training(
     preloaded = list(by_length())
     encode, plain_encode = _encoders(num_items, settings.seed)
     step, bfloat16_step, plain_step = _steps(num_items, settings.seed)
+    programs = TrainingSettings(batch_size=batch_size, execution="xla", steps_per_execution=8)
     clicks = int(prefixes.lengths[chosen].sum())
     of_encoder = recurrent_products(clicks, batch_size, len(chosen), HLNSettings())
     of_softmax = softmax_products(num_items, batch_size, len(chosen), HLNSettings())
@@ -121,7 +120,9 @@ def measure_training(
                 PACKAGE: _epoch(by_length, step),
                 "package, preloaded": _epoch(lambda: preloaded, step),
                 BFLOAT16: _epoch(by_length, bfloat16_step),
-                XLA: _programs(prefixes, chosen, num_items, batch_size, settings.seed),
+                XLA: training_pass(
+                    create_hln(num_items, settings.seed), programs, prefixes, chosen
+                ),
                 PLAIN_SORTED: _epoch(by_length, plain_step),
                 PLAIN: _epoch(in_random_order, plain_step),
             },
@@ -197,26 +198,6 @@ def _epoch(batches: Callable[[], Iterable[Batch]], step: Step) -> Callable[[], N
     def run() -> None:
         for batch in batches():
             step(batch["items"], batch["target"])
-        tf.test.experimental.sync_devices()
-
-    return run
-
-
-def _programs(
-    prefixes: Prefixes,
-    chosen: npt.NDArray[np.int64],
-    num_items: int,
-    batch_size: int,
-    seed: int,
-) -> Callable[[], None]:
-    """Make a round of whole steps as programs of XLA, 8 of them in a call."""
-    settings = TrainingSettings(batch_size=batch_size, execution="xla", steps_per_execution=8)
-    longest = int(prefixes.lengths[chosen].max())
-    take = training_steps(create_hln(num_items, seed), settings, longest)
-
-    def run() -> None:
-        for inputs in inputs_of(prefixes, chosen, settings):
-            take(inputs)
         tf.test.experimental.sync_devices()
 
     return run

@@ -12,6 +12,16 @@ from hln_tf.models import HLNSettings
 QUICK = ("--batches", "2", "--rounds", "1")
 
 
+def table(name, data, *sizes):
+    """Run a benchmark, and return its outcome and the cells of its table, header included."""
+    outcome = run(f"benchmarks.{name}", "--data_dir", data, "--batch_size", *sizes, *QUICK)
+    assert outcome.code == 0, outcome.err
+    lines = outcome.out.splitlines()
+    return outcome, [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "sizes", "unit", "implementations"),
     [
@@ -27,11 +37,7 @@ QUICK = ("--batches", "2", "--rounds", "1")
 )
 @pytest.mark.slow
 def test_tables_of_all_batch_sizes(name, sizes, unit, implementations, data):
-    where = ("--data_dir", data, "--batch_size", *sizes)
-    outcome = run(f"benchmarks.{name}", *where, *QUICK)
-    assert outcome.code == 0, outcome.err
-    lines = outcome.out.splitlines()
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
+    outcome, rows = table(name, data, *sizes)
     assert unit in rows[0] and rows[0][-1] == "speed-up over plain"
     for size in sizes:
         of_size = [row for row in rows if row[0] == size]
@@ -45,11 +51,8 @@ def test_tables_of_all_batch_sizes(name, sizes, unit, implementations, data):
 
 @pytest.mark.slow
 def test_each_gate_is_compared_with_the_additive_one(data):
-    where = ("--data_dir", data, "--batch_size", "4")
-    outcome = run("benchmarks.gates", *where, *QUICK)
-    assert outcome.code == 0, outcome.err
-    rows = [line.split("|")[1:-1] for line in outcome.out.splitlines() if "|" in line]
-    ratios = {row[1].strip(): row[3].strip() for row in rows}
+    _, rows = table("gates", data, "4")
+    ratios = {row[1]: row[3] for row in rows}
     assert len(ratios) == 2 + 6
     assert ratios["additive"] == ratios["additive, normalize"] == "1.00 / 1.00"
     assert "predictive, exclusive groups" in ratios
@@ -57,11 +60,8 @@ def test_each_gate_is_compared_with_the_additive_one(data):
 
 @pytest.mark.slow
 def test_executions_are_compared_with_a_graph_of_one_step(data):
-    where = ("--data_dir", data, "--batch_size", "4")
-    outcome = run("benchmarks.execution", *where, *QUICK)
-    assert outcome.code == 0, outcome.err
-    rows = [line.split("|")[1:-1] for line in outcome.out.splitlines() if "|" in line]
-    found = [[cell.strip() for cell in row] for row in rows[2:]]
+    _, rows = table("execution", data, "4")
+    found = rows[2:]
     assert [row[1] for row in found] == ["graph", "graph", "graph", "xla", "xla"]
     assert found[0][5] == "1.00 / 1.00" and all(re.match(r"[\d,]+ / ", row[4]) for row in found)
 

@@ -1,6 +1,7 @@
 """Helpers of every command: flags from settings, errors as one sentence."""
 
 import argparse
+import ctypes
 import dataclasses
 import errno
 import importlib
@@ -28,6 +29,10 @@ from hln_tf.common.settings import (
 T = TypeVar("T")
 
 CLUSTER_VARIABLE = "TF_CONFIG"  # names the workers of a distributed training
+# Parameters of glibc's mallopt: no block is mapped on its own, none is given back to the system,
+# the heap grows by 256 MB, and all threads share one, as those of threads end at 64 MB.
+_M_MMAP_MAX, _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_ARENA_MAX = -4, -1, -2, -8
+_REUSE = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**28, _M_ARENA_MAX: 1}
 
 
 class Parser(argparse.ArgumentParser):
@@ -180,12 +185,29 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
         return getattr(error, "exit_code", 1)
 
 
+def reuse_freed_memory() -> None:
+    """Have glibc, where there is one, give freed memory to the next allocation.
+
+    As a rule it returns large blocks to the system, which fills the pages of a new block
+    with zeros again: of a step over a large catalogue, whose scores are such blocks, that is
+    a fifth to a third of the time on a CPU. No result depends on it. Variables of the
+    environment that set glibc's allocator, `MALLOC_...` or `GLIBC_TUNABLES`, prevail.
+    """
+    if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if sys.platform == "linux" and mallopt is not None:
+        for parameter, value in _REUSE.items():
+            mallopt(parameter, value)
+
+
 def import_tensorflow() -> None:
     """Import TensorFlow without the lines that its libraries print while loading.
 
     They are printed before its log level is read. If the import fails, they are
-    shown.
+    shown. What TensorFlow frees is reused, see `reuse_freed_memory`.
     """
+    reuse_freed_memory()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     with tempfile.TemporaryFile() as banner:

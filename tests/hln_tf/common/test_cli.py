@@ -2,6 +2,7 @@ import dataclasses
 import errno
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -234,3 +235,45 @@ def test_help_and_usage_errors_do_not_import_tensorflow(tmp_path):
     assert heavy == []
     assert finished.stderr.count("\nerror: ") + 1 >= len(usage_errors)
     assert "Traceback" not in finished.stderr
+
+
+# Memory
+
+REUSE = """\
+import ctypes, pathlib, sys
+from hln_tf.common.cli import reuse_freed_memory
+
+if sys.argv[1] == "reuse":
+    reuse_freed_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+block = libc.malloc(ctypes.c_size_t(200_000_000))
+ctypes.memset(block, 1, 200_000_000)
+libc.free(block)
+found = pathlib.Path("/proc/self/status").read_text().split("VmRSS:")[1]
+print(int(found.split()[0]) / 1000)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it sets glibc's allocator")
+@pytest.mark.parametrize(
+    ("mode", "variables", "is_reused"),
+    [
+        ("reuse", {}, True),
+        ("default", {}, False),
+        ("reuse", {"MALLOC_PERTURB_": "0"}, False),
+        ("reuse", {"GLIBC_TUNABLES": "glibc.malloc.check=0"}, False),
+    ],
+)
+def test_freed_memory_is_reused_unless_the_environment_sets_the_allocator(
+    mode, variables, is_reused
+):
+    unset = {name: value for name, value in os.environ.items() if "MALLOC" not in name}
+    finished = subprocess.run(
+        [sys.executable, "-c", REUSE, mode],
+        env={**unset, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (float(finished.stdout) > 200) is is_reused  # MB that the process has after it freed 200

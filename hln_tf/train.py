@@ -25,6 +25,7 @@ EXAMPLES = """examples:
   python -m hln_tf.train --dataset yoochoose64 --raw_dir ~/yoochoose --refit
   python -m hln_tf.train --dataset yoochoose64 --model markov
   python -m hln_tf.train --config runs/sample/search/best_config.json
+  python -m hln_tf.train --config runs/1/config.json --seed 2 --selection runs/1 --workdir runs/2
   python -m hln_tf.train --dataset lastfm --loss sampled --num_negatives 2048
   python -m hln_tf.train --dataset custom --spec my_log.yaml --input clicks.csv
 
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str]) -> None:
             training=training,
             data=DataDescription.from_manifest(manifest, data_dir),
             init_from=str(flags.init_from) if flags.init_from else None,
+            selection=str(flags.selection) if flags.selection else None,
         )
         directory = RunDirectory(workdir / name_of(data_dir) if len(found) > 1 else workdir)
         directories.append(directory.path)

@@ -54,7 +54,7 @@ class Run:
             return {}
         timing, epochs = self.results["timing"], len(self.results.get("history", ()))
         known: dict[str, float] = {name: 100 * self.results["test"][name] for name in COLUMNS}
-        if epochs:
+        if epochs:  # else it has none, or another run's selection
             known["seconds_per_epoch"] = timing["training_seconds"] / epochs
             known["epochs"] = epochs
             known["best_epoch"] = self.results["best_epoch"]

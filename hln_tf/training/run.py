@@ -24,7 +24,7 @@ from hln_tf.training.results import (
     selection_results,
     unseen_targets,
 )
-from hln_tf.training.run_directory import RunDirectory, warm_start_run
+from hln_tf.training.run_directory import RunDirectory, read_selection, warm_start_run
 from hln_tf.training.state import saved_progress
 from hln_tf.training.tensorboard import TensorBoardLogger
 from hln_tf.training.trainer import REFIT, SELECTION, Phase, Trainer
@@ -57,7 +57,7 @@ class Run(RunContext):
     ```python
     run = Run(config, directory)
     fitted = run.fit(train, validation)  # validation chooses the epoch
-    fitted = run.refit(train + validation, fitted)  # optional: all of full train
+    fitted = run.refit(train + validation, fitted.results)  # optional: all of full train
     run.save(fitted, run.evaluate(fitted.model, test))
     ```
     `train_and_evaluate` takes these steps as a config defines them.
@@ -128,12 +128,29 @@ class Run(RunContext):
         epochs, best = len(selected["history"]), selected["best_epoch"] - 1
         return is_over(epochs, best, settings.epochs, settings.patience)
 
-    def refit(self, sessions: Sessions, fitted: Fitted) -> Fitted:
-        """Train a new model on all of full train, for as many epochs as `fit` chose.
+    def selected(self, train: Sessions, validation: Sessions) -> Mapping[str, Any]:
+        """Return the results of a selection that another run has made.
+
+        Args:
+          train: The sessions to train on.
+          validation: Those by which the other run chose its epoch.
+
+        Raises:
+          HlnError: There is no finished run.
+          UsageError: The other run has other settings.
+        """
+        epoch = read_selection(self.config)["best_epoch"] if self.workers.is_chief else None
+        epoch = self.workers.broadcast_object(epoch)
+        print(f"validation chose epoch {epoch} in {self.config.selection}", file=sys.stderr)
+        sessions = {"train": len(train), "validation": len(validation)}
+        return {"sessions": sessions, "best_epoch": epoch}
+
+    def refit(self, sessions: Sessions, selected: Mapping[str, Any]) -> Fitted:
+        """Train a new model on all of full train, for as many epochs as a selection chose.
 
         Args:
           sessions: Those of train and validation.
-          fitted: The result of `fit`.
+          selected: The results of the selection, of `fit` or `selected`.
 
         Returns:
           The new model with its last weights.
@@ -143,10 +160,10 @@ class Run(RunContext):
           HlnError: A checkpoint or the loss is unusable.
         """
         model = self.new_model(sessions)
-        results = {**fitted.results, "trained_on": "train+validation"}
+        results = {**selected, "trained_on": "train+validation"}
         if not isinstance(model, SessionEncoder):
             return Fitted(model, results)
-        phase = Phase(REFIT, sessions, results["best_epoch"], selected=fitted.results)
+        phase = Phase(REFIT, sessions, results["best_epoch"], selected=selected)
         with self._logger(phase) as logger:
             progress = Trainer(self, model, phase, logger).run()
             logger.finish(model)
@@ -246,8 +263,9 @@ def train_and_evaluate(
 ) -> None:
     """Run the steps that a run's config defines, or resume them from its checkpoint.
 
-    Validation chooses the epoch; with `refit`, a new model is then trained on
-    full train. The test part is ranked once, by the chosen model.
+    Validation chooses the epoch, or has done so in the run of `selection`; with
+    `refit`, a new model is then trained on full train. The test part is ranked
+    once, by the chosen model.
 
     Args:
       run: The run.
@@ -260,9 +278,12 @@ def train_and_evaluate(
       TrainingInterrupt: A signal arrived; the checkpoint is saved.
       HlnError: A checkpoint or the loss is unusable.
     """
-    fitted = run.fit(train, validation)
-    if run.config.training.refit:
-        fitted = run.refit(train + validation, fitted)
+    if run.config.selection is not None:
+        fitted = run.refit(train + validation, run.selected(train, validation))
+    else:
+        fitted = run.fit(train, validation)
+        if run.config.training.refit:
+            fitted = run.refit(train + validation, fitted.results)
     results, metrics = {**fitted.results, **(more or {})}, None
     if test is not None:
         metrics = run.evaluate(fitted.model, test)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,7 @@ class RunConfig:
       training: Settings of the training.
       data: The data set.
       init_from: Directory of the run whose weights it starts from, or None.
+      selection: Directory of the run whose validation chose the epoch, or None for this one.
       version: Version of the package that started the run.
     """
 
@@ -87,6 +88,7 @@ class RunConfig:
     training: TrainingSettings
     data: DataDescription
     init_from: str | None = None
+    selection: str | None = None
     version: str = __version__
 
     def __post_init__(self) -> None:
@@ -101,6 +103,15 @@ class RunConfig:
         "training.score_megabytes",
         "training.steps_per_execution",
         "version",
+    )
+
+    # Settings in which a run may differ from the one that chose its epoch.
+    SELECTED = (
+        "selection",
+        "training.epochs",
+        "training.patience",
+        "training.refit",
+        "training.seed",
     )
 
     # Settings that differ where the data sets do.
@@ -146,18 +157,21 @@ class RunConfig:
                 values[name] = value
         return values
 
-    def first_difference(self, other: "RunConfig") -> tuple[str, Any, Any] | None:
+    def first_difference(
+        self, other: "RunConfig", ignored: Collection[str] = ()
+    ) -> tuple[str, Any, Any] | None:
         """Return the first setting by which the results of two runs differ.
 
         Args:
           other: The settings of the other run.
+          ignored: Dotted names of settings that may differ.
 
         Returns:
           The dotted name and the two values, this config's first; None if the two
           runs have the same results.
         """
         mine, theirs = self.flat(), other.flat()
-        names = {*mine, *theirs} - set(self.RESUMABLE)
+        names = {*mine, *theirs} - {*self.RESUMABLE, *ignored}
         # The checksums are the least informative differences, so they come last.
         for name in sorted(names, key=lambda name: (name in self.CHECKSUMS, name)):
             if mine.get(name) != theirs.get(name):

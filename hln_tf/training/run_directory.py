@@ -102,7 +102,7 @@ class RunDirectory:
 
         Raises:
           HlnError: The directory contains a run with other settings, `vocabulary`
-            is damaged, or `init_from` is no run that can be started from.
+            is damaged, or `init_from` or `selection` is no run that can be used so.
         """
         if (self.path / CONFIG).is_file():
             there = self.config()
@@ -126,6 +126,8 @@ class RunDirectory:
             vocabulary = read_item_ids(vocabulary, config.data.vocabulary_sha256, remedy)
         if config.init_from:
             warm_start_run(config)
+        if config.selection:
+            read_selection(config)
         self._clear()
         with files.atomic_write(self.path / VOCABULARY) as temporary:
             temporary.write_bytes(vocabulary_text(vocabulary))
@@ -337,6 +339,43 @@ def warm_start_run(config: RunConfig) -> RunDirectory:
     if older.metrics() is None:
         raise HlnError(f"`init_from` {older.path} holds no trained model yet: finish its training")
     return older
+
+
+def read_selection(config: RunConfig) -> dict[str, Any]:
+    """Read the results of the run whose validation chose the epoch of a new run.
+
+    Args:
+      config: The settings of the new run, which name the other one in `selection`.
+
+    Returns:
+      Its `metrics.json`.
+
+    Raises:
+      HlnError: There is no finished run.
+      UsageError: No epoch is chosen for the model, or the other run has other settings.
+    """
+    assert config.selection is not None
+    other = RunDirectory(config.selection)
+    if not model_entry(config.model).is_encoder:
+        raise UsageError(f"`selection` does not apply to {config.model}: it has no epochs")
+    if not config.training.refit:
+        raise UsageError(
+            "`selection` is given without `refit`: the epoch that it chose is for a training on "
+            "full train, so give `refit` too"
+        )
+    difference = config.first_difference(other.config(), config.SELECTED)
+    if difference is not None:
+        name, wanted, found = difference
+        what = f"{name} {found!r}, not {wanted!r}"
+        if name in config.CHECKSUMS:
+            what = "another data set"
+        raise UsageError(
+            f"`selection` {other.path} has {what}: name a run that differs in the seed alone"
+        )
+    results = other.metrics()
+    if results is None:
+        raise HlnError(f"`selection` {other.path} has no results yet: finish its training")
+    return results
 
 
 def load_model(workdir: str | os.PathLike[str]) -> "SessionScorer":

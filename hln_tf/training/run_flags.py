@@ -33,6 +33,7 @@ class StoredConfig:
       dataset: Name of the data set, or None.
       data_dir: Its directory or URL, which may be gone, or None.
       init_from: Directory of the run whose weights the run started from, or None.
+      selection: Directory of the run whose validation chose the epoch, or None.
     """
 
     model: str
@@ -41,6 +42,7 @@ class StoredConfig:
     dataset: str | None
     data_dir: Location | None
     init_from: Location | None
+    selection: Location | None
 
     @classmethod
     def read(cls, path: Path) -> "StoredConfig":
@@ -61,7 +63,8 @@ class StoredConfig:
             from_dict(TrainingSettings, parts["training"], f"{path}, training,")
             known = [field.name for field in dataclasses.fields(DataDescription)]
             check_names(parts["data"], known, f"{path}, data,")
-            directory, init_from = parts["data"].get("directory"), values.get("init_from")
+            directory = parts["data"].get("directory")
+            init_from, selection = values.get("init_from"), values.get("selection")
             return cls(
                 model=model,
                 model_settings=parts["model_settings"],
@@ -69,6 +72,7 @@ class StoredConfig:
                 dataset=parts["data"].get("dataset"),
                 data_dir=None if directory is None else as_location(directory),
                 init_from=as_location(init_from) if init_from else None,
+                selection=as_location(selection) if selection else None,
             )
         except UsageError as error:
             named = str(error).replace("`", "")  # the settings of a file are no flags
@@ -152,6 +156,9 @@ def parse(
         help="local directory of the run (default: below runs/DATASET, or runs/custom-LOG)",
     )
     add("--init_from", type=as_location, help="run directory of an older model to start from")
+    text = "finished run of the same settings, of any seed, whose validation chose the epoch: the "
+    text += "model is trained on full train at once, with --refit"
+    add("--selection", type=as_location, help=text)
     text = "JSON file of settings that other flags override: a run's config.json, or a search's "
     text += "best_config.json; names the data set too"
     add("--config", type=Path, metavar="FILE", help=text)
@@ -189,6 +196,7 @@ def parse(
             flags.data_dir = there
     if stored:
         flags.init_from = flags.init_from or stored.init_from
+        flags.selection = flags.selection or stored.selection
     model_settings: Any = cli.settings_from(entry.settings, flags, of_model)
     training = cli.settings_from(TrainingSettings, flags, of_training)
     check_loss(model_settings, training)

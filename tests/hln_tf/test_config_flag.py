@@ -64,6 +64,12 @@ def test_a_run_that_started_from_another_does_so_again(write):
     assert flags.init_from == Path("runs/older")
 
 
+def test_a_run_whose_epoch_another_chose_has_it_again(write):
+    path = write({"selection": "runs/1", "data": {"dataset": "sample"}})
+    flags, *_ = parse(["--config", path], "train", None)
+    assert flags.selection == Path("runs/1")
+
+
 def test_a_finished_run_is_known_by_its_own_config(trained):
     outcome = run(
         "hln_tf.train", "--config", trained.path / "config.json", "--workdir", trained.path

@@ -215,6 +215,7 @@ def test_a_workdir_that_is_no_search_is_rejected(searched, flags, tmp_path):
         (["--model", "sknn", "--tuner", "hyperband"], ("sknn", "epochs", "bayesian")),
         (["--model", "sknn", "--search", "batch_size"], ("'batch_size'", "neighbors")),
         (["--init_from", "older"], ("--init_from",)),
+        (["--selection", "other"], ("--selection",)),
     ],
 )
 def test_invalid_flags_are_rejected(tmp_path, more, words):

@@ -19,7 +19,7 @@ def compose(directory, config, data, refit, stop=None):
         steps = Run(config, directory, **({"stop": stop} if stop else {}))
         fitted = steps.fit(train, validation)
         if refit:
-            fitted = steps.refit(train + validation, fitted)
+            fitted = steps.refit(train + validation, fitted.results)
         steps.save(fitted, steps.evaluate(fitted.model, test))
     return fitted
 

@@ -1,4 +1,4 @@
-"""A model with a preset, as the flag `--models` names it. Imports no TensorFlow."""
+"""A model with its settings, as the flag `--models` names it. Imports no TensorFlow."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -9,22 +9,36 @@ from hln_tf.models import model_entry, model_names
 from hln_tf.training import TrainingSettings, parse
 from hln_tf.training.run_flags import COUNTING
 
+# Settings of the runs of a model that its name does not have.
+OF_RUNS = ("seed", "refit")
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelPreset:
-    """A model with one of its presets."""
+    """A model with one of its presets.
+
+    Attributes:
+      model: Name of the model.
+      preset: Name of the preset.
+      changes: Settings that override the preset's, by name, as flags have them.
+    """
 
     model: str
     preset: str
+    changes: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> "ModelPreset":
-        """Parse `MODEL` or `MODEL:PRESET`; the default preset is `paper`.
+        """Parse `MODEL`, `MODEL:PRESET` or `MODEL:PRESET:NAME=VALUE,NAME=VALUE`.
+
+        The default preset is `paper`.
 
         Raises:
-          UsageError: There is no such model or preset; the message lists those that exist.
+          UsageError: There is no such model, preset or setting; the message lists those that
+            exist.
         """
-        model, _, preset = text.partition(":")
+        model, _, rest = text.partition(":")
+        preset, _, listed = rest.partition(":")
         if model not in model_names():
             known = ", ".join(model_names())
             raise UsageError(f"--models has {text!r}, expected models among: {known}")
@@ -33,10 +47,37 @@ class ModelPreset:
         if preset not in presets:
             known = ", ".join(f"{model}:{name}" for name in presets)
             raise UsageError(f"--models has {text!r}, but {model} has the presets: {known}")
-        return cls(model, preset)
+        changes = [change.partition("=") for change in filter(None, listed.split(","))]
+        for name, equals, value in changes:
+            if not equals or not value or name in OF_RUNS:
+                raise UsageError(
+                    f"--models has {text!r}, expected settings as NAME=VALUE, without "
+                    f"{' or '.join(OF_RUNS)}"
+                )
+        parsed = cls(model, preset, tuple((name, value) for name, _, value in changes))
+        parsed.settings()
+        return parsed
 
     def __str__(self) -> str:
-        return f"{self.model} ({self.preset})"
+        settings = [f"{name} {value}" for name, value in self.changes]
+        return f"{self.model} ({', '.join([self.preset, *settings])})"
+
+    @property
+    def directory_name(self) -> str:
+        """Its name as that of a directory."""
+        settings = [f"{name}={value}" for name, value in self.changes]
+        return "-".join([self.model, self.preset, *settings])
+
+    @property
+    def flags(self) -> list[str]:
+        """Its flags of `hln_tf.train`."""
+        flags = ["--model", self.model, "--preset", self.preset]
+        for name, value in self.changes:
+            if value in ("True", "False"):
+                flags.append(f"--{name}" if value == "True" else f"--no-{name}")
+            else:
+                flags += [f"--{name}", value]
+        return flags
 
     @property
     def is_trained(self) -> bool:
@@ -52,8 +93,8 @@ class ModelPreset:
         return f"{self}, seed {seed}" if self.is_trained else str(self)
 
     def settings(self) -> tuple[Any, TrainingSettings]:
-        """Return the preset's settings of the model and of the training."""
-        arguments = ("--dataset", "sample", "--model", self.model, "--preset", self.preset)
+        """Return its settings of the model and of the training."""
+        arguments = ("--dataset", "sample", *self.flags)
         _, of_model, of_training = parse(arguments, "python -m hln_tf.train", None)
         return of_model, of_training
 

@@ -31,7 +31,8 @@ def main(arguments: Sequence[str]) -> None:
     parser = cli.Parser(prog="python -m benchmarks.models", description=_DESCRIPTION)
     add = parser.add_argument
     add("--data_dir", required=True, type=Path, help="a prepared data set")
-    text = "models to train, as MODEL or MODEL:PRESET; the others are compared with the first"
+    text = "models to train, as MODEL, MODEL:PRESET or MODEL:PRESET:NAME=VALUE,NAME=VALUE; the "
+    text += "others are compared with the first"
     add("--models", required=True, nargs="+", metavar="MODEL", help=text)
     cli.add_settings(parser, ModelThroughputSettings, "benchmark")
     flags = parser.parse_args(arguments)

@@ -32,6 +32,7 @@ from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.interrupt import StopOnSignal
 from hln_tf.common.settings import from_dict
 from hln_tf.data.layout import Manifest
+from hln_tf.data.sources import CUSTOM, SOURCES
 from hln_tf.training import TrainingSettings
 
 NAME = "table1"
@@ -53,11 +54,15 @@ published figures, training seconds per epoch, prediction latency, parameters an
 memory; and bootstrap intervals, with marks where a model does not differ from the best.
 
 Finished runs are not repeated, and interrupted runs resume. The table has a row for each
-model, with its status if it has no finished run. Training settings apply to all runs whose
-models have them and override the preset's; the table lists such settings.
+model, with its status if it has no finished run; on other data sets than the paper's, and
+with --chosen_only, these are the models of --models alone. Training settings apply to all
+runs whose models have them and override the preset's; the table lists such settings.
 
   python -m benchmarks.table1 --dataset yoochoose64 --data_dir data/yoochoose64
   python -m benchmarks.table1 --dataset lastfm --models stamp narm hln:tuned --seeds 1,2,3
+  python -m benchmarks.table1 --dataset custom --data_dir data/tmall --models stamp hln:tuned
+  python -m benchmarks.table1 --dataset yoochoose64 --chosen_only --output runs/ablation \
+      --models hln:embedding hln:embedding:num_groups=1 hln:embedding:gates=none
 """
 
 
@@ -72,6 +77,8 @@ def main(arguments: Sequence[str]) -> None:
     flags = _parse(arguments)
     latency = cli.settings_from(LatencySettings, flags)
     given = {name: value for name, value in vars(flags).items() if name in SHARED}
+    if flags.one_selection and not given.get("refit", True):
+        raise UsageError("--one_selection is for refits: leave --no-refit out")
     for seed in flags.seeds:
         from_dict(TrainingSettings, given | {"seed": seed}, "the command line")
     chosen = list(dict.fromkeys(map(ModelPreset.parse, flags.models)))
@@ -82,18 +89,26 @@ def main(arguments: Sequence[str]) -> None:
             f"--dataset is {flags.dataset}, but {data_dir} holds {manifest.dataset}: name the "
             f"directory of {flags.dataset} with --data_dir"
         )
+    of_paper = flags.dataset in datasets() and not flags.chosen_only
+    rows = [*map(ModelPreset.parse, DEFAULT_MODELS), *chosen] if of_paper else chosen
     table = Table(
+        title=f"{'Table 1' if of_paper else 'Models'}: {flags.dataset}",
         data_dir=data_dir,
         manifest=manifest,
         output=flags.output or Path("runs") / flags.dataset / NAME,
-        models=tuple(dict.fromkeys([*map(ModelPreset.parse, DEFAULT_MODELS), *chosen])),
+        models=tuple(dict.fromkeys(rows)),
         latency=latency,
     )
-    jobs = [(model, seed) for model in chosen for seed in model.seeds(flags.seeds)]
+    jobs = []
+    for model in chosen:
+        first, *others = model.seeds(flags.seeds)
+        path = run_path(table.output, model, first) if flags.one_selection else None
+        jobs += [Job(model, first), *(Job(model, seed, path) for seed in others)]
     # Existing runs are checked before hours of training.
     table.runs()
-    for model, seed in jobs:
-        check_settings(model, seed, run_path(table.output, model, seed), given)
+    for job in jobs:
+        path = run_path(table.output, job.model, job.seed)
+        check_settings(job.model, job.seed, path, given, job.selection)
     remedy = "wait for it to end, or choose another --output"
     with files.process_lock(table.output / ".lock", str(table.output), remedy):
         failed = train_all(table, jobs, given)
@@ -112,12 +127,18 @@ def main(arguments: Sequence[str]) -> None:
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = cli.Parser(prog="python -m benchmarks.table1", description=_DESCRIPTION)
     add = parser.add_argument
-    add("--dataset", required=True, choices=datasets(), help="the paper's data set")
+    text = f"its data set; the paper has {', '.join(datasets())}"
+    add("--dataset", required=True, choices=(*SOURCES, CUSTOM), help=text)
     add("--data_dir", type=Path, help="the prepared data set (default: data/DATASET)")
-    text = f"models to train, as MODEL or MODEL:PRESET (default: {' '.join(DEFAULT_MODELS)})"
+    text = "models to train, as MODEL, MODEL:PRESET or MODEL:PRESET:NAME=VALUE,NAME=VALUE "
+    text += f"(default: {' '.join(DEFAULT_MODELS)})"
     add("--models", nargs="+", default=DEFAULT_MODELS, metavar="MODEL", help=text)
+    text = "rows of --models alone, without those of the paper's table"
+    add("--chosen_only", action="store_true", help=text)
     text = "seeds of the runs, such as 1,2,3; models that only count have one run (default: 1)"
     add("--seeds", type=_seeds, default=(1,), metavar="SEEDS", help=text)
+    text = "later seeds are refits for as many epochs as the first seed's validation chose"
+    add("--one_selection", action="store_true", help=text)
     text = "directory of the table and its runs (default: runs/DATASET/table1)"
     add("--output", type=Path, metavar="DIR", help=text)
     cli.add_settings(parser, LatencySettings, "prediction latency")
@@ -127,10 +148,26 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 @dataclasses.dataclass(frozen=True)
+class Job:
+    """A run to train.
+
+    Attributes:
+      model: Its model.
+      seed: Its seed.
+      selection: Run directory of the run that chooses its epoch, or None for itself.
+    """
+
+    model: ModelPreset
+    seed: int
+    selection: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Table:
     """A table and its directory.
 
     Attributes:
+      title: Its title.
       data_dir: The data set.
       manifest: Its manifest.
       output: The directory of the table and its runs.
@@ -138,6 +175,7 @@ class Table:
       latency: Amount of prediction that is measured.
     """
 
+    title: str
     data_dir: Path
     manifest: Manifest
     output: Path
@@ -185,11 +223,11 @@ class Table:
         from hln_tf.analysis.pictures import save
 
         runs, dataset = self.runs(failed), self.manifest.dataset
-        title = f"Table 1 on {dataset}: test split, all items"
+        title = f"{self.title}, test split, all items"
         rows = csv_rows(dataset, runs, latencies)
         save(plot_table(dataset, runs, title), rows, self.output / NAME)
         with files.atomic_write(self.output / f"{NAME}.md") as temporary:
-            page = markdown_page(dataset, self.manifest, runs, latencies)
+            page = markdown_page(self.title, self.manifest, runs, latencies)
             temporary.write_text("\n".join(filter(None, (page, intervals))), "utf-8")
 
     def _first_runs(self, failed: Collection[Path]) -> list[Path]:
@@ -198,14 +236,12 @@ class Table:
         return [of_model[0].path for of_model in by_model(finished).values()]
 
 
-def train_all(
-    table: Table, jobs: Sequence[tuple[ModelPreset, int]], given: Mapping[str, Any]
-) -> dict[Path, str]:
-    """Train each model with its seed, one after the other, and write the table after each.
+def train_all(table: Table, jobs: Sequence[Job], given: Mapping[str, Any]) -> dict[Path, str]:
+    """Train each run, one after the other, and write the table after each.
 
     Args:
       table: The table.
-      jobs: Models and seeds.
+      jobs: The runs.
       given: Training settings of the command line, which override the presets'.
 
     Returns:
@@ -217,11 +253,11 @@ def train_all(
     failed: dict[Path, str] = {}
     data = ["--dataset", table.manifest.dataset, "--data_dir", str(table.data_dir)]
     with StopOnSignal() as stop:
-        for number, (model, seed) in enumerate(jobs, start=1):
-            path = run_path(table.output, model, seed)
-            name = model.run_name(seed)
+        for number, job in enumerate(jobs, start=1):
+            path = run_path(table.output, job.model, job.seed)
+            name = job.model.run_name(job.seed)
             print(f"run {number} of {len(jobs)}: {name}, in {path}", file=sys.stderr)
-            arguments = [*data, "--workdir", str(path), *train_flags(model, seed, given)]
+            arguments = [*data, "--workdir", str(path), *train_flags(job, given)]
             code = processes.run_training(arguments, stop)
             if code:
                 failed[path] = f"{name} ({processes.describe_exit(code)})"
@@ -230,10 +266,12 @@ def train_all(
     return failed
 
 
-def train_flags(model: ModelPreset, seed: int, given: Mapping[str, Any]) -> list[str]:
+def train_flags(job: Job, given: Mapping[str, Any]) -> list[str]:
     """List the flags of `hln_tf.train` for a run; a model that counts has few of them."""
-    flags = ["--model", model.model, "--preset", model.preset]
-    for name, value in model.overrides(seed, given).items():
+    flags = job.model.flags
+    if job.selection is not None:
+        flags += ["--selection", str(job.selection)]
+    for name, value in job.model.overrides(job.seed, given).items():
         if isinstance(value, bool):
             flags.append(f"--{name}" if value else f"--no-{name}")
         else:

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmarks.paper.published import Published, published
+from benchmarks.paper.published import Published, published_for
 from benchmarks.paper.report import mean_and_deviation
 from benchmarks.paper.runs import Run, by_model
 from hln_tf.analysis import COLUMNS, new_figure
@@ -44,7 +44,7 @@ def plot_table(dataset: str, runs: Sequence[Run], title: str) -> Figure:
     for axes, metric in zip(all_axes.flat, COLUMNS, strict=True):
         for height, (model, of_model) in enumerate(runs_of.items()):
             values = [run.figures[metric] for run in of_model if run.results]
-            figures = published(dataset, model.model, model.preset)
+            figures = published_for(dataset, model)
             _plot_model(axes, height, values, figures, metric)
         axes.set_title(
             metric.replace("recall", "Recall").replace("mrr", "MRR") + " (%)", fontsize=11

@@ -6,6 +6,8 @@ import functools
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks.model_preset import ModelPreset
+
 # The metrics of the paper's Table 1, of which `impossible` checks the combination.
 TABLE_1_METRICS = ("mrr@5", "mrr@10", "recall@5", "recall@10")
 TABLE_1 = "the paper's Table 1"
@@ -41,6 +43,11 @@ def datasets() -> tuple[str, ...]:
 def item_counts() -> dict[str, int]:
     """Return the number of items of the paper's data sets, by name."""
     return {row["dataset"]: int(row["value"]) for row in _rows() if row["metric"] == ITEMS}
+
+
+def published_for(dataset: str, model: ModelPreset) -> dict[str, Published]:
+    """Look up the published figures of a row, of which there are none for changed settings."""
+    return {} if model.changes else published(dataset, model.model, model.preset)
 
 
 def published(dataset: str, model: str, preset: str) -> dict[str, Published]:

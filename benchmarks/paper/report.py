@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.model_preset import ModelPreset
 from benchmarks.paper.latency_store import BATCH_SIZES, Latencies
-from benchmarks.paper.published import TABLE_1, Published, item_counts, published
+from benchmarks.paper.published import TABLE_1, Published, item_counts, published_for
 from benchmarks.paper.runs import FINISHED, Run, by_model
 from hln_tf.analysis import COLUMNS, TITLES, markdown
 from hln_tf.data.layout import Manifest
@@ -34,29 +34,31 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
 
 
 def markdown_page(
-    dataset: str, manifest: Manifest, runs: Sequence[Run], latencies: Mapping[Path, Latencies]
+    title: str, manifest: Manifest, runs: Sequence[Run], latencies: Mapping[Path, Latencies]
 ) -> str:
     """Format the table and its notes as Markdown.
 
     Args:
-      dataset: Name of the data set.
-      manifest: Its manifest.
+      title: Its title.
+      manifest: The data set.
       runs: The runs of all models.
       latencies: Prediction latencies by run directory.
     """
-    runs_of = by_model(runs)
-    figures_of = {model: published(dataset, model.model, model.preset) for model in runs_of}
+    dataset, runs_of = manifest.dataset, by_model(runs)
+    figures_of = {model: published_for(dataset, model) for model in runs_of}
     all_figures = [figure for figures in figures_of.values() for figure in figures.values()]
     sources = list(
         dict.fromkeys(figure.source for figure in all_figures if figure.source != TABLE_1)
     )
     marks = dict(zip(sources, _MARKS, strict=False))
     rows = [_cells(model, runs_of[model], figures_of[model], marks, latencies) for model in runs_of]
+    brackets = f" Published figures are in brackets; those without a number are from {TABLE_1}."
+    if not all_figures:
+        brackets = ""
     parts = [
-        f"# Table 1: {dataset}",
+        f"# {title}",
         f"Recall@k (R) and MRR@k in percent over all {manifest.items:,} items, "
-        f"{manifest.splits['test'].prefixes:,} test prefixes. Published figures are in brackets; "
-        f"those without a number are from {TABLE_1}.",
+        f"{manifest.splits['test'].prefixes:,} test prefixes.{brackets}",
         markdown([_HEADER, *rows], texts=2),
         "\n".join(f"- {note}" for note in _notes(dataset, manifest, runs, all_figures, marks)),
     ]
@@ -115,8 +117,8 @@ def _notes(
     figures: Iterable[Published],
     marks: Mapping[str, str],
 ) -> Iterable[str]:
-    items = item_counts()[dataset]
-    if manifest.items != items:
+    items = item_counts().get(dataset)
+    if items is not None and manifest.items != items:
         yield (
             f"This is not the paper's data, whose {dataset} has {items:,} items: do not compare "
             f"the measured figures with the published ones."
@@ -171,15 +173,18 @@ def csv_rows(
     of_papers = [
         f"published_{name}{end}" for name in COLUMNS for end in ("", "_possible", "_source")
     ]
-    header = ("dataset", "model", "preset", "seed", "status", *own, *of_latency, *of_papers)
+    described = ("dataset", "model", "preset", "settings", "seed", "status")
+    header = (*described, *own, *of_latency, *of_papers)
     rows: list[Sequence[Any]] = [header]
     for run in runs:
-        cells: list[Any] = [dataset, run.model.model, run.model.preset, run.seed, run.status]
+        changes = ",".join(f"{name}={value}" for name, value in run.model.changes)
+        cells: list[Any] = [dataset, run.model.model, run.model.preset, changes]
+        cells += [run.seed, run.status]
         cells += [run.figures.get(name, "") for name in own]
         for name in BATCH_SIZES:
             seconds = latencies[run.path][name] if run.path in latencies else []
             cells += [1000 * of(seconds) if seconds else "" for of in (statistics.median, min)]
-        figures = published(dataset, run.model.model, run.model.preset)
+        figures = published_for(dataset, run.model)
         for name in COLUMNS:
             figure = figures.get(name)
             cells += [figure.value, figure.is_possible, figure.source] if figure else [""] * 3

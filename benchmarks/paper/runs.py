@@ -77,7 +77,7 @@ class Run:
 
 def run_path(output: Path, model: ModelPreset, seed: int) -> Path:
     """Return the run directory of a run of the table."""
-    return output / "runs" / f"{model.model}-{model.preset}" / str(seed)
+    return output / "runs" / model.directory_name / str(seed)
 
 
 def read_runs(
@@ -137,7 +137,9 @@ def _check_identity(model: ModelPreset, seed: int, path: Path, manifest: Manifes
         raise HlnError(f"{path} holds {other}: choose another --output, or remove that run")
 
 
-def check_settings(model: ModelPreset, seed: int, path: Path, given: Mapping[str, Any]) -> None:
+def check_settings(
+    model: ModelPreset, seed: int, path: Path, given: Mapping[str, Any], selection: Path | None
+) -> None:
     """Check that an existing run, finished or not, has the requested settings.
 
     Args:
@@ -145,6 +147,7 @@ def check_settings(model: ModelPreset, seed: int, path: Path, given: Mapping[str
       seed: Its seed.
       path: Its run directory.
       given: Training settings of the command line, which override the preset's.
+      selection: Run directory of the run that chooses its epoch, or None for itself.
 
     Raises:
       HlnError: It has other settings.
@@ -154,8 +157,10 @@ def check_settings(model: ModelPreset, seed: int, path: Path, given: Mapping[str
     existing = RunDirectory(path).config()
     _, of_training = model.settings()
     requested = dataclasses.replace(of_training, **model.overrides(seed, given))
-    for name, value in dataclasses.asdict(requested).items():
-        found = getattr(existing.training, name)
+    wanted = dataclasses.asdict(requested) | {"selection": selection and str(selection)}
+    there = dataclasses.asdict(existing.training) | {"selection": existing.selection}
+    for name, value in wanted.items():
+        found = there[name]
         if f"training.{name}" not in RunConfig.RESUMABLE and found != value:
             raise HlnError(
                 f"{path} holds a run with {name} = {found!r}, not {value!r}: choose another "

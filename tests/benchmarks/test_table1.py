@@ -14,7 +14,7 @@ from benchmarks import processes
 from benchmarks.model_preset import ModelPreset
 from benchmarks.paper import latency_store
 from benchmarks.paper.runs import DEFAULT_MODELS, read_runs
-from benchmarks.table1 import train_flags
+from benchmarks.table1 import Job, train_flags
 from hln_tf.analysis import COLUMNS
 from hln_tf.common import files
 from hln_tf.data.layout import Manifest
@@ -256,10 +256,10 @@ def test_generated_logs_of_all_data_sets(name, shape, figure, tmp_path, in_proce
 
 def test_a_model_that_counts_has_few_flags_and_one_run():
     given = {"epochs": 3, "max_length": 7, "refit": False}
-    assert train_flags(ModelPreset.parse("s_pop"), 1, given) == [
+    assert train_flags(Job(ModelPreset.parse("s_pop"), 1), given) == [
         *("--model", "s_pop", "--preset", "paper", "--no-refit", "--max_length", "7")
     ]
-    assert train_flags(ModelPreset.parse("hln:tuned"), 4, {"epochs": 3}) == [
+    assert train_flags(Job(ModelPreset.parse("hln:tuned"), 4), {"epochs": 3}) == [
         *("--model", "hln", "--preset", "tuned", "--refit", "--epochs", "3", "--seed", "4")
     ]
     assert ModelPreset.parse("sknn").seeds((2, 3)) == (1,)
@@ -276,7 +276,12 @@ def test_a_model_that_counts_has_few_flags_and_one_run():
         (["--epochs", "0"], "--epochs is 0, expected at least 1"),
         (["--prediction_rounds", "0"], "--prediction_rounds is 0"),
         (["--dataset", "lastfm"], "--dataset is lastfm, but "),
-        (["--dataset", "sample"], "invalid choice: 'sample'"),
+        (["--dataset", "movies"], "invalid choice: 'movies'"),
+        (["--models", "hln:paper:gates"], "expected settings as NAME=VALUE"),
+        (["--models", "hln:paper:seed=2"], "without seed or refit"),
+        (["--models", "hln:paper:gate=none"], "--gate"),
+        (["--models", "hln:paper:gates=some"], "--gates"),
+        (["--one_selection", "--no-refit"], "--one_selection is for refits"),
         (["--data_dir", "nowhere"], "there is no data set in nowhere"),
     ],
 )
@@ -319,6 +324,48 @@ def test_the_directory_is_locked(copied, datasets, in_process):
         message = table1(datasets / "yoochoose64", copied, "--models", "markov").sentence()
     assert "is in use by process" in message and "--output" in message
     assert not in_process
+
+
+def test_a_model_with_settings_is_a_row_of_its_own():
+    model = ModelPreset.parse("hln:embedding:num_groups=1,exclusive_groups=True,normalize=False")
+    assert str(model) == "hln (embedding, num_groups 1, exclusive_groups True, normalize False)"
+    assert model.flags[4:] == ["--num_groups", "1", "--exclusive_groups", "--no-normalize"]
+    of_model, _ = model.settings()
+    assert (of_model.num_groups, of_model.exclusive_groups, of_model.normalize) == (1, True, False)
+    assert of_model.dropout == 0.4  # the preset's
+
+
+def test_an_ablation_on_a_log_of_ones_own_with_one_selection(tmp_path, splits, in_process):
+    data, output = tmp_path / "custom", tmp_path / "output"
+    write_dataset(data, splits, 30, dataset="custom")
+    small = "embedding_dim=8,hidden_dim=8"
+    models = (f"hln:paper:{small}", f"hln:paper:{small},gates=none")
+    flags = ("--models", *models, "--seeds", "1,2", "--one_selection")
+    outcome = table1(data, output, *flags)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith("# Models: custom\n")
+    assert "ublished" not in outcome.out
+    found = cells(outcome.out)
+    assert list(found) == [
+        "hln (paper, embedding_dim 8, hidden_dim 8)",
+        "hln (paper, embedding_dim 8, hidden_dim 8, gates none)",
+    ]
+    assert all(row["seeds"] == "1, 2" for row in found.values())
+    name = "hln-paper-embedding_dim=8-hidden_dim=8"
+    first, second = (metrics(output, name, seed) for seed in (1, 2))
+    assert "history" in first and "history" not in second
+    assert second["best_epoch"] == first["best_epoch"]
+    assert [row["settings"] for row in read_csv(output)][::2] == [small, f"{small},gates=none"]
+    # The same runs with a selection each are other runs.
+    message = table1(data, output, "--models", *models, "--seeds", "1,2").sentence()
+    assert f"{name}/2 holds a run with selection = " in message and "not None" in message
+
+
+def test_rows_of_the_paper_can_be_left_out(copied, datasets):
+    flags = ("--models", "markov", "--chosen_only")
+    outcome = table1(datasets / "yoochoose64", copied, *flags)
+    assert outcome.code == 0, outcome.err
+    assert list(cells(outcome.out)) == ["markov (paper)"]
 
 
 def test_exit_codes_are_described():

@@ -70,7 +70,8 @@ def main(arguments: Sequence[str]) -> None:
         ]
         # Else gRPC writes lines of its own form into the log.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        cli.import_tensorflow()
+        # Its blocks are small, and many threads allocate them at the same time.
+        cli.import_tensorflow(reuses_memory=False)
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         from serving.models import read_configs
 

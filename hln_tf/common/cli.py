@@ -201,13 +201,17 @@ def reuse_freed_memory() -> None:
             mallopt(parameter, value)
 
 
-def import_tensorflow() -> None:
+def import_tensorflow(reuses_memory: bool = True) -> None:
     """Import TensorFlow without the lines that its libraries print while loading.
 
     They are printed before its log level is read. If the import fails, they are
-    shown. What TensorFlow frees is reused, see `reuse_freed_memory`.
+    shown.
+
+    Args:
+      reuses_memory: Whether what TensorFlow frees is reused, see `reuse_freed_memory`.
     """
-    reuse_freed_memory()
+    if reuses_memory:
+        reuse_freed_memory()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     with tempfile.TemporaryFile() as banner:

@@ -335,6 +335,7 @@ def test_a_model_with_settings_is_a_row_of_its_own():
     assert of_model.dropout == 0.4  # the preset's
 
 
+@pytest.mark.slow
 def test_an_ablation_on_a_log_of_ones_own_with_one_selection(tmp_path, splits, in_process):
     data, output = tmp_path / "custom", tmp_path / "output"
     write_dataset(data, splits, 30, dataset="custom")

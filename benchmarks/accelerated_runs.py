@@ -136,7 +136,7 @@ def _config(flags: argparse.Namespace, model_settings: Any, training: Any) -> Ru
         raise UsageError("a run needs --workdir and --data_dir")
     given = {
         "--init_from": flags.init_from,
-        "--selection": flags.selection,
+        "--selection": flags.selection or flags.stored_selection,
         "--deterministic": training.deterministic,
         "--tensorboard": getattr(flags, "tensorboard", False),
     }

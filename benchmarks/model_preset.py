@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hln_tf.common.errors import UsageError
+from hln_tf.common.settings import declared_fields, value_type
 from hln_tf.models import model_entry, model_names
 from hln_tf.training import TrainingSettings, parse
 from hln_tf.training.run_flags import COUNTING
 
-# Settings of the runs of a model that its name does not have.
+# Settings of runs that a row does not have.
 OF_RUNS = ("seed", "refit")
 
 
@@ -47,15 +48,11 @@ class ModelPreset:
         if preset not in presets:
             known = ", ".join(f"{model}:{name}" for name in presets)
             raise UsageError(f"--models has {text!r}, but {model} has the presets: {known}")
-        changes = [change.partition("=") for change in filter(None, listed.split(","))]
-        for name, equals, value in changes:
-            if not equals or not value or name in OF_RUNS:
-                raise UsageError(
-                    f"--models has {text!r}, expected settings as NAME=VALUE, without "
-                    f"{' or '.join(OF_RUNS)}"
-                )
-        parsed = cls(model, preset, tuple((name, value) for name, _, value in changes))
-        parsed.settings()
+        parsed = cls(model, preset, tuple(sorted(_changes(text, model, listed).items())))
+        try:
+            parsed.settings()
+        except UsageError as error:
+            raise UsageError(f"--models has {text!r}: {error}") from None
         return parsed
 
     def __str__(self) -> str:
@@ -108,3 +105,25 @@ class ModelPreset:
         settings = {"refit": True, **given, "seed": seed}
         names = [name for name in settings if self.is_trained or name in COUNTING]
         return {name: settings[name] for name in names}
+
+
+def _changes(text: str, model: str, listed: str) -> dict[str, str]:
+    """Parse `NAME=VALUE,NAME=VALUE`, the settings of a row of `--models`."""
+    entry, changes = model_entry(model), {}
+    fields = {field.name: (field, entry.settings) for field in declared_fields(entry.settings)}
+    for field in declared_fields(TrainingSettings):
+        if field.name not in OF_RUNS and (entry.is_encoder or field.name in COUNTING):
+            fields[field.name] = field, TrainingSettings
+    for change in filter(None, listed.split(",")):
+        name, _, value = change.partition("=")
+        if name not in fields or not value:
+            raise UsageError(
+                f"--models has {text!r}, whose {change!r} is no setting of {model} as NAME=VALUE; "
+                f"it has {', '.join(fields)}"
+            )
+        if name in changes:
+            raise UsageError(f"--models has {text!r}, which has {name} twice: give it once")
+        if value_type(*fields[name])[0] is bool and value not in ("True", "False"):
+            raise UsageError(f"--models has {text!r}, expected {name}=True or {name}=False")
+        changes[name] = value
+    return changes

@@ -82,6 +82,9 @@ def main(arguments: Sequence[str]) -> None:
     for seed in flags.seeds:
         from_dict(TrainingSettings, given | {"seed": seed}, "the command line")
     chosen = list(dict.fromkeys(map(ModelPreset.parse, flags.models)))
+    for model in chosen:
+        for name in dict(model.changes).keys() & given.keys():
+            raise UsageError(f"--{name} and {model} of --models both set {name}: give one of them")
     data_dir = flags.data_dir or Path("data") / flags.dataset
     manifest = Manifest.read(data_dir)
     if manifest.dataset != flags.dataset:
@@ -95,7 +98,7 @@ def main(arguments: Sequence[str]) -> None:
         title=f"{'Table 1' if of_paper else 'Models'}: {flags.dataset}",
         data_dir=data_dir,
         manifest=manifest,
-        output=flags.output or Path("runs") / flags.dataset / NAME,
+        output=flags.output or Path("runs") / flags.dataset / (NAME if of_paper else "models"),
         models=tuple(dict.fromkeys(rows)),
         latency=latency,
     )
@@ -108,7 +111,7 @@ def main(arguments: Sequence[str]) -> None:
     table.runs()
     for job in jobs:
         path = run_path(table.output, job.model, job.seed)
-        check_settings(job.model, job.seed, path, given, job.selection)
+        check_settings(job.model, job.seed, path, given, job.selection is None)
     remedy = "wait for it to end, or choose another --output"
     with files.process_lock(table.output / ".lock", str(table.output), remedy):
         failed = train_all(table, jobs, given)
@@ -137,9 +140,11 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--chosen_only", action="store_true", help=text)
     text = "seeds of the runs, such as 1,2,3; models that only count have one run (default: 1)"
     add("--seeds", type=_seeds, default=(1,), metavar="SEEDS", help=text)
-    text = "later seeds are refits for as many epochs as the first seed's validation chose"
+    text = "later seeds are refits for as many epochs as the validation of the first of --seeds "
+    text += "chose"
     add("--one_selection", action="store_true", help=text)
-    text = "directory of the table and its runs (default: runs/DATASET/table1)"
+    text = "directory of the table and its runs (default: runs/DATASET/table1, or "
+    text += "runs/DATASET/models without the paper's rows)"
     add("--output", type=Path, metavar="DIR", help=text)
     cli.add_settings(parser, LatencySettings, "prediction latency")
     defaults = dict.fromkeys(SHARED, "the preset's") | {"refit": "True"}

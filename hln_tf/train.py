@@ -9,13 +9,13 @@ from beam_preprocess import on_demand
 from beam_preprocess.on_demand import Preparation
 from hln_tf.analysis.comparison import mean_table, table
 from hln_tf.common import cli
-from hln_tf.common.errors import HlnError
+from hln_tf.common.errors import HlnError, UsageError
 from hln_tf.common.files import Location, as_location, join, name_of
 from hln_tf.data import stores
 from hln_tf.data.layout import MANIFEST, SPLITS, VOCABULARY
 from hln_tf.training.cluster import Cluster
 from hln_tf.training.run_config import DataDescription, RunConfig
-from hln_tf.training.run_directory import RunDirectory
+from hln_tf.training.run_directory import RunDirectory, with_selection
 from hln_tf.training.run_flags import parse
 from hln_tf.training.settings import TensorBoardSettings
 
@@ -51,8 +51,14 @@ def main(arguments: Sequence[str]) -> None:
             f"do not prepare one, write it first with python -m beam_preprocess"
         )
     workdir = flags.workdir or Path("runs") / preparation.name / flags.model
+    stored = None if flags.selection or not training.refit else flags.stored_selection
+    if stored and flags.changed_since:
+        raise UsageError(
+            f"{flags.config} has the epoch that {stored.run} chose with {flags.changed_since}: "
+            f"choose another one with --selection, or remove the file's selection"
+        )
     found = preparation.ensure_all()
-    directories = []
+    configs = {}
     for data_dir, manifest in found.items():
         config = RunConfig(
             model=flags.model,
@@ -60,8 +66,15 @@ def main(arguments: Sequence[str]) -> None:
             training=training,
             data=DataDescription.from_manifest(manifest, data_dir),
             init_from=str(flags.init_from) if flags.init_from else None,
-            selection=str(flags.selection) if flags.selection else None,
+            selection=stored,
         )
+        if flags.selection:
+            several = len(found) > 1
+            selection = join(flags.selection, name_of(data_dir)) if several else flags.selection
+            config = with_selection(config, selection)
+        configs[data_dir] = config
+    directories = []
+    for data_dir, config in configs.items():
         directory = RunDirectory(workdir / name_of(data_dir) if len(found) > 1 else workdir)
         directories.append(directory.path)
         if not cluster.is_chief:

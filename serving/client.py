@@ -214,7 +214,7 @@ def _connect(target: Target, timeout: float, access: Access) -> Transport:
     """Create the transport of a URL's scheme; REST needs no TensorFlow."""
     if target.scheme in ("grpc", "grpcs"):
         cli.require_extra("serving", GRPC_CLIENT_PACKAGES)
-        cli.import_tensorflow()
+        cli.import_tensorflow(reuses_memory=False)  # the process may be the user's
         from serving.grpc_transport import GrpcTransport
 
         return GrpcTransport(target, timeout, access)

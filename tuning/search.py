@@ -82,9 +82,10 @@ def read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any, Any]:
     flags, model_settings, training = parse(
         arguments, "python -m tuning.search", __doc__, epilog=EXAMPLES, add_more=add_flags
     )
-    for name in ("init_from", "selection"):
-        if getattr(flags, name):
-            raise UsageError(f"--{name} does not apply to a search: leave it out")
+    if flags.init_from:
+        raise UsageError("--init_from does not apply to a search: leave it out")
+    if flags.selection:
+        raise UsageError("--selection does not apply to a search: leave it out")
     if Cluster.from_environment().is_several:
         raise UsageError(
             "TF_CONFIG names several workers of one training, but each trial of a search trains "

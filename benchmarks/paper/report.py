@@ -131,6 +131,12 @@ def _notes(
             f"Recall@k, and MRR@10 - MRR@5 lies between (R@10 - R@5) / 10 and (R@10 - R@5) / 6."
         )
     yield "With several seeds: mean ± standard deviation."
+    shared = dict.fromkeys(str(run.model) for run in runs if run.has_shared_selection)
+    if shared:
+        yield (
+            f"One seed's validation chose the epoch of all seeds: {', '.join(shared)}. Standard "
+            f"deviations leave out what the choice varies."
+        )
     yield (
         "s/epoch: seconds of an epoch's training steps, in the training with validation. "
         "ms/session: time to recommend 20 of all items by the first seed's model, for sessions "

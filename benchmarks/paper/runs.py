@@ -57,10 +57,16 @@ class Run:
         if epochs:  # else it has none, or another run's selection
             known["seconds_per_epoch"] = timing["training_seconds"] / epochs
             known["epochs"] = epochs
+        if "best_epoch" in self.results:
             known["best_epoch"] = self.results["best_epoch"]
         known["parameters"] = self.results["parameters"]
         known["peak_memory_megabytes"] = timing["peak_memory_megabytes"]
         return known
+
+    @property
+    def has_shared_selection(self) -> bool:
+        """True if it is finished, and another seed's validation chose its epoch."""
+        return self.status == FINISHED and RunDirectory(self.path).config().selection is not None
 
     def deviations(self) -> dict[str, Any]:
         """Return the settings that differ from the preset with refit, by name."""
@@ -138,7 +144,7 @@ def _check_identity(model: ModelPreset, seed: int, path: Path, manifest: Manifes
 
 
 def check_settings(
-    model: ModelPreset, seed: int, path: Path, given: Mapping[str, Any], selection: Path | None
+    model: ModelPreset, seed: int, path: Path, given: Mapping[str, Any], selects: bool
 ) -> None:
     """Check that an existing run, finished or not, has the requested settings.
 
@@ -147,7 +153,7 @@ def check_settings(
       seed: Its seed.
       path: Its run directory.
       given: Training settings of the command line, which override the preset's.
-      selection: Run directory of the run that chooses its epoch, or None for itself.
+      selects: Whether its own validation chooses its epoch.
 
     Raises:
       HlnError: It has other settings.
@@ -157,10 +163,14 @@ def check_settings(
     existing = RunDirectory(path).config()
     _, of_training = model.settings()
     requested = dataclasses.replace(of_training, **model.overrides(seed, given))
-    wanted = dataclasses.asdict(requested) | {"selection": selection and str(selection)}
-    there = dataclasses.asdict(existing.training) | {"selection": existing.selection}
-    for name, value in wanted.items():
-        found = there[name]
+    if (existing.selection is None) != selects:
+        chooser = "another seed" if selects else "its own validation"
+        raise HlnError(
+            f"{path} holds a run whose epoch {chooser} chose: choose another --output, remove that "
+            f"run, or give --one_selection and the first of --seeds as before"
+        )
+    for name, value in dataclasses.asdict(requested).items():
+        found = getattr(existing.training, name)
         if f"training.{name}" not in RunConfig.RESUMABLE and found != value:
             raise HlnError(
                 f"{path} holds a run with {name} = {found!r}, not {value!r}: choose another "

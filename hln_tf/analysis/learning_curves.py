@@ -55,6 +55,11 @@ def read_curve(run: Path) -> list[dict[str, float]]:
     """
     results = find_results(run) or {}
     curve: list[dict[str, float]] = results.get("history") or _from_events(run)
+    if not curve and "refit_history" in results:
+        raise HlnError(
+            f"{run} has no learning curve: another run, its `selection`, has that of the choice of "
+            f"its epoch"
+        )
     if not curve:
         raise HlnError(
             f"{run} has no learning curve: its model counts and has no epochs, or its "

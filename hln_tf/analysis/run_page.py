@@ -118,14 +118,15 @@ def cost_section(runs: Sequence[Path]) -> Section:
     for run in runs:
         results = read_results(run)
         timing = results.get("timing", {})
-        seconds = timing.get("training_seconds", 0)
+        # Without a selection of its own a run has its refit's alone.
+        seconds = timing.get("training_seconds", timing.get("refit_seconds", 0))
         examples = results.get("training_examples", 0)
         rows.append(
             [
                 str(run),
                 f"{results.get('parameters', 0):,}",
                 f"{seconds:,.1f}",
-                f"{examples / seconds:,.0f}" if seconds else "",
+                f"{examples / seconds:,.0f}" if seconds and examples else "",
                 f"{timing.get('peak_memory_megabytes', 0):,}",
             ]
         )

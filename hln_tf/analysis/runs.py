@@ -45,7 +45,11 @@ def find_results(run: Path) -> dict[str, Any] | None:
     path = run / METRICS
     if not path.is_file():
         return None
-    return files.read_json(path, "remove it and run the same command again")
+    remedy = "remove it and run the same command again"
+    results = files.read_json(path, remedy)
+    if not isinstance(results, dict):
+        raise HlnError(f"{path} holds {type(results).__name__}, not the results of a run: {remedy}")
+    return results
 
 
 def describe(results: dict[str, Any]) -> tuple[str, ...]:

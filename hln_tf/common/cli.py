@@ -190,13 +190,14 @@ def reuse_freed_memory() -> None:
 
     As a rule it returns large blocks to the system, which fills the pages of a new block
     with zeros again: of a step over a large catalogue, whose scores are such blocks, that is
-    a fifth to a third of the time on a CPU. No result depends on it. Variables of the
+    a fifth to a third of the time on two cores. No result depends on it. Variables of the
     environment that set glibc's allocator, `MALLOC_...` or `GLIBC_TUNABLES`, prevail.
     """
-    if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
+    is_set = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
+    if is_set or sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if sys.platform == "linux" and mallopt is not None:
+    if mallopt is not None:
         for parameter, value in _REUSE.items():
             mallopt(parameter, value)
 

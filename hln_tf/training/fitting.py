@@ -152,7 +152,7 @@ def fit_dataset(
                 left = {"clicks_left": dict(dataset.clicks_left)} if dataset.clicks_left else {}
                 train_and_evaluate(run, train, validation, test if test.prefixes else None, left)
         results = directory.metrics() or {}
-    if "best_epoch" in results:
+    if "history" in results:
         print(
             f"validation chose epoch {results['best_epoch']} of {len(results['history'])}; "
             f"the model is trained on {results['trained_on']}",

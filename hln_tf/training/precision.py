@@ -23,7 +23,7 @@ def fastest_precision(processor: Path = PROCESSOR) -> str:
       `bfloat16` where all GPUs, or the processor of a machine without one, have
       matrix units for it, else `float32`.
     """
-    cli.import_tensorflow()
+    cli.import_tensorflow(reuses_memory=False)  # the process may be the user's
     import tensorflow as tf
 
     details = tf.config.experimental.get_device_details

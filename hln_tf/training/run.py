@@ -24,7 +24,7 @@ from hln_tf.training.results import (
     selection_results,
     unseen_targets,
 )
-from hln_tf.training.run_directory import RunDirectory, read_selection, warm_start_run
+from hln_tf.training.run_directory import RunDirectory, warm_start_run
 from hln_tf.training.state import saved_progress
 from hln_tf.training.tensorboard import TensorBoardLogger
 from hln_tf.training.trainer import REFIT, SELECTION, Phase, Trainer
@@ -129,21 +129,17 @@ class Run(RunContext):
         return is_over(epochs, best, settings.epochs, settings.patience)
 
     def selected(self, train: Sessions, validation: Sessions) -> Mapping[str, Any]:
-        """Return the results of a selection that another run has made.
+        """Return the results of a selection that another run has made, as the config has it.
 
         Args:
           train: The sessions to train on.
           validation: Those by which the other run chose its epoch.
-
-        Raises:
-          HlnError: There is no finished run.
-          UsageError: The other run has other settings.
         """
-        epoch = read_selection(self.config)["best_epoch"] if self.workers.is_chief else None
-        epoch = self.workers.broadcast_object(epoch)
-        print(f"validation chose epoch {epoch} in {self.config.selection}", file=sys.stderr)
+        selection = self.config.selection
+        assert selection is not None, "the config has a selection"
+        print(f"validation chose epoch {selection.epoch} in {selection.run}", file=sys.stderr)
         sessions = {"train": len(train), "validation": len(validation)}
-        return {"sessions": sessions, "best_epoch": epoch}
+        return {"sessions": sessions, "best_epoch": selection.epoch}
 
     def refit(self, sessions: Sessions, selected: Mapping[str, Any]) -> Fitted:
         """Train a new model on all of full train, for as many epochs as a selection chose.
@@ -242,7 +238,8 @@ class Run(RunContext):
     def _logger(self, phase: Phase) -> TensorBoardLogger:
         """Create a phase's logger, with diagnostics if the settings ask for them."""
         directory, settings = self.events(phase.name), self.tensorboard
-        profile = settings.profile_range() if phase.name == SELECTION else None
+        is_first = phase.name == SELECTION or self.config.selection is not None
+        profile = settings.profile_range() if is_first else None
         if not settings.tensorboard:
             return TensorBoardLogger(directory, profile)
         from hln_tf.training.diagnostics import TensorBoardDiagnostics
@@ -279,7 +276,8 @@ def train_and_evaluate(
       HlnError: A checkpoint or the loss is unusable.
     """
     if run.config.selection is not None:
-        fitted = run.refit(train + validation, run.selected(train, validation))
+        with HParamsLogger(run.events(RESULTS), run.config):
+            fitted = run.refit(train + validation, run.selected(train, validation))
     else:
         fitted = run.fit(train, validation)
         if run.config.training.refit:

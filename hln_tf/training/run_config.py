@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hln_tf.common import __version__
-from hln_tf.common.errors import HlnError, UsageError
+from hln_tf.common.errors import HlnError, SettingError, UsageError
 from hln_tf.common.files import Location
 from hln_tf.common.settings import checked, from_dict
 from hln_tf.data.layout import Manifest, vocabulary_text
@@ -70,6 +70,24 @@ class DataDescription:
 
 
 @dataclasses.dataclass(frozen=True)
+class Selection:
+    """The choice of a run's epoch by another run's validation.
+
+    Attributes:
+      run: Directory of the other run, as it was named.
+      epoch: The epoch, from 1.
+    """
+
+    run: str
+    epoch: int
+
+    def __post_init__(self) -> None:
+        checked(self)
+        if self.epoch < 1:
+            raise SettingError("selection", self.epoch, "an epoch from 1")
+
+
+@dataclasses.dataclass(frozen=True)
 class RunConfig:
     """The settings that define a run, recorded in `config.json`.
 
@@ -79,7 +97,7 @@ class RunConfig:
       training: Settings of the training.
       data: The data set.
       init_from: Directory of the run whose weights it starts from, or None.
-      selection: Directory of the run whose validation chose the epoch, or None for this one.
+      selection: The choice of its epoch, where another run has made it, or None.
       version: Version of the package that started the run.
     """
 
@@ -88,15 +106,20 @@ class RunConfig:
     training: TrainingSettings
     data: DataDescription
     init_from: str | None = None
-    selection: str | None = None
+    selection: Selection | None = None
     version: str = __version__
 
     def __post_init__(self) -> None:
         check_loss(self.model_settings, self.training)
+        if self.selection is not None and not self.training.refit:
+            raise SettingError(
+                "refit", False, "True with a `selection`, whose epoch is that of a refit"
+            )
 
     # Settings that may change when a run is resumed: they do not affect its result.
     RESUMABLE = (
         "data.directory",
+        "selection.run",
         "training.checkpoint_minutes",
         "training.evaluation_batch_size",
         "training.execution",
@@ -105,9 +128,9 @@ class RunConfig:
         "version",
     )
 
-    # Settings in which a run may differ from the one that chose its epoch.
+    # Settings in which a run may differ from the one that chooses its epoch.
     SELECTED = (
-        "selection",
+        "selection.epoch",
         "training.epochs",
         "training.patience",
         "training.refit",
@@ -140,6 +163,8 @@ class RunConfig:
                 "training": from_dict(TrainingSettings, values["training"], source),
                 "data": from_dict(DataDescription, values["data"], source),
             }
+            if values.get("selection") is not None:
+                typed["selection"] = from_dict(Selection, values["selection"], source)
             return from_dict(cls, {**values, **typed}, source)
         except (AttributeError, KeyError, TypeError, UsageError) as error:
             raise HlnError(

@@ -35,7 +35,7 @@ from hln_tf.data.layout import (
     vocabulary_text,
 )
 from hln_tf.models.registry import model_entry
-from hln_tf.training.run_config import RunConfig
+from hln_tf.training.run_config import RunConfig, Selection
 
 if TYPE_CHECKING:
     from hln_tf.models.base import SessionScorer
@@ -102,7 +102,7 @@ class RunDirectory:
 
         Raises:
           HlnError: The directory contains a run with other settings, `vocabulary`
-            is damaged, or `init_from` or `selection` is no run that can be used so.
+            is damaged, or `init_from` is no run that can be started from.
         """
         if (self.path / CONFIG).is_file():
             there = self.config()
@@ -126,8 +126,6 @@ class RunDirectory:
             vocabulary = read_item_ids(vocabulary, config.data.vocabulary_sha256, remedy)
         if config.init_from:
             warm_start_run(config)
-        if config.selection:
-            read_selection(config)
         self._clear()
         with files.atomic_write(self.path / VOCABULARY) as temporary:
             temporary.write_bytes(vocabulary_text(vocabulary))
@@ -341,29 +339,29 @@ def warm_start_run(config: RunConfig) -> RunDirectory:
     return older
 
 
-def read_selection(config: RunConfig) -> dict[str, Any]:
-    """Read the results of the run whose validation chose the epoch of a new run.
+def with_selection(config: RunConfig, location: Location) -> RunConfig:
+    """Return the settings of a run with the epoch that another run's validation chose.
 
     Args:
-      config: The settings of the new run, which name the other one in `selection`.
-
-    Returns:
-      Its `metrics.json`.
+      config: The settings, without one.
+      location: The other run.
 
     Raises:
-      HlnError: There is no finished run.
-      UsageError: No epoch is chosen for the model, or the other run has other settings.
+      HlnError: It is not a finished run.
+      UsageError: There are no epochs to choose, or the other run has other settings.
     """
-    assert config.selection is not None
-    other = RunDirectory(config.selection)
     if not model_entry(config.model).is_encoder:
         raise UsageError(f"`selection` does not apply to {config.model}: it has no epochs")
     if not config.training.refit:
         raise UsageError(
-            "`selection` is given without `refit`: the epoch that it chose is for a training on "
-            "full train, so give `refit` too"
+            "`selection` is given without `refit`: the epoch is that of a training on full "
+            "train, so give `refit` too"
         )
-    difference = config.first_difference(other.config(), config.SELECTED)
+    other = RunDirectory(location)
+    remedy = "name a finished run of python -m hln_tf.train with `selection`"
+    values = files.read_json(other.path / CONFIG, remedy)
+    there = RunConfig.from_dict(values, str(other.path / CONFIG))
+    difference = config.settled(there).first_difference(there, config.SELECTED)
     if difference is not None:
         name, wanted, found = difference
         what = f"{name} {found!r}, not {wanted!r}"
@@ -375,7 +373,13 @@ def read_selection(config: RunConfig) -> dict[str, Any]:
     results = other.metrics()
     if results is None:
         raise HlnError(f"`selection` {other.path} has no results yet: finish its training")
-    return results
+    epoch = results.get("best_epoch")
+    if not isinstance(epoch, int) or epoch < 1:
+        raise HlnError(
+            f"{other.path / METRICS} has the best_epoch {epoch!r}, expected a number from 1: "
+            f"train this run again, or name another one with `selection`"
+        )
+    return dataclasses.replace(config, selection=Selection(str(location), epoch))
 
 
 def load_model(workdir: str | os.PathLike[str]) -> "SessionScorer":

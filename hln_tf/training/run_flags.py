@@ -13,8 +13,9 @@ from hln_tf.common.settings import check_names, declared_fields, flag_name, from
 from hln_tf.data import stores
 from hln_tf.data.layout import MANIFEST
 from hln_tf.data.sources import CUSTOM, SOURCES
+from hln_tf.models.entry import ModelEntry
 from hln_tf.models.registry import model_entry, model_names, recorded_settings
-from hln_tf.training.run_config import DataDescription, RunConfig
+from hln_tf.training.run_config import DataDescription, RunConfig, Selection
 from hln_tf.training.run_directory import new_run
 from hln_tf.training.settings import TrainingSettings, check_loss
 
@@ -33,7 +34,7 @@ class StoredConfig:
       dataset: Name of the data set, or None.
       data_dir: Its directory or URL, which may be gone, or None.
       init_from: Directory of the run whose weights the run started from, or None.
-      selection: Directory of the run whose validation chose the epoch, or None.
+      selection: The choice of the run's epoch by another run, or None.
     """
 
     model: str
@@ -42,7 +43,7 @@ class StoredConfig:
     dataset: str | None
     data_dir: Location | None
     init_from: Location | None
-    selection: Location | None
+    selection: Selection | None
 
     @classmethod
     def read(cls, path: Path) -> "StoredConfig":
@@ -72,7 +73,7 @@ class StoredConfig:
                 dataset=parts["data"].get("dataset"),
                 data_dir=None if directory is None else as_location(directory),
                 init_from=as_location(init_from) if init_from else None,
-                selection=as_location(selection) if selection else None,
+                selection=from_dict(Selection, selection, str(path)) if selection else None,
             )
         except UsageError as error:
             named = str(error).replace("`", "")  # the settings of a file are no flags
@@ -101,7 +102,9 @@ def parse(
       add_more: Adds the command's own flags.
 
     Returns:
-      The parsed flags, the model's settings and the training's settings.
+      The parsed flags, the model's settings and the training's settings. The flags have
+      the selection that the file of `--config` records as `stored_selection`, and as
+      `changed_since` the first setting that differs from the file's, or None.
 
     Raises:
       UsageError: A flag or value is not allowed.
@@ -156,8 +159,8 @@ def parse(
         help="local directory of the run (default: below runs/DATASET, or runs/custom-LOG)",
     )
     add("--init_from", type=as_location, help="run directory of an older model to start from")
-    text = "finished run of the same settings, of any seed, whose validation chose the epoch: the "
-    text += "model is trained on full train at once, with --refit"
+    text = "with --refit: finished run of the same settings, of any seed, whose validation chose "
+    text += "the epoch; the model is trained on full train at once"
     add("--selection", type=as_location, help=text)
     text = "JSON file of settings that other flags override: a run's config.json, or a search's "
     text += "best_config.json; names the data set too"
@@ -196,8 +199,26 @@ def parse(
             flags.data_dir = there
     if stored:
         flags.init_from = flags.init_from or stored.init_from
-        flags.selection = flags.selection or stored.selection
     model_settings: Any = cli.settings_from(entry.settings, flags, of_model)
     training = cli.settings_from(TrainingSettings, flags, of_training)
     check_loss(model_settings, training)
+    flags.stored_selection = stored.selection if stored else None
+    flags.changed_since = _changed(stored, entry, model_settings, training) if stored else None
     return flags, model_settings, training
+
+
+def _changed(
+    stored: StoredConfig, entry: ModelEntry, model_settings: Any, training: TrainingSettings
+) -> str | None:
+    """Describe a setting that differs from the stored ones and from which an epoch is chosen."""
+    stored_model: Any = from_dict(entry.settings, stored.model_settings, stored.model)
+    stored_training: Any = from_dict(TrainingSettings, stored.training, stored.model)
+    pairs = {"model_settings": (stored_model, model_settings)}
+    pairs["training"] = (stored_training, training)
+    for part, (old, new) in pairs.items():
+        for field in dataclasses.fields(new):
+            name, was, now = field.name, getattr(old, field.name), getattr(new, field.name)
+            free = f"{part}.{name}" in (*RunConfig.SELECTED, *RunConfig.RESUMABLE)
+            if was != now and not free:
+                return f"{name} {was!r}, not {now!r}"
+    return None

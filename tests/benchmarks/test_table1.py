@@ -277,10 +277,14 @@ def test_a_model_that_counts_has_few_flags_and_one_run():
         (["--prediction_rounds", "0"], "--prediction_rounds is 0"),
         (["--dataset", "lastfm"], "--dataset is lastfm, but "),
         (["--dataset", "movies"], "invalid choice: 'movies'"),
-        (["--models", "hln:paper:gates"], "expected settings as NAME=VALUE"),
-        (["--models", "hln:paper:seed=2"], "without seed or refit"),
-        (["--models", "hln:paper:gate=none"], "--gate"),
-        (["--models", "hln:paper:gates=some"], "--gates"),
+        (["--models", "hln:paper:gates"], "'gates' is no setting of hln as NAME=VALUE"),
+        (["--models", "hln:paper:seed=2"], "'seed=2' is no setting of hln as NAME=VALUE"),
+        (["--models", "hln:paper:workdir=other"], "'workdir=other' is no setting of hln"),
+        (["--models", "hln:paper:gates=some"], "gates=some': argument --gates: invalid choice"),
+        (["--models", "hln:paper:normalize=true"], "normalize=True or normalize=False"),
+        (["--models", "hln:paper:n=1,n=2"], "no setting of hln"),
+        (["--models", "hln:paper:dropout=0,dropout=0.1"], "has dropout twice"),
+        (["--models", "hln:paper:patience=2", "--patience", "3"], "both set patience"),
         (["--one_selection", "--no-refit"], "--one_selection is for refits"),
         (["--data_dir", "nowhere"], "there is no data set in nowhere"),
     ],
@@ -328,8 +332,11 @@ def test_the_directory_is_locked(copied, datasets, in_process):
 
 def test_a_model_with_settings_is_a_row_of_its_own():
     model = ModelPreset.parse("hln:embedding:num_groups=1,exclusive_groups=True,normalize=False")
-    assert str(model) == "hln (embedding, num_groups 1, exclusive_groups True, normalize False)"
-    assert model.flags[4:] == ["--num_groups", "1", "--exclusive_groups", "--no-normalize"]
+    assert str(model) == "hln (embedding, exclusive_groups True, normalize False, num_groups 1)"
+    assert model.flags[4:] == ["--exclusive_groups", "--no-normalize", "--num_groups", "1"]
+    assert model == ModelPreset.parse(
+        "hln:embedding:normalize=False,exclusive_groups=True,num_groups=1"
+    )
     of_model, _ = model.settings()
     assert (of_model.num_groups, of_model.exclusive_groups, of_model.normalize) == (1, True, False)
     assert of_model.dropout == 0.4  # the preset's
@@ -339,7 +346,7 @@ def test_a_model_with_settings_is_a_row_of_its_own():
 def test_an_ablation_on_a_log_of_ones_own_with_one_selection(tmp_path, splits, in_process):
     data, output = tmp_path / "custom", tmp_path / "output"
     write_dataset(data, splits, 30, dataset="custom")
-    small = "embedding_dim=8,hidden_dim=8"
+    small = "embedding_dim=8,hidden_dim=8"  # in the order of names
     models = (f"hln:paper:{small}", f"hln:paper:{small},gates=none")
     flags = ("--models", *models, "--seeds", "1,2", "--one_selection")
     outcome = table1(data, output, *flags)
@@ -349,17 +356,23 @@ def test_an_ablation_on_a_log_of_ones_own_with_one_selection(tmp_path, splits, i
     found = cells(outcome.out)
     assert list(found) == [
         "hln (paper, embedding_dim 8, hidden_dim 8)",
-        "hln (paper, embedding_dim 8, hidden_dim 8, gates none)",
+        "hln (paper, embedding_dim 8, gates none, hidden_dim 8)",
     ]
     assert all(row["seeds"] == "1, 2" for row in found.values())
     name = "hln-paper-embedding_dim=8-hidden_dim=8"
     first, second = (metrics(output, name, seed) for seed in (1, 2))
     assert "history" in first and "history" not in second
     assert second["best_epoch"] == first["best_epoch"]
-    assert [row["settings"] for row in read_csv(output)][::2] == [small, f"{small},gates=none"]
+    assert [row["settings"] for row in read_csv(output)][::2] == [
+        small,
+        "embedding_dim=8,gates=none,hidden_dim=8",
+    ]
     # The same runs with a selection each are other runs.
     message = table1(data, output, "--models", *models, "--seeds", "1,2").sentence()
-    assert f"{name}/2 holds a run with selection = " in message and "not None" in message
+    assert f"{name}/2 holds a run whose epoch another seed chose" in message
+    message = table1(data, output, "--models", *models, "--seeds", "2,1", *flags[-1:]).sentence()
+    assert "/2 holds a run whose epoch another seed chose" in message
+    assert "One seed's validation chose the epoch of all seeds: hln (paper, emb" in outcome.out
 
 
 def test_rows_of_the_paper_can_be_left_out(copied, datasets):

@@ -1,11 +1,14 @@
 """`--config`: a run's settings from a file, below the flags."""
 
+import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
 from commands import run
 
+from hln_tf.common.errors import HlnError
 from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.run_flags import parse
 
@@ -65,9 +68,20 @@ def test_a_run_that_started_from_another_does_so_again(write):
 
 
 def test_a_run_whose_epoch_another_chose_has_it_again(write):
-    path = write({"selection": "runs/1", "data": {"dataset": "sample"}})
-    flags, *_ = parse(["--config", path], "train", None)
-    assert flags.selection == Path("runs/1")
+    selection = {"run": "runs/1", "epoch": 3}
+    path = write({"selection": selection, "data": {"dataset": "sample"}})
+    flags, *_ = parse(["--config", path, "--seed", "7", "--epochs", "9"], "train", None)
+    assert dataclasses.asdict(flags.stored_selection) == selection
+    assert flags.changed_since is None
+    flags, *_ = parse(["--config", path, "--num_groups", "5"], "train", None)
+    assert flags.changed_since == "num_groups 3, not 5"
+
+
+@pytest.mark.parametrize("selection", [{"run": "runs/1"}, {"run": "a", "epoch": 0}, "runs/1"])
+def test_a_damaged_selection_is_refused(write, selection):
+    path = write({"selection": selection, "data": {"dataset": "sample"}})
+    with pytest.raises(HlnError, match=re.escape(str(path))):
+        parse(["--config", path], "train", None)
 
 
 def test_a_finished_run_is_known_by_its_own_config(trained):

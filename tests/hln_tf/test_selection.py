@@ -1,10 +1,15 @@
 """Refits for as many epochs as another run's validation chose."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 from commands import TINY, run
 
+from hln_tf import SessionDataset
 from hln_tf.training import RunDirectory
+from hln_tf.training.fitting import fit_dataset
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +46,11 @@ def test_it_records_no_validation_of_its_own(chosen, tmp_path):
     assert not {"history", "validation"} & results.keys()
     assert results["test"] != chosen.metrics()["test"]
     config = RunDirectory(tmp_path / "run").config()
-    assert (config.selection, config.training.seed) == (str(chosen.path), 7)
+    assert config.selection.run == str(chosen.path)
+    assert config.selection.epoch == chosen.metrics()["best_epoch"]
+    assert config.training.seed == 7
+    picture = ("--output", tmp_path / "curve")
+    assert "selection" in run("hln_tf.visualize", "learning", tmp_path / "run", *picture).sentence()
 
 
 @pytest.mark.slow
@@ -59,6 +68,49 @@ def test_more_epochs_or_patience_make_no_difference_to_the_choice(chosen, tmp_pa
     assert outcome.code == 0, outcome.err
     found = RunDirectory(tmp_path / "run").metrics()
     assert len(found["refit_history"]) == chosen.metrics()["best_epoch"]
+
+
+def test_the_config_needs_the_other_run_no_more(chosen, tmp_path):
+    other = chosen.copy_to(tmp_path / "1")
+    assert again(other, tmp_path / "2").code == 0
+    results = RunDirectory(tmp_path / "2").metrics()
+    (other.path / "config.json").unlink()
+    (tmp_path / "2" / "metrics.json").unlink()  # as if it had been killed before its end
+    config = ("--config", tmp_path / "2" / "config.json", "--workdir", tmp_path / "2")
+    outcome = run("hln_tf.train", *config)
+    assert outcome.code == 0, outcome.err
+    assert RunDirectory(tmp_path / "2").metrics()["test"] == results["test"]
+    changed = run("hln_tf.train", *config[:2], "--workdir", tmp_path / "3", "--hidden_dim", "9")
+    sentence = changed.sentence(2)
+    assert "config.json has the epoch that" in sentence and "hidden_dim 8, not 9" in sentence
+
+
+def test_a_run_may_choose_for_itself_again(chosen, tmp_path):
+    itself = chosen.copy_to(tmp_path / "1")
+    outcome = again(itself, itself.path, "--overwrite")
+    assert outcome.code == 0, outcome.err
+    assert itself.metrics()["test"] == chosen.metrics()["test"]
+
+
+def test_a_data_set_is_fitted_with_a_selection(chosen, data, tmp_path):
+    assert again(chosen, tmp_path / "run").code == 0
+    config = RunDirectory(tmp_path / "run").config()
+    config = dataclasses.replace(config, version="later")
+    results = fit_dataset(
+        SessionDataset.from_directory(data), config, RunDirectory(tmp_path / "fitted")
+    )
+    assert results["test"] == chosen.metrics()["test"]
+
+
+@pytest.mark.parametrize("content", ["[]", '{"best_epoch": "two"}', "{}", "{"])
+def test_damaged_results_are_refused(chosen, tmp_path, content):
+    damaged = chosen.copy_to(tmp_path / "1")
+    if content.startswith('{"'):
+        content = json.dumps({**chosen.metrics(), **json.loads(content)})
+    (damaged.path / "metrics.json").write_text(content)
+    sentence = again(damaged, tmp_path / "run").sentence()
+    assert str(damaged.path / "metrics.json") in sentence
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -94,4 +146,5 @@ def test_a_run_that_is_not_finished_is_refused(chosen, tmp_path):
 def test_a_missing_run_is_refused(chosen, tmp_path):
     config = ("--config", chosen.path / "config.json", "--workdir", tmp_path / "run")
     outcome = run("hln_tf.train", *config, "--selection", tmp_path / "none")
-    assert str(tmp_path / "none") in outcome.sentence()
+    sentence = outcome.sentence()
+    assert str(tmp_path / "none") in sentence and "--selection" in sentence

@@ -49,10 +49,11 @@ class ModelPreset:
             known = ", ".join(f"{model}:{name}" for name in presets)
             raise UsageError(f"--models has {text!r}, but {model} has the presets: {known}")
         parsed = cls(model, preset, tuple(sorted(_changes(text, model, listed).items())))
-        try:
-            parsed.settings()
-        except UsageError as error:
-            raise UsageError(f"--models has {text!r}: {error}") from None
+        if parsed.changes:
+            try:
+                parsed.settings()
+            except UsageError as error:
+                raise UsageError(f"--models has {text!r}: {error}") from None
         return parsed
 
     def __str__(self) -> str:
@@ -62,19 +63,17 @@ class ModelPreset:
     @property
     def directory_name(self) -> str:
         """Its name as that of a directory."""
-        settings = [f"{name}={value}" for name, value in self.changes]
-        return "-".join([self.model, self.preset, *settings])
+        return "-".join([self.model, self.preset, *self.change_texts])
+
+    @property
+    def change_texts(self) -> list[str]:
+        """Its changed settings, each as `NAME=VALUE`."""
+        return [f"{name}={value}" for name, value in self.changes]
 
     @property
     def flags(self) -> list[str]:
         """Its flags of `hln_tf.train`."""
-        flags = ["--model", self.model, "--preset", self.preset]
-        for name, value in self.changes:
-            if value in ("True", "False"):
-                flags.append(f"--{name}" if value == "True" else f"--no-{name}")
-            else:
-                flags += [f"--{name}", value]
-        return flags
+        return ["--model", self.model, "--preset", self.preset, *as_flags(dict(self.changes))]
 
     @property
     def is_trained(self) -> bool:
@@ -105,6 +104,18 @@ class ModelPreset:
         settings = {"refit": True, **given, "seed": seed}
         names = [name for name in settings if self.is_trained or name in COUNTING]
         return {name: settings[name] for name in names}
+
+
+def as_flags(settings: Mapping[str, Any]) -> list[str]:
+    """List the flags of `hln_tf.train` that give settings, values or their texts by name."""
+    flags = []
+    for name, value in settings.items():
+        text = str(value)
+        if text in ("True", "False"):
+            flags.append(f"--{name}" if text == "True" else f"--no-{name}")
+        else:
+            flags += [f"--{name}", text]
+    return flags
 
 
 def _changes(text: str, model: str, listed: str) -> dict[str, str]:

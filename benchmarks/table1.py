@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import processes
-from benchmarks.model_preset import ModelPreset
+from benchmarks.model_preset import ModelPreset, as_flags
 from benchmarks.paper.intervals import intervals_section, rank_runs
 from benchmarks.paper.latency_store import (
     Latencies,
@@ -276,12 +276,7 @@ def train_flags(job: Job, given: Mapping[str, Any]) -> list[str]:
     flags = job.model.flags
     if job.selection is not None:
         flags += ["--selection", str(job.selection)]
-    for name, value in job.model.overrides(job.seed, given).items():
-        if isinstance(value, bool):
-            flags.append(f"--{name}" if value else f"--no-{name}")
-        else:
-            flags += [f"--{name}", str(value)]
-    return flags
+    return flags + as_flags(job.model.overrides(job.seed, given))
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -58,6 +58,7 @@ def main(arguments: Sequence[str]) -> None:
             f"choose another one with --selection, or remove the file's selection"
         )
     found = preparation.ensure_all()
+    several = len(found) > 1
     configs = {}
     for data_dir, manifest in found.items():
         config = RunConfig(
@@ -69,13 +70,12 @@ def main(arguments: Sequence[str]) -> None:
             selection=stored,
         )
         if flags.selection:
-            several = len(found) > 1
             selection = join(flags.selection, name_of(data_dir)) if several else flags.selection
             config = with_selection(config, selection)
         configs[data_dir] = config
     directories = []
     for data_dir, config in configs.items():
-        directory = RunDirectory(workdir / name_of(data_dir) if len(found) > 1 else workdir)
+        directory = RunDirectory(workdir / name_of(data_dir) if several else workdir)
         directories.append(directory.path)
         if not cluster.is_chief:
             train(config, directory, data_dir, cluster, tensorboard)
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> None:
         train_and_export(config, directory, cluster, tensorboard, flags.overwrite, is_default_refit)
     if cluster.is_chief:
         print(table(directories))
-        if len(directories) > 1:
+        if several:
             print(f"\n{mean_table(directories)}")
 
 

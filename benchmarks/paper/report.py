@@ -183,7 +183,7 @@ def csv_rows(
     header = (*described, *own, *of_latency, *of_papers)
     rows: list[Sequence[Any]] = [header]
     for run in runs:
-        changes = ",".join(f"{name}={value}" for name, value in run.model.changes)
+        changes = ",".join(run.model.change_texts)
         cells: list[Any] = [dataset, run.model.model, run.model.preset, changes]
         cells += [run.seed, run.status]
         cells += [run.figures.get(name, "") for name in own]

@@ -117,7 +117,7 @@ class SessionScorer(CheckedCall, tfrs.Model, metaclass=BuiltModel):
                     f"`Settings` of {cls.__name__} is no dataclass: decorate it with "
                     f"@dataclasses.dataclass(frozen=True)"
                 )
-            cls.__signature__ = _signature(cls)
+            cls.__signature__ = _OfClass(_signature(cls))
             if vars(cls).get("__doc__"):
                 cls.__doc__ = f"{inspect.cleandoc(vars(cls)['__doc__'])}\n\n{_arguments(cls)}"
 
@@ -352,6 +352,25 @@ def check_callbacks(callbacks: Any) -> None:
             raise ValueError(
                 f"{type(callback).__name__}(monitor={monitor!r}) would minimise it: pass mode='max'"
             )
+
+
+class _OfClass:
+    """A value that a class has and its instances have not.
+
+    Whoever calls a model, such as `tf.function(model)`, looks for its signature, which is
+    not the constructor's.
+
+    Args:
+      value: The value.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is not None:
+            raise AttributeError(f"{owner.__name__} has it for the class alone")
+        return self._value
 
 
 def _signature(cls: type[SessionScorer]) -> inspect.Signature:

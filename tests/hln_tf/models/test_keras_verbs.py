@@ -275,6 +275,16 @@ def test_predictions_are_the_scores(fitted, name):
     assert model.predict(items[:3], batch_size=2, verbose=0).shape == (3, NUM_ITEMS)
 
 
+@every_model
+def test_a_model_is_a_function_to_compile(fitted, name):
+    model, _ = fitted(name)
+    items, _ = examples(1)
+    assert "num_items" not in inspect.signature(model).parameters
+    shape = [tf.TensorSpec([None, None], tf.int32)]
+    compiled = tf.function(model, input_signature=shape, autograph=False)
+    np.testing.assert_allclose(compiled(tf.constant(items)), model(items), atol=1e-5)
+
+
 # Save and load
 
 

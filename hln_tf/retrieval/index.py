@@ -191,9 +191,14 @@ class ExactIndex(tf.Module):
     def __init__(self, embeddings: tf.Variable) -> None:
         super().__init__()
         self._embeddings = embeddings
+        queries = tf.TensorSpec([None, embeddings.shape[1]], embeddings.dtype)
+        self._search = compiled(self._find, [queries, tf.TensorSpec([], tf.int32)], self)
 
     def __call__(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Search the index; see `Index`."""
+        return self._search(queries, k)
+
+    def _find(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return catalogue_top_k(queries, self._embeddings, k)
 
 

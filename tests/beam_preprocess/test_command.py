@@ -1,5 +1,7 @@
-"""The command in its own process: exit codes, errors of one sentence, no abandoned files."""
+"""The command: exit codes, errors of one sentence, no abandoned files."""
 
+import contextlib
+import functools
 import gzip
 import json
 import os
@@ -10,20 +12,21 @@ import sys
 import time
 
 import pytest
+from commands import Outcome, prepare
 
 MIDNIGHT = 1_396_828_800  # 2014-04-07
 GOOD = "1,2014-09-24T09:58:32.124Z,2,0\n1,2014-09-24T09:58:33Z,3,0\n"
 
 
-def run(directory, *arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "beam_preprocess", *arguments],
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        **options,
-    )
+def run(directory, *arguments):
+    with contextlib.chdir(directory):
+        return prepare(*arguments)
+
+
+def run_process(directory, *arguments, **options):
+    command = [sys.executable, "-m", "beam_preprocess", *arguments]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, **options)
+    return Outcome(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -129,11 +132,11 @@ def test_help_and_errors_of_usage_import_no_heavy_library(tmp_path, module, flag
 
 
 def test_help_lists_the_settings(tmp_path):
-    done = run(tmp_path, "--help")
-    assert done.returncode == 0
-    assert "--train_fraction" in done.stdout
-    assert "--session_timeout" in done.stdout
-    assert "--gap" not in done.stdout
+    done = run_process(tmp_path, "--help")
+    assert done.code == 0
+    assert "--train_fraction" in done.out
+    assert "--session_timeout" in done.out
+    assert "--gap" not in done.out
 
 
 def test_the_older_flag_of_the_session_timeout_is_accepted_with_a_notice(tmp_path):
@@ -147,19 +150,19 @@ def test_the_older_flag_of_the_session_timeout_is_accepted_with_a_notice(tmp_pat
     columns = ["--user", "user", "--time", "time", "--time_format", "seconds", "--item", "item"]
     arguments = ["--dataset", "custom", *columns, "--input", "raw", "--output"]
     older = run(tmp_path, *arguments, "older", "--gap", "1800")
-    assert older.returncode == 0, older.stderr
-    assert older.stderr.startswith("note: the flag --gap was given, which is now called --session_")
+    assert older.code == 0, older.err
+    assert older.err.startswith("note: the flag --gap was given, which is now called --session_")
     current = run(tmp_path, *arguments, "current", "--session_timeout", "1800")
-    assert current.returncode == 0, current.stderr
-    assert current.stderr == ""
+    assert current.code == 0, current.err
+    assert current.err == ""
     for name in ("manifest.json", "stats.json"):
         content = (tmp_path / "older" / name).read_text()
         assert content == (tmp_path / "current" / name).read_text()
         assert json.loads(content)["settings"]["session_timeout"] == 1800
         assert "gap" not in json.loads(content)["settings"]
     again = run(tmp_path, *arguments, "older", "--gap=60")
-    assert again.returncode == 1
-    assert "data set of other settings" in again.stderr
+    assert again.code == 1
+    assert "data set of other settings" in again.err
 
 
 def write_long_log(path):
@@ -180,7 +183,9 @@ def test_full_disk(tmp_path):
         1,
         ["cannot be written", "free some space"],
         *arguments,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+        run=functools.partial(
+            run_process, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        ),
     )
 
 
@@ -194,21 +199,21 @@ def test_a_killed_run_leaves_no_output_and_can_be_repeated(tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "out").exists()
-    done = run(tmp_path, "--dataset", "sample", "--input", "raw", "--output", "out")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert "50 items" in done.stdout
+    done = run_process(tmp_path, "--dataset", "sample", "--input", "raw", "--output", "out")
+    assert done.code == 0, done.err
+    assert done.err == ""
+    assert "50 items" in done.out
     assert (tmp_path / "out" / "manifest.json").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]
 
 
-def refused(directory, code, words, *arguments, **options):
+def refused(directory, code, words, *arguments, run=run):
     before = sorted(directory.rglob("*"))
-    done = run(directory, *arguments, **options)
-    assert done.returncode == code, done.stderr
-    assert done.stdout == ""
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
+    done = run(directory, *arguments)
+    assert done.code == code, done.err
+    assert done.out == ""
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
     for word in words:
-        assert word in done.stderr
+        assert word in done.err
     assert sorted(directory.rglob("*")) == before

@@ -27,10 +27,18 @@ def again(chosen, workdir, *more):
     return run("hln_tf.train", *config, "--selection", chosen.path, *more)
 
 
-def test_the_same_seed_gives_the_same_model(chosen, tmp_path):
-    outcome = again(chosen, tmp_path / "run")
+@pytest.fixture(scope="module")
+def repeated(chosen, tmp_path_factory):
+    """A finished run with the choice of a copy of that run, and the copy."""
+    path = tmp_path_factory.mktemp("repeated")
+    copy = chosen.copy_to(path / "1")
+    outcome = again(copy, path / "2")
     assert outcome.code == 0, outcome.err
-    found, wanted = RunDirectory(tmp_path / "run"), chosen
+    return RunDirectory(path / "2"), copy
+
+
+def test_the_same_seed_gives_the_same_model(chosen, repeated):
+    found, wanted = repeated[0], chosen
     assert found.metrics()["test"] == wanted.metrics()["test"]
     for name in ("sessions", "best_epoch", "trained_on", "refit_history", "unseen_test_targets"):
         assert found.metrics()[name] == wanted.metrics()[name]
@@ -70,21 +78,21 @@ def test_more_epochs_or_patience_make_no_difference_to_the_choice(chosen, tmp_pa
     assert len(found["refit_history"]) == chosen.metrics()["best_epoch"]
 
 
-def test_the_config_needs_the_other_run_no_more(chosen, tmp_path):
-    other = chosen.copy_to(tmp_path / "1")
-    assert again(other, tmp_path / "2").code == 0
-    results = RunDirectory(tmp_path / "2").metrics()
-    (other.path / "config.json").unlink()
-    (tmp_path / "2" / "metrics.json").unlink()  # as if it had been killed before its end
-    config = ("--config", tmp_path / "2" / "config.json", "--workdir", tmp_path / "2")
+def test_the_config_needs_the_other_run_no_more(repeated, tmp_path):
+    found, other = repeated
+    found = found.copy_to(tmp_path / "2")
+    (other.path / "config.json").unlink(missing_ok=True)
+    (found.path / "metrics.json").unlink()  # as if it had been killed before its end
+    config = ("--config", found.path / "config.json", "--workdir", found.path)
     outcome = run("hln_tf.train", *config)
     assert outcome.code == 0, outcome.err
-    assert RunDirectory(tmp_path / "2").metrics()["test"] == results["test"]
+    assert found.metrics()["test"] == repeated[0].metrics()["test"]
     changed = run("hln_tf.train", *config[:2], "--workdir", tmp_path / "3", "--hidden_dim", "9")
     sentence = changed.sentence(2)
     assert "config.json has the epoch that" in sentence and "hidden_dim 8, not 9" in sentence
 
 
+@pytest.mark.slow
 def test_a_run_may_choose_for_itself_again(chosen, tmp_path):
     itself = chosen.copy_to(tmp_path / "1")
     outcome = again(itself, itself.path, "--overwrite")
@@ -92,9 +100,9 @@ def test_a_run_may_choose_for_itself_again(chosen, tmp_path):
     assert itself.metrics()["test"] == chosen.metrics()["test"]
 
 
-def test_a_data_set_is_fitted_with_a_selection(chosen, data, tmp_path):
-    assert again(chosen, tmp_path / "run").code == 0
-    config = RunDirectory(tmp_path / "run").config()
+@pytest.mark.slow
+def test_a_data_set_is_fitted_with_a_selection(chosen, repeated, data, tmp_path):
+    config = repeated[0].config()
     config = dataclasses.replace(config, version="later")
     results = fit_dataset(
         SessionDataset.from_directory(data), config, RunDirectory(tmp_path / "fitted")

@@ -16,11 +16,9 @@ from hln_tf.layers.leap_recurrent_unit import LeapRecurrentUnit
 SESSIONS = [
     (1, "all", False),
     pytest.param(1, "none", True, marks=pytest.mark.slow),
-    pytest.param(2, "none", False, marks=pytest.mark.slow),
     (3, "front", False),
     (6, "middle", True),
     pytest.param(13, "end", False, marks=pytest.mark.slow),
-    pytest.param(30, "middle", False, marks=pytest.mark.slow),
 ]
 PREDICTIVE = {"leap_gate": "predictive"}
 COMBINED = {"leap_gate": "combined"}

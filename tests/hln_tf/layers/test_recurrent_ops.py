@@ -85,14 +85,13 @@ def all_at_once(inputs, gate, noise, return_states, joined=None):
     )._asdict()
 
 
-@pytest.mark.parametrize("time", [1, 6])
 @pytest.mark.parametrize(
-    "absent",
+    ("time", "absent"),
     [
-        (),
-        pytest.param(("h_0",), marks=pytest.mark.slow),
-        pytest.param(("available",), marks=pytest.mark.slow),
-        ("h_0", "available"),
+        (6, ()),
+        (1, ("h_0", "available")),
+        pytest.param(6, ("h_0",), marks=pytest.mark.slow),
+        pytest.param(1, ("available",), marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize(
@@ -139,8 +138,8 @@ def test_gradient_is_that_of_the_tape_over_single_steps(gate, without, used, abs
     expected = outputs_and_gradients(lambda: step_by_step(inputs, gate, noise))
     arguments = {"bias": bias} | inputs, gate, noise, "states" in used
     separate, joined = (partial(all_at_once, *arguments, joined=one) for one in (False, True))
-    compiled = tf.function(outputs_and_gradients)
-    for found in (outputs_and_gradients(separate), compiled(separate), compiled(joined)):
+    compiled = tf.function(outputs_and_gradients, autograph=False)
+    for found in (outputs_and_gradients(joined), compiled(separate)):
         for ours, definitions in zip(found, expected, strict=True):
             np.testing.assert_allclose(ours, definitions, rtol=1e-4, atol=1e-5)
 

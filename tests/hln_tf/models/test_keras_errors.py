@@ -1,4 +1,8 @@
-"""Errors of Keras' verbs: in a Python caller's terms, with what was expected."""
+"""Errors of Keras' verbs: in a Python caller's terms, with what was expected.
+
+All models have the verbs' checks from their base classes, so one model of each kind is enough
+for these; every model has a constructor of its own.
+"""
 
 import keras as keras_3
 import numpy as np
@@ -10,7 +14,7 @@ from tiny_models import NUM_ITEMS, dicts, examples, make, model_class, walks
 from hln_tf.models.encoder import SessionEncoder
 from hln_tf.models.registry import MODELS
 
-QUICK = ("hln", "stamp", "markov")
+KINDS = ("hln", "stamp", "markov")
 ITEMS, TARGET = examples(count=6)
 OUT_OF_RANGE = "has an item index out of range, expected"
 
@@ -22,12 +26,10 @@ def with_value(array, value):
     return changed
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        each if each in QUICK else pytest.param(each, marks=pytest.mark.slow) for each in MODELS
-    ],
-)
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def name(request):
     return request.param
 
@@ -158,6 +160,7 @@ def test_an_eager_error_is_a_sentence(model):
     assert "Summarized" not in str(error.value)
 
 
+@every_model
 def test_bad_arguments_of_the_constructor(name):
     expected = f"{model_class(name).__name__}() got an unexpected argument 'hiden_dim'; it takes"
     assert_error(TypeError, expected, lambda: make(name, hiden_dim=3))
@@ -186,6 +189,7 @@ BAD_SETTINGS = {
 }
 
 
+@every_model
 def test_bad_settings(name):
     known = model_class(name).__signature__.parameters
     for key in BAD_SETTINGS.keys() & known.keys():

@@ -5,9 +5,9 @@ import gc
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_hln import NUM_ITEMS, make_model
 
 from hln_tf.export import export
+from hln_tf.models import Popularity
 from hln_tf.retrieval import ServingSettings, vocabulary_table
 from hln_tf.retrieval.session_graph import SessionGraph
 from hln_tf.retrieval.vocabulary_table import VocabularyTable
@@ -16,6 +16,7 @@ from serving.servable import Servable
 
 IDS = ["a", " b ", "ü\u2028", "#", "10", '"q"', "\\n", "z"]
 SESSIONS = [b"i3 i7 new", b"i1", b"new", b""]
+NUM_ITEMS = 12
 
 
 @pytest.mark.parametrize("limit", [0, 10**6])
@@ -33,7 +34,8 @@ def test_ids_that_cannot_be_lines_stay_in_the_graph(monkeypatch, item):
 
 
 def make_export(path, suffix):
-    model = make_model()
+    model = Popularity(NUM_ITEMS)
+    model.fit_counts([list(range(1, last + 1)) for last in range(1, NUM_ITEMS + 1)])
     vocabulary = [f"i{index}" for index in range(1, NUM_ITEMS + 1)]
     vocabulary[-1] += suffix
     return export(SessionGraph(model, vocabulary, 50, " ", None, ServingSettings(k=5)), path, {})

@@ -6,7 +6,7 @@ import threading
 from importlib import import_module
 
 import pytest
-from commands import TINY, run
+from commands import run
 
 from hln_tf.common import cli
 from hln_tf.training.profile import Profile
@@ -14,7 +14,7 @@ from hln_tf.training.profile import Profile
 
 def train(data, path, *flags):
     where = ("--dataset", "sample", "--data_dir", data, "--workdir", path)
-    outcome = run("hln_tf.train", *where, *TINY, "--batch_size", "64", *flags)
+    outcome = run("hln_tf.train", *where, "--model", "stamp", "--epochs", "1", *flags)
     assert outcome.code == 0, outcome.err
     return outcome
 
@@ -28,10 +28,10 @@ def test_a_training_that_stops_early_says_so(trained):
 @pytest.mark.slow
 def test_a_large_catalogue_under_the_full_softmax_gets_a_hint(data, tmp_path, monkeypatch):
     hint = "--loss sampled"
-    assert hint not in train(data, tmp_path / "small", "--epochs", "1").err
+    assert hint not in train(data, tmp_path / "small").err
     monkeypatch.setattr("hln_tf.training.run.LARGE_CATALOGUE", 30)
-    assert hint in train(data, tmp_path / "large", "--epochs", "1").err
-    sampled = ("--epochs", "1", "--loss", "sampled", "--num_negatives", "8")
+    assert hint in train(data, tmp_path / "large").err
+    sampled = ("--loss", "sampled", "--num_negatives", "8")
     assert hint not in train(data, tmp_path / "sampled", *sampled).err
 
 

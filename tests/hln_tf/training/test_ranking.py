@@ -40,11 +40,16 @@ MODELS = {
 }
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(scope="module", params=MODELS)
 def model(request):
     model = MODELS[request.param]()
     model.fit_counts(to_sessions(LISTS))
     return model
+
+
+@pytest.fixture(scope="module")
+def scores(model):
+    return scores_of_examples(model)
 
 
 def scores_of_examples(model):
@@ -57,22 +62,22 @@ def scores_of_examples(model):
     return scores
 
 
-def assert_results_are_those_of_the_scores(model, ranks, scores):
-    """Compare them with `scores_of_examples`."""
-    of_all, targets = scores_of_examples(model), np.array([target - 1 for _, target in EXAMPLES])
+def assert_results_are_those_of_the_scores(of_all, ranks, scores):
+    """Compare them with `scores_of_examples`, all of them."""
+    targets = np.array([target - 1 for _, target in EXAMPLES])
     np.testing.assert_array_equal(ranks, reference.ranks(of_all, targets))
     of_targets = of_all[np.arange(len(targets)), targets]
     np.testing.assert_allclose(scores, of_targets, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])
-def test_ranks_and_scores_are_those_of_each_prefix_by_itself(model, batch_size):
+def test_ranks_and_scores_are_those_of_each_prefix_by_itself(model, scores, batch_size):
     found = rank_examples(model, PREFIXES, batch_size, "test")
-    assert_results_are_those_of_the_scores(model, *found)
+    assert_results_are_those_of_the_scores(scores, *found)
 
 
 @pytest.mark.parametrize("batch_size", [7, 1000])
-def test_lists_of_equal_examples_are_made_once_and_counted_for_each(model, batch_size):
+def test_lists_of_equal_examples_are_made_once_and_counted_for_each(model, scores, batch_size):
     made = []
 
     class Counted(BeyondAccuracy):
@@ -83,9 +88,9 @@ def test_lists_of_equal_examples_are_made_once_and_counted_for_each(model, batch
     counts, ks = np.arange(ITEMS), (1, 5)
     lists, expected = Counted(counts, ks), BeyondAccuracy(counts, ks)
     found = rank_examples(model, PREFIXES, batch_size, "test", beyond_accuracy=lists)
-    assert_results_are_those_of_the_scores(model, *found)
-    for (prefix, _), scores in zip(EXAMPLES, scores_of_examples(model), strict=True):
-        expected.update(np.argsort(-scores[None], kind="stable") + 1, np.int32([prefix]))
+    assert_results_are_those_of_the_scores(scores, *found)
+    for (prefix, _), row in zip(EXAMPLES, scores, strict=True):
+        expected.update(np.argsort(-row[None], kind="stable") + 1, np.int32([prefix]))
     assert lists.results() == pytest.approx(expected.results())
     assert sum(made) == len({(*prefix, target) for prefix, target in EXAMPLES}) < len(EXAMPLES)
 

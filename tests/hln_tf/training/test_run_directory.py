@@ -239,7 +239,7 @@ def file_size_limit(size):
 def test_full_disk(data, tmp_path):
     """The vocabulary, a checkpoint, the export fail in turn; then there is room."""
     path = tmp_path / "run"
-    flags = (*TINY, "--num_groups", "1", "--epochs", "1", "--batch_size", "64")
+    flags = ("--model", "gru4rec", "--embedding_dim", "8", "--epochs", "1", "--batch_size", "64")
     for size, name in [(40, "vocabulary.txt"), (2000, "checkpoint/ckpt-1"), (20_000, "export")]:
         with file_size_limit(size):
             outcome = train(data, path, *flags)
@@ -338,7 +338,7 @@ class TestOverwrite:
 
 @pytest.mark.slow
 def test_a_lower_learning_rate_replaces_a_run_whose_loss_is_not_finite(data, tmp_path):
-    flags = (*TINY, "--epochs", "1", "--batch_size", "16", "--optimizer", "sgd")
+    flags = ("--model", "stamp", "--epochs", "1", "--batch_size", "16", "--optimizer", "sgd")
     failed = train(data, tmp_path / "run", *flags, "--learning_rate", "1e30")
     assert "lower --learning_rate" in failed.sentence()
     outcome = train(data, tmp_path / "run", *flags, "--learning_rate", "0.01")

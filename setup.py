@@ -36,8 +36,6 @@ EXTRAS = {
         "mkdocstrings[python]>=0.28",
         "nbclient>=0.10",
         "nbconvert>=7.16",
-        # From 13 on it refuses Python 3.11.0 to 3.11.4, such as that of Debian 12.
-        "pymdown-extensions<13",
     ],
     # With its own demand on TensorFlow: built for another one, it fails to load.
     "scann": ["scann[tf]>=1.4.2"],

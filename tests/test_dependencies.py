@@ -1,11 +1,13 @@
-"""The private members of other packages that are used: each listed, and each there."""
+"""Other packages: their pinned versions, and the private members that are used, each listed."""
 
 import ast
 import importlib
+import importlib.metadata
 import re
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 LIST = ROOT / "docs" / "reference" / "dependencies.md"
@@ -46,6 +48,19 @@ def test_a_listed_member_is_there_and_used(package, member, path):
 @pytest.mark.parametrize("package", sorted({package for package, _, _ in USES}))
 def test_a_package_with_private_uses_has_an_upper_bound(package):
     assert re.search(rf'"{package}(\[\w+\])?>=[\d.]+,<[\d.]+"', (ROOT / "setup.py").read_text())
+
+
+def test_the_pinned_versions_are_for_every_release_of_the_oldest_python():
+    """Distributions have early ones, such as Debian 12 its 3.11.2."""
+    pinned = re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "requirements.lock").read_text(), re.M)
+    assert len(pinned) > 100
+    refused = []
+    for name, version in pinned:
+        found = importlib.metadata.distribution(name)
+        needed = SpecifierSet(found.metadata.get("Requires-Python") or "")
+        if found.version == version and not needed.contains("3.11.2"):
+            refused.append((name, version, str(needed)))
+    assert not refused
 
 
 def private_uses(path):

@@ -49,9 +49,15 @@ def examples(seed=0, count=50):
 
 def dicts(items, target, batch=BATCH):
     """Return batches of `{"items", "target"}`; the last one is smaller."""
-    return tf.data.Dataset.from_tensor_slices({"items": items, "target": target}).batch(batch)
+    return _batches({"items": items, "target": target}, batch)
 
 
 def tuples(*parts, batch=BATCH):
     """Return batches of pairs, or of triples with the weights; the last one is smaller."""
-    return tf.data.Dataset.from_tensor_slices(parts).batch(batch)
+    return _batches(parts, batch)
+
+
+def _batches(parts, batch):
+    options = tf.data.Options()
+    options.autotune.enabled = False  # the end of its thread may take a minute
+    return tf.data.Dataset.from_tensor_slices(parts).batch(batch).with_options(options)

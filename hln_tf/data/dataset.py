@@ -290,7 +290,11 @@ class SessionDataset:
         if not streamed:
             steps = -(-self.split(part).prefixes // batch_size)
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
-        return dataset.prefetch(2)
+        # There is nothing to tune, and the tuner's thread sleeps for up to a minute, for which
+        # Keras would wait after each epoch.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return dataset.prefetch(2).with_options(options)
 
     def _pools(self, part: str, batch_size: int, seed: int | None) -> Iterator[Sessions]:
         """Read a part's files in pools of sessions, shuffled by a seed."""

@@ -259,3 +259,9 @@ def test_items_of_another_catalogue_come_first():
 
     assert named(merged) == named(data)
     assert parts(merged) != parts(data)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_examples_are_not_tuned(dataset, streamed):
+    """At the end of an epoch Keras would wait for the tuner's thread, which sleeps."""
+    assert dataset.examples(streamed=streamed).options().autotune.enabled is False

@@ -1,6 +1,6 @@
 """The contract of all models and of options of encoders: scores, counts, exports, answers."""
 
-import dataclasses
+import functools
 import json
 import subprocess
 import sys
@@ -11,80 +11,31 @@ import pytest
 import reference
 import tensorflow as tf
 import toy
+from contract_cases import (
+    CASES,
+    MAX_LENGTH,
+    NUM_ITEMS,
+    SESSIONS,
+    SESSIONS_OF_IDS,
+    SMALL,
+    TRAIN,
+    WITH_GROUPS,
+    create,
+    entry_of,
+    padded,
+    small_settings,
+)
 from served import serve, wait_for
 
 from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import VOCABULARY, Manifest
-from hln_tf.data.sessions import Sessions
 from hln_tf.models.base import SessionScorer
 from hln_tf.models.encoder import SessionEncoder
-from hln_tf.models.registry import MODELS
 from hln_tf.recommender import Recommender
 from hln_tf.retrieval.settings import ServingSettings
 from hln_tf.training.run_config import DataDescription, RunConfig
 from hln_tf.training.run_directory import RunDirectory
 from hln_tf.training.settings import TrainingSettings
-
-NUM_ITEMS = 11
-MAX_LENGTH = 4
-TRAIN = [[1, 2, 3], [2, 3, 2, 3], [3, 4], [5, 1, 2], [2, 3, 9]]
-SESSIONS = [[3], [2, 3], [11, 2, 2, 7], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2, 3], [5, 5, 5]]
-
-# Item ids: with unknown ones among known ones, alone, and in a session longer than is used.
-SESSIONS_OF_IDS = [
-    ["i3"],
-    ["i2", "new", "i3"],
-    ["new", "newer"],
-    [],
-    [f"i{i}" for i in range(1, 12)],
-]
-
-# With this leap bias most clicks are retained: without any there is nothing to compare.
-SMALL = {"embedding_dim": 4, "hidden_dim": 3, "num_groups": 2, "leap_bias": -2.0}
-SMALL |= {"memory_size": 7, "neighbors": 3}
-
-# Each model, and options of encoders with one of them: the model's name and the settings.
-CASES = {name: (name, {}) for name in MODELS}
-CASES |= {
-    "hln and the last click": ("hln", {"last_click": "projected"}),
-    "stamp and the last click": ("stamp", {"last_click": "scaled", "normalize": True}),
-    "hln and a repeat head": ("hln", {"repeat_head": True}),
-    "stamp and a repeat head": ("stamp", {"repeat_head": True, "normalize": True}),
-}
-
-# Those that find preference groups in a session.
-WITH_GROUPS = {name for name, (model, _) in CASES.items() if model == "hln"}
-
-
-def entry_of(name):
-    return MODELS[CASES[name][0]]
-
-
-def small_settings(name):
-    entry, changes = entry_of(name), CASES[name][1]
-    names = {field.name for field in dataclasses.fields(entry.settings)}
-    sizes = {name: value for name, value in SMALL.items() if name in names}
-    return entry.settings(**sizes | changes)
-
-
-def padded(sessions, width=None):
-    items = np.zeros((len(sessions), width or max(map(len, sessions))), np.int32)
-    for row, session in zip(items, sessions, strict=True):
-        row[: len(session)] = session
-    return tf.constant(items)
-
-
-def create(config, seed=0):
-    """A model that has counted, with random changes of every weight."""
-    model = config.create_model()
-    model.build()
-    random = np.random.default_rng(seed)
-    for weight in model.trainable_variables:
-        weight.assign_add(random.normal(0.0, 0.7, weight.shape))
-    if isinstance(model, SessionEncoder):
-        model.after_step(padded(SESSIONS))
-    model.fit_counts(Sessions.from_lists(TRAIN))
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -261,23 +212,40 @@ SERVE = """
 """
 
 
+# An export takes seconds: the test command has some of them, and `slow` all.
+QUICK = ("hln", "hln and a repeat head", "stamp", "markov")
+every_export = pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES],
+)
+
+
+@pytest.fixture(scope="module")
+def recommenders(workdirs):
+    """A function that returns the recommender of a model, by name."""
+    settings = ServingSettings(k=5)
+    return functools.cache(lambda name: Recommender.load(workdirs[name][0], settings=settings))
+
+
+@pytest.fixture
+def recommender(recommenders, name):
+    return recommenders(name)
+
+
 @pytest.fixture(scope="module")
 def exports(tmp_path_factory):
-    """The directory of all models' exports, each a version of one served model."""
+    """The directory of the exports, each a version of one served model."""
     return tmp_path_factory.mktemp("exports") / "all"
 
 
 @pytest.fixture(scope="module")
-def served(workdirs, exports):
-    """By model name: the recommender, and its export's answers to SESSIONS_OF_IDS elsewhere."""
-    settings = ServingSettings(k=5)
-    recommenders = {
-        name: Recommender.load(workdir, settings=settings)
-        for name, (workdir, _) in workdirs.items()
-    }
+def answers(request, recommenders, exports):
+    """By model name, of those that tests ask for: its export's answers elsewhere."""
+    tests = [test for test in request.session.items if "answers" in test.fixturenames]
+    names = {test.callspec.params["name"] for test in tests if test.module is request.module}
     paths = {
-        name: str(each.export(exports, run={}, version=version_of(name)))
-        for name, each in recommenders.items()
+        name: str(recommenders(name).export(exports, run={}, version=version_of(name)))
+        for name in names
     }
     width = max(map(len, SESSIONS_OF_IDS))
     items = [session + [""] * (width - len(session)) for session in SESSIONS_OF_IDS]
@@ -291,8 +259,8 @@ def served(workdirs, exports):
         check=False,
     )
     assert process.returncode == 0, process.stderr
-    answers = json.loads(process.stdout)
-    return {name: (recommenders[name], answers[paths[name]]) for name in recommenders}
+    found = json.loads(process.stdout)
+    return {name: found[path] for name, path in paths.items()}
 
 
 def version_of(name):
@@ -300,18 +268,17 @@ def version_of(name):
 
 
 @pytest.fixture(scope="module")
-def server(served, exports):
-    """The embedded server with every model's export."""
+def server(answers, exports):
+    """The embedded server with the exports."""
     process = serve(exports, exports.with_suffix(".log"), "--served_versions", "all", name="all")
-    all_loaded = {str(version_of(name)): ("AVAILABLE", "OK") for name in CASES}
+    all_loaded = {str(version_of(name)): ("AVAILABLE", "OK") for name in answers}
     wait_for(lambda: process.is_ready() and process.states() == all_loaded, "models")
     yield process
     process.stop()
 
 
 @pytest.mark.slow
-def test_responses_of_the_server_are_those_of_python(served, server, name):
-    recommender, _ = served[name]
+def test_responses_of_the_server_are_those_of_python(recommender, server, name):
     request = {
         "signature_name": "sessions",
         "inputs": [" ".join(session) for session in SESSIONS_OF_IDS],
@@ -325,17 +292,19 @@ def test_responses_of_the_server_are_those_of_python(served, server, name):
     np.testing.assert_allclose(answer["outputs"]["scores"], scores, atol=1e-5)
 
 
-def test_export_runs_in_a_process_without_this_package(served, name):
-    recommender, answers = served[name]
+@every_export
+def test_export_runs_in_a_process_without_this_package(recommender, answers, name):
     for row, recommended in enumerate(recommender.recommend(SESSIONS_OF_IDS, k=5)):
-        assert answers["item_ids"][row] == [item for item, _ in recommended.items]
+        assert answers[name]["item_ids"][row] == [item for item, _ in recommended.items]
         np.testing.assert_allclose(
-            answers["scores"][row], [score for _, score in recommended.items], atol=1e-5
+            answers[name]["scores"][row], [score for _, score in recommended.items], atol=1e-5
         )
 
 
-def test_models_embed_where_they_encode_and_explain_where_they_have_groups(served, model, name):
-    recommender, answers = served[name]
+@every_export
+def test_models_embed_where_they_encode_and_explain_where_they_have_groups(
+    recommender, answers, model, name
+):
     expected = {"serving_default", "sessions", "sessions_k"}
     if entry_of(name).is_encoder and not CASES[name][1].get("repeat_head"):
         expected.add("embed")
@@ -357,11 +326,10 @@ def test_models_embed_where_they_encode_and_explain_where_they_have_groups(serve
             HlnError, match=f"{type(model).__name__}.* has no preference groups, so"
         ):
             recommender.explain([["i3"]])
-    assert {*answers["signatures"]} == expected
+    assert {*answers[name]["signatures"]} == expected
 
 
-def test_recommendations_are_the_items_with_the_highest_scores(served, model, name):
-    recommender, _ = served[name]
+def test_recommendations_are_the_items_with_the_highest_scores(recommender, model):
     scores = model.scores(tf.constant([[8, 9, 10, 11]])).numpy()[0]
     best = np.argsort(-scores, kind="stable")
     # Of the eleven clicks the last MAX_LENGTH are used.
@@ -372,8 +340,7 @@ def test_recommendations_are_the_items_with_the_highest_scores(served, model, na
         np.testing.assert_allclose(scores[int(item[1:]) - 1], score, atol=1e-5)
 
 
-def test_unknown_items_are_skipped(served, name):
-    recommender, _ = served[name]
+def test_unknown_items_are_skipped(recommender):
     with_unknown, without = recommender.recommend([["i2", "new", "i3"], ["i2", "i3"]], k=5)
     assert [item for item, _ in with_unknown.items] == [item for item, _ in without.items]
     np.testing.assert_allclose(
@@ -383,27 +350,26 @@ def test_unknown_items_are_skipped(served, name):
     )
 
 
-def test_sessions_without_a_known_item_get_the_most_popular(served, name):
-    recommender, _ = served[name]
+def test_sessions_without_a_known_item_get_the_most_popular(recommender):
     # Clicks in TRAIN: item 3 has 5, item 2 has 5, item 1 has 2, 4, 5 and 9 have 1.
     for recommended in recommender.recommend([["new", "newer"], []], k=6):
         assert [item for item, _ in recommended.items] == ["i2", "i3", "i1", "i4", "i5", "i9"]
         assert recommended.is_fallback
 
 
-def test_a_session_of_which_nothing_is_retained_gets_the_most_popular(workdirs, served):
+def test_a_session_of_which_nothing_is_retained_gets_the_most_popular(workdirs, recommenders):
     workdir, _ = workdirs["hln"]
     model = workdir.model()
     model.leap_recurrent_unit.cell.b.assign(1e4)
     (answer,) = Recommender.from_run(workdir, model).recommend([["i8", "i9"]], k=6)
-    (popular,) = served["popularity"][0].recommend([["i8", "i9"]], k=6)
+    (popular,) = recommenders("popularity").recommend([["i8", "i9"]], k=6)
     assert answer.is_fallback and not popular.is_fallback
     assert answer.items == popular.items
 
 
-def test_no_sessions_get_no_recommendations(served, name):
-    assert served[name][0].recommend([], k=5) == []
+def test_no_sessions_get_no_recommendations(recommender):
+    assert recommender.recommend([], k=5) == []
 
 
-def test_more_items_than_there_are_give_all_of_them(served, name):
-    assert len(served[name][0].recommend([["i1"]], k=1000)[0].items) == NUM_ITEMS
+def test_more_items_than_there_are_give_all_of_them(recommender):
+    assert len(recommender.recommend([["i1"]], k=1000)[0].items) == NUM_ITEMS

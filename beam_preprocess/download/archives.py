@@ -73,11 +73,16 @@ def _unpack_tar(archive: Path, name: str, directory: Path) -> Path:
         # Not by name: that would read the whole archive twice.
         for member in opened:
             if member.isfile() and os.path.basename(member.name) == name:
-                with _growing(directory, member.name, member.size):
-                    opened.extract(member, directory, filter="data")
+                if member.name.startswith("/") or ".." in member.name.split("/"):
+                    raise MirrorError(f"the archive is damaged ({member.name} leads out of it)")
+                with _growing(directory, name, member.size):
+                    content = opened.extractfile(member)
+                    assert content is not None  # it is a file
+                    with content, (directory / name).open("wb") as file:
+                        shutil.copyfileobj(content, file, _CHUNK)
                     while opened.fileobj and opened.fileobj.read(_CHUNK):
                         pass  # to the checksum at the end of a .gz
-                return directory / member.name
+                return directory / name
     return directory / _find(name, [])
 
 

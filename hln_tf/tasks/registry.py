@@ -70,7 +70,7 @@ def get(identifier: Any, **settings: Any) -> RetrievalLoss:
             f"`loss` must be a RetrievalLoss or one of {tuple(_BY_NAME)}, received {identifier!r}"
         )
     loss = _BY_NAME[identifier]
-    known = inspect.signature(loss).parameters
+    known = _arguments(loss)
     return loss(**{name: value for name, value in settings.items() if name in known})
 
 
@@ -79,5 +79,14 @@ def losses_with(argument: str) -> list[str]:
     return [
         loss.__name__
         for loss in _BY_NAME.values()
-        if argument in inspect.signature(loss).parameters and argument != "kwargs"
+        if argument in _arguments(loss) and argument != "kwargs"
     ]
+
+
+def _arguments(loss: type[RetrievalLoss]) -> list[str]:
+    """List the arguments of a loss' constructor.
+
+    They are those of `__init__`: for a class that inherits it early releases of Python
+    3.11 give the signature of the layers' `__new__`.
+    """
+    return list(inspect.signature(loss.__init__).parameters)[1:]

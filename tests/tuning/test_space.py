@@ -153,7 +153,7 @@ def test_the_declared_losses_of_a_setting_are_those_whose_constructor_has_it():
         taking = [
             loss
             for loss, each in zip(LOSSES, losses, strict=True)
-            if name in inspect.signature(each).parameters
+            if name in inspect.signature(each.__init__).parameters
         ]
         assert list(field.metadata["applies"]["loss"]) == taking
 

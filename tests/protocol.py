@@ -25,7 +25,7 @@ FEW = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-MANY = settings(FEW, max_examples=100)
+MANY = settings(FEW, max_examples=40)
 
 
 def stamp(seconds, fraction=""):

@@ -187,7 +187,7 @@ def test_as_in_the_protocol(tmp_path_factory, case):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", WRITERS)
-@settings(MANY, max_examples=25)
+@settings(MANY, max_examples=10)
 @given(case=CUSTOM)
 def test_as_in_the_protocol_for_many_logs(tmp_path_factory, form, case):
     check_custom(tmp_path_factory.mktemp("custom"), form, **case)

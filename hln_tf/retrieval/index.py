@@ -19,6 +19,7 @@ from hln_tf.retrieval.settings import ServingSettings
 LOWEST = tf.float32.min
 
 INDICES = tf.TensorSpec([None, None], tf.int32)
+K = tf.TensorSpec([], tf.int32)
 
 # Takes query embeddings, float32 [batch, d], and k, int32 []; returns scores, float32 [batch, k],
 # highest first, and positions among the candidates, int32 [batch, k]. If an approximate index
@@ -192,7 +193,7 @@ class ExactIndex(tf.Module):
         super().__init__()
         self._embeddings = embeddings
         queries = tf.TensorSpec([None, embeddings.shape[1]], embeddings.dtype)
-        self._search = compiled(self._find, [queries, tf.TensorSpec([], tf.int32)], self)
+        self._search = compiled(self._find, [queries, K], self)
 
     def __call__(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Search the index; see `Index`."""

@@ -8,12 +8,11 @@ import tensorflow as tf
 
 from hln_tf.models.base import SessionScorer
 from hln_tf.models.graphs import compiled
-from hln_tf.retrieval.index import LOWEST, CandidateRanker, has_clicks, is_zero
+from hln_tf.retrieval.index import LOWEST, CandidateRanker, K, has_clicks, is_zero
 from hln_tf.retrieval.settings import ServingSettings
 from hln_tf.retrieval.vocabulary_table import VocabularyTable
 
 ITEMS = tf.RaggedTensorSpec([None, None], tf.string, ragged_rank=1)
-K = tf.TensorSpec([], tf.int32)
 
 
 class Top(NamedTuple):

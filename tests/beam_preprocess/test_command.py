@@ -25,7 +25,9 @@ def run(directory, *arguments):
 
 def run_process(directory, *arguments, **options):
     command = [sys.executable, "-m", "beam_preprocess", *arguments]
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, **options)
+    done = subprocess.run(
+        command, cwd=directory, capture_output=True, text=True, timeout=120, **options
+    )
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 

@@ -29,16 +29,17 @@ def again(chosen, workdir, *more):
 
 @pytest.fixture(scope="module")
 def repeated(chosen, tmp_path_factory):
-    """A finished run with the choice of a copy of that run, and the copy."""
+    """A finished run with the choice of a copy of that run, which is gone."""
     path = tmp_path_factory.mktemp("repeated")
     copy = chosen.copy_to(path / "1")
     outcome = again(copy, path / "2")
     assert outcome.code == 0, outcome.err
-    return RunDirectory(path / "2"), copy
+    (copy.path / "config.json").unlink()
+    return RunDirectory(path / "2")
 
 
 def test_the_same_seed_gives_the_same_model(chosen, repeated):
-    found, wanted = repeated[0], chosen
+    found, wanted = repeated, chosen
     assert found.metrics()["test"] == wanted.metrics()["test"]
     for name in ("sessions", "best_epoch", "trained_on", "refit_history", "unseen_test_targets"):
         assert found.metrics()[name] == wanted.metrics()[name]
@@ -79,14 +80,12 @@ def test_more_epochs_or_patience_make_no_difference_to_the_choice(chosen, tmp_pa
 
 
 def test_the_config_needs_the_other_run_no_more(repeated, tmp_path):
-    found, other = repeated
-    found = found.copy_to(tmp_path / "2")
-    (other.path / "config.json").unlink(missing_ok=True)
+    found = repeated.copy_to(tmp_path / "2")
     (found.path / "metrics.json").unlink()  # as if it had been killed before its end
     config = ("--config", found.path / "config.json", "--workdir", found.path)
     outcome = run("hln_tf.train", *config)
     assert outcome.code == 0, outcome.err
-    assert found.metrics()["test"] == repeated[0].metrics()["test"]
+    assert found.metrics()["test"] == repeated.metrics()["test"]
     changed = run("hln_tf.train", *config[:2], "--workdir", tmp_path / "3", "--hidden_dim", "9")
     sentence = changed.sentence(2)
     assert "config.json has the epoch that" in sentence and "hidden_dim 8, not 9" in sentence
@@ -102,7 +101,7 @@ def test_a_run_may_choose_for_itself_again(chosen, tmp_path):
 
 @pytest.mark.slow
 def test_a_data_set_is_fitted_with_a_selection(chosen, repeated, data, tmp_path):
-    config = repeated[0].config()
+    config = repeated.config()
     config = dataclasses.replace(config, version="later")
     results = fit_dataset(
         SessionDataset.from_directory(data), config, RunDirectory(tmp_path / "fitted")

@@ -26,6 +26,7 @@ from contract_cases import (
     small_settings,
 )
 from served import serve, wait_for
+from tiers import slow_unless
 
 from hln_tf.common.errors import HlnError
 from hln_tf.data.layout import VOCABULARY, Manifest
@@ -214,10 +215,7 @@ SERVE = """
 
 # An export takes seconds: the test command has some of them, and `slow` all.
 QUICK = ("hln", "hln and a repeat head", "stamp", "markov")
-every_export = pytest.mark.parametrize(
-    "name",
-    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES],
-)
+every_export = pytest.mark.parametrize("name", slow_unless(QUICK, CASES))
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,13 @@
 """Graphs of a model's functions, and what AutoGraph must convert in them."""
 
+import inspect
+
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from tiny_models import make
+from tiers import slow_unless
+from tiny_models import examples, make, walks
 
 from hln_tf.models.encoder import SessionEncoder
 from hln_tf.models.graphs import needs_autograph
@@ -76,3 +79,15 @@ def test_a_step_has_its_optimisers_variables_before_it_is_taken():
     assert shapes == [model.X.shape] * 2
     assert int(optimizer.iterations) == 0
     assert not np.any(optimizer.get_slot(model.X, "m"))
+
+
+@pytest.mark.parametrize("name", slow_unless(("hln", "stamp", "markov"), MODELS))
+def test_a_model_is_a_function_to_compile(name):
+    model = make(name)
+    if not MODELS[name].is_encoder:
+        model.fit(walks())
+    items, _ = examples(1)
+    assert "num_items" not in inspect.signature(model).parameters
+    shape = [tf.TensorSpec([None, None], tf.int32)]
+    compiled = tf.function(model, input_signature=shape, autograph=False)
+    np.testing.assert_allclose(compiled(tf.constant(items)), model(items), atol=1e-5)

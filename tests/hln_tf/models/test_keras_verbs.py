@@ -16,6 +16,7 @@ import tensorflow as tf
 import tf_keras as keras
 from commands import finish, start
 from reference import log_softmax, mrr_at, ranks, recall_at
+from tiers import slow_unless
 from tiny_models import METRICS, NUM_ITEMS, dicts, examples, make, model_class, tuples, walks
 
 from hln_tf.common.interrupt import StopOnSignal
@@ -29,17 +30,12 @@ from hln_tf.training.evaluation import evaluate
 QUICK = ("hln", "stamp", "markov")
 EPOCHS, LEARNING_RATE = 4, 0.05
 
-
-def slow_unless_quick(names):
-    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in names]
-
-
-every_model = pytest.mark.parametrize("name", slow_unless_quick(MODELS))
+every_model = pytest.mark.parametrize("name", slow_unless(QUICK, MODELS))
 every_encoder = pytest.mark.parametrize(
-    "name", slow_unless_quick(name for name, entry in MODELS.items() if entry.is_encoder)
+    "name", slow_unless(QUICK, [name for name, entry in MODELS.items() if entry.is_encoder])
 )
 every_counter = pytest.mark.parametrize(
-    "name", slow_unless_quick(name for name, entry in MODELS.items() if not entry.is_encoder)
+    "name", slow_unless(QUICK, [name for name, entry in MODELS.items() if not entry.is_encoder])
 )
 
 
@@ -273,16 +269,6 @@ def test_predictions_are_the_scores(fitted, name):
         found = model.predict(data, verbose=0)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert model.predict(items[:3], batch_size=2, verbose=0).shape == (3, NUM_ITEMS)
-
-
-@every_model
-def test_a_model_is_a_function_to_compile(fitted, name):
-    model, _ = fitted(name)
-    items, _ = examples(1)
-    assert "num_items" not in inspect.signature(model).parameters
-    shape = [tf.TensorSpec([None, None], tf.int32)]
-    compiled = tf.function(model, input_signature=shape, autograph=False)
-    np.testing.assert_allclose(compiled(tf.constant(items)), model(items), atol=1e-5)
 
 
 # Save and load

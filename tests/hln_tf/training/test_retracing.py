@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from hln_tf import Recommender
+from hln_tf import HLN, Recommender
 
 VISITS = [list("abcab"), list("bcabc"), list("cabca")] * 4
 COLUMNS = {"session": "visit", "item": "sku", "time": "at"}
@@ -34,6 +34,8 @@ def test_models_in_a_row_warn_of_no_retracing(caplog):
                 recommender.evaluate([["a", "b"]])
             for _ in range(6):
                 recommender.evaluate([["a", "b"]])
+                model = HLN(3, embedding_dim=4, hidden_dim=4, num_groups=2)
+                Recommender(model, ["a", "b", "c"], 50, " ").explain([["a", "b"]])
     finally:
         tf.get_logger().removeHandler(caplog.handler)
     assert not [record.message for record in caplog.records if "retracing" in record.message]
